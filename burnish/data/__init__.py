@@ -1,0 +1,1 @@
+"""What the data is: finding, labelling, splitting, blocks, transforms, the table and batches."""

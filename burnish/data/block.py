@@ -1,0 +1,80 @@
+"""The contract of a kind of data: everything the library knows about one kind is one class, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from burnish.data.config import Configurable
+
+
+class Block(Configurable):
+    """One kind of data (an image, a category, a number ...): how it is opened, encoded, batched, decoded and drawn.
+
+    Instances are small, picklable, and rebuild from ``config()``; every constructor parameter is an attribute of the
+    same name, and what ``fit`` learns overwrites it. Subclasses override what differs.
+
+    Class attributes:
+        kind: what transforms may ask about it: "image", "mask", "points", "boxes", "category", "number", "text" ...
+        name: the column of ``dls.table`` that holds its raw cells.
+        takes_size_hint: ``open`` accepts ``size_hint``, a function from the file's (width, height) to the least
+            (width, height) that is needed, so that large pictures are decoded small.
+    """
+
+    kind: ClassVar[str] = "value"
+    name: ClassVar[str] = "value"
+    takes_size_hint: ClassVar[bool] = False
+
+    # -- inputs and targets -------------------------------------------------------------------------------------
+    def fit(self, raws: Sequence[Any]) -> None:
+        """Learns what it needs (vocabulary, statistics) from the raw cells of the training rows. Parent process only."""
+
+    def check(self, raws: Sequence[Any], rows: Sequence[object], split: str) -> None:
+        """Raises DataError if raw cells of a split can't be used (a label unseen in training, say); `rows` names them."""
+
+    def open(self, raw: Any) -> Any:
+        """A raw cell (path, string, number, array, bytes) as a value. Runs in a worker, and in ``predict``."""
+        return raw
+
+    def encode(self, value: Any) -> Tensor:
+        """A value as a tensor, without a batch dimension. Runs in a worker."""
+        return torch.as_tensor(value)
+
+    def collate(self, items: list[Tensor]) -> Tensor:
+        """Encoded items as one batch tensor, the batch dimension first."""
+        return torch.stack(items)
+
+    def on_device(self) -> nn.Module | None:
+        """The module that finishes a batch on the device (bytes to float, say), or None."""
+        return None
+
+    def decode(self, encoded: Tensor) -> Any:
+        """One finished item (no batch dimension), back to a value that a person recognises."""
+        return encoded
+
+    def draw(self, value: Any, ax: Any, title: str | None = None) -> None:
+        """Draws a decoded value on matplotlib axes `ax`. Values without a picture of their own become its title."""
+        ax.set_title(str(value) if title is None else title)
+
+    # -- targets only -------------------------------------------------------------------------------------------
+    metrics: ClassVar[tuple[str, ...]] = ()  # names of burnish.evaluate metrics shown when the user names none
+
+    @property
+    def n_out(self) -> int:
+        """How many outputs a model needs for this target."""
+        raise NotImplementedError(f"{type(self).__name__} can't be a target: it doesn't say how many outputs it needs.")
+
+    def loss(self) -> nn.Module:
+        """The default loss: a plain PyTorch module called as ``loss(output, target)``."""
+        raise NotImplementedError(f"{type(self).__name__} has no default loss: pass loss_func= to the learner.")
+
+    def activation(self, output: Tensor) -> Tensor:
+        """Raw model output ``(batch, ...)`` as predictions a person can read (probabilities, say)."""
+        return output
+
+    def decide(self, preds: Tensor) -> Tensor:
+        """Activated predictions ``(batch, ...)`` as targets ``(batch, ...)`` in the encoding of ``encode``."""
+        return preds

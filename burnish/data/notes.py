@@ -1,0 +1,34 @@
+"""Notes to the user: one way for the library to say what it noticed, in words, without stopping the work."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_captured: list[list[str]] = []
+
+
+def note(message: str) -> None:
+    """Tells the user something they should know. Printed to stderr as ``burnish: ...``, or captured by a test."""
+    if _captured:
+        _captured[-1].append(message)
+    else:
+        print(f"burnish: {message}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def captured_notes() -> Iterator[list[str]]:
+    """Collects the notes given inside the block, instead of printing them.
+
+    >>> with captured_notes() as notes:
+    ...     note("a note")
+    >>> notes
+    ['a note']
+    """
+    notes: list[str] = []
+    _captured.append(notes)
+    try:
+        yield notes
+    finally:
+        _captured.remove(notes)

@@ -1,0 +1,86 @@
+"""The contract of transforms: item transforms (one sample, in a worker) and batch transforms (a batch, on the device)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from burnish.data.config import Configurable
+
+Values = tuple[Any, ...]
+Size = tuple[int, int]
+
+
+class ItemTransform(Configurable):
+    """Changes the values of one sample, before they are encoded: images, masks, points together.
+
+    A subclass implements ``apply(values, rng)``. `rng` is a generator in training; it is None in validation, testing
+    and prediction, where the transform must be deterministic.
+
+    Class attributes:
+        when: "always", or "train" for a transform that leaves validation and prediction alone.
+    """
+
+    when: ClassVar[str] = "always"
+
+    def apply(self, values: Values, rng: random.Random | None) -> Values:
+        raise NotImplementedError
+
+    def stages(self) -> tuple[ItemTransform | None, ItemTransform | None]:
+        """(deterministic part, drawn part): the first may run ahead and be cached, the second runs at every reading.
+        Together, in this order, they do what the whole does. A transform that draws nothing is (self, None)."""
+        return (None, self)
+
+    def decode_size(self, size: Size) -> Size | None:
+        """For a picture of `size` (width, height): the least size it may be decoded at without loss in the result, or
+        None when every pixel may matter."""
+        return None
+
+    def __call__(self, sample: Any, rng: random.Random | None = None) -> Any:
+        """Applies it as in training to one value or a tuple of values, for trying it out."""
+        values = sample if isinstance(sample, tuple) else (sample,)
+        out = self.apply(values, rng or random.Random())
+        return out if isinstance(sample, tuple) else out[0]
+
+
+class BatchTransform(nn.Module, Configurable):
+    """Changes an encoded batch on the device, inputs and targets together, with parameters drawn per sample.
+
+    A subclass implements ``apply(batch, kinds, rng)``: `batch` is the list of batch tensors (images are float in 0..1,
+    ``(batch, channel, height, width)``), `kinds` the ``Block.kind`` of each, `rng` a CPU generator in training and None
+    otherwise. Draw on the CPU with `rng` and send the parameters to the device with ``non_blocking=True``; never read
+    a value back.
+    """
+
+    when: ClassVar[str] = "always"
+
+    def apply(self, batch: list[Tensor], kinds: Sequence[str], rng: torch.Generator | None) -> list[Tensor]:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Applies it as in training to a batch of images ``(batch, channel, height, width)``, for trying it out."""
+        rng = rng or torch.Generator().manual_seed(random.SystemRandom().randrange(2**31))
+        return self.apply([x], ["image"], rng)[0]
+
+    def __repr__(self) -> str:
+        return Configurable.__repr__(self)
+
+
+class ItemFunction(ItemTransform):
+    """Any function of one value, applied to the sample's first input. What the user writes as ``item_tfms=[f]``."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def apply(self, values: Values, rng: random.Random | None) -> Values:
+        return (self.function(values[0]), *values[1:])
+
+    def config(self) -> dict[str, Any]:
+        raise TypeError(
+            f"The item transform {getattr(self.function, '__qualname__', self.function)!r} is a plain function, which a model file can't hold (no code is stored). "
+            "Write it as a class deriving from burnish.data.transforms.ItemTransform, which the person who loads the file imports first; or drop it with dls.without(...) if prediction doesn't need it."
+        )

@@ -1,0 +1,54 @@
+"""Exceptions of burnish: small subclasses of built-in types, so that ``except ValueError`` keeps working.
+
+A message says what was given, what was expected, where (file, row, column) and what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DataError(ValueError):
+    """The data, or what was said about it (labels, splits, columns), can't be used as it is."""
+
+
+class UnreadableFileError(DataError):
+    """A file exists but can't be opened as what it should be."""
+
+
+class SettingError(ValueError):
+    """An argument has a value that can't work."""
+
+
+class ModelFileError(ValueError):
+    """A file isn't a burnish model, or it is damaged, altered, or written by a newer version."""
+
+
+class NotTrainableError(RuntimeError):
+    """Training was asked of something that has no training data (a loaded model, say)."""
+
+
+class OfflineError(ConnectionError):
+    """Something must be downloaded and can't be; the message names the ways out."""
+
+
+def nearest(name: str, known: Iterable[str], n: int = 4) -> str:
+    """A hint naming the known names nearest to `name`, ready to be put at the end of a message.
+
+    >>> nearest("resnet81", ["resnet18", "vit"])
+    ' Did you mean: resnet18?'
+    """
+    close = difflib.get_close_matches(str(name), list(known), n=n, cutoff=0.5)
+    return f" Did you mean: {', '.join(close)}?" if close else ""
+
+
+def listed(things: Iterable[object], most: int = 5) -> str:
+    """The first `most` of `things`, comma-separated, and how many more there are.
+
+    >>> listed(range(7), most=3)
+    '0, 1, 2, and 4 more'
+    """
+    items = [str(t) for t in things]
+    more = len(items) - most
+    return ", ".join(items[:most]) + (f", and {more} more" if more > 0 else "")

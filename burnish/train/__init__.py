@@ -1,0 +1,1 @@
+"""The learner, its loop, callbacks, schedules, precision, checkpoints."""
