@@ -59,6 +59,10 @@ class Block(Configurable):
         """Draws a decoded value on matplotlib axes `ax`. Values without a picture of their own become its title."""
         ax.set_title(str(value) if title is None else title)
 
+    def say(self, value: Any) -> str:
+        """A decoded value in a few words, as a title or a table shows it."""
+        return str(value)
+
     # -- targets only -------------------------------------------------------------------------------------------
     metrics: ClassVar[tuple[str, ...]] = ()  # names of burnish.evaluate metrics shown when the user names none
 

@@ -68,7 +68,18 @@ def own_globals(seed: int | None) -> Iterator[None]:
 _FACTORIES = {torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal, torch.bernoulli, torch.multinomial}
 _METHODS = {
     getattr(torch.Tensor, n)
-    for n in ["uniform_", "normal_", "random_", "bernoulli_", "exponential_", "geometric_", "cauchy_", "log_normal_", "bernoulli", "multinomial"]
+    for n in [
+        "uniform_",
+        "normal_",
+        "random_",
+        "bernoulli_",
+        "exponential_",
+        "geometric_",
+        "cauchy_",
+        "log_normal_",
+        "bernoulli",
+        "multinomial",
+    ]
 }
 _RANDOM_CALLS = _FACTORIES | _METHODS
 

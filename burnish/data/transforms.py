@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.config import Configurable
+from burnish.data.randomness import own_globals
+
+_GLOBALS = threading.RLock()  # held while global generators are borrowed for a user's function
 
 Values = tuple[Any, ...]
 Size = tuple[int, int]
@@ -71,13 +75,20 @@ class BatchTransform(nn.Module, Configurable):
 
 
 class ItemFunction(ItemTransform):
-    """Any function of one value, applied to the sample's first input. What the user writes as ``item_tfms=[f]``."""
+    """Any function of one value, applied to the sample's first input. What the user writes as ``item_tfms=[f]``.
+
+    The function may draw from the global generators (random, numpy, torch): in training they are seeded for the sample
+    and restored after it, which is why such functions run one at a time.
+    """
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
 
     def apply(self, values: Values, rng: random.Random | None) -> Values:
-        return (self.function(values[0]), *values[1:])
+        if rng is None:
+            return (self.function(values[0]), *values[1:])
+        with _GLOBALS, own_globals(rng.getrandbits(32)):
+            return (self.function(values[0]), *values[1:])
 
     def config(self) -> dict[str, Any]:
         raise TypeError(

@@ -1,0 +1,1 @@
+"""The two libraries behind one small face, so that what is measured is one and the same code."""

@@ -1,0 +1,88 @@
+"""fastai, as its documentation uses it. Runs in its own environment; see run.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+STAR = "from fastai.vision.all import *"
+
+
+def versions() -> dict[str, str]:
+    return {"fastai": version("fastai")}
+
+
+def loaders(table: Any, size: int, bs: int, seed: int, augment: bool = False, cache: bool = False) -> Any:
+    """Loaders of the photographs in `table` (file, label, is_valid). fastai keeps no decoded pictures: `cache` changes nothing."""
+    from fastai.vision.all import ImageDataLoaders, Resize, aug_transforms, set_seed
+
+    set_seed(seed)
+    return ImageDataLoaders.from_df(
+        table, path="/", fn_col="file", label_col="label", valid_col="is_valid", seed=seed, bs=bs,
+        item_tfms=Resize(size), batch_tfms=aug_transforms() if augment else None,
+    )  # fmt: skip
+
+
+def image_learner(dls: Any, arch: str, weights: str | None, seed: int) -> Any:
+    """torchvision's architecture where fastai has a recipe of its own for it (the resnets), timm's otherwise."""
+    from fastai.vision.all import set_seed, vision_learner
+
+    set_seed(seed)
+    if arch.startswith("resnet"):
+        return vision_learner(dls, _with_local_weights(arch, weights), pretrained=weights is not None)
+    overlay = {"pretrained_cfg_overlay": {"file": weights}} if weights else {}
+    return vision_learner(dls, arch, pretrained=weights is not None, **overlay)
+
+
+def _with_local_weights(arch: str, file: str | None) -> Callable[..., Any]:
+    """torchvision's builder, reading `file` where it would download; timm and torchvision name a resnet's parameters alike."""
+    import torchvision
+    from fastai.vision.learner import model_meta
+
+    builder = getattr(torchvision.models, arch)
+
+    def build(weights: Any = None) -> Any:
+        model = builder(weights=None)
+        if weights is not None:
+            from safetensors.torch import load_file
+
+            model.load_state_dict(load_file(str(file)))
+        return model
+
+    model_meta[build] = model_meta[builder]
+    return build
+
+
+def plain_learner(train: Any, valid: Any, model: Any, loss: Any) -> Any:
+    """A learner on two plain PyTorch loaders."""
+    from fastai.vision.all import DataLoaders, Learner
+
+    return Learner(DataLoaders(train, valid), model, loss_func=loss)
+
+
+def small_learner(dls: Any, model: Any, on_epoch: Callable[[], None] | None = None) -> Any:
+    """A learner with a model of the user's own on image loaders; `on_epoch` is called after every epoch."""
+    from fastai.vision.all import Callback, CrossEntropyLossFlat, Learner
+
+    class EachEpoch(Callback):
+        def after_epoch(self) -> None:
+            if on_epoch:
+                on_epoch()
+
+    return Learner(dls, model, loss_func=CrossEntropyLossFlat(), cbs=[EachEpoch()], path=Path("."))
+
+
+def augmenter(size: int) -> Callable[[Any], Any]:
+    """What ``aug_transforms()`` does to a training batch of images ``(batch, 3, size, size)`` in 0..1."""
+    from fastai.vision.all import Pipeline, TensorImage, aug_transforms
+
+    pipeline = Pipeline(aug_transforms(), split_idx=0)
+    return lambda batch: pipeline(TensorImage(batch))
+
+
+def interpretation() -> Any:
+    from fastai.vision.all import ClassificationInterpretation
+
+    return ClassificationInterpretation

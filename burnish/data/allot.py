@@ -1,0 +1,106 @@
+"""Allotting items to sides under a condition: classes in proportion, or groups whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from burnish.data.label import is_missing
+from burnish.data.sides import Sides
+from burnish.errors import DataError, listed
+
+
+def allot_strata(labels: Sequence[Any], n_valid: int, n_test: int, rng: np.random.Generator) -> Sides:
+    """Sides of exactly these sizes in which every class has its share, as nearly as whole items allow.
+
+    Each class keeps at least one item in train; where the sizes allow, each with two items has one in valid (and with
+    three in test).
+
+    Raises:
+        DataError: a label is missing or is no single label, or the classes are too small for such sides.
+    """
+    codes, names = _codes(labels)
+    members = [rng.permutation(np.flatnonzero(codes == k)) for k in range(len(names))]
+    counts = np.array([len(m) for m in members])
+    if (counts - 1).sum() < n_valid + n_test:
+        single = [names[k] for k in np.flatnonzero(counts == 1)]
+        raise DataError(
+            f"{len(labels)} items in {len(names)} classes can't be split in proportion with {n_valid + n_test} held out: each class keeps one item to "
+            f"train on, and {len(single)} class(es) have only one ({listed(map(repr, single))}). If the target is a number, don't stratify; else merge or add to small classes."
+        )
+    for_valid = _apportion(counts, n_valid, counts - 1)
+    for_test = _apportion(counts, n_test, counts - 1 - for_valid)
+    valid = np.concatenate([m[:v] for m, v in zip(members, for_valid, strict=True)])
+    test = np.concatenate([m[v : v + t] for m, v, t in zip(members, for_valid, for_test, strict=True)])
+    train = np.concatenate([m[h:] for m, h in zip(members, for_valid + for_test, strict=True)])
+    return tuple(np.sort(s) for s in ((train, valid, test) if n_test else (train, valid)))
+
+
+def thin_strata(train: np.ndarray, labels: Sequence[Any], wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """`wanted` of the positions `train`, with every class in proportion and none lost."""
+    return train[allot_strata([labels[i] for i in train], len(train) - wanted, 0, rng)[0]]
+
+
+def _codes(labels: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
+    empty = [i for i, label in enumerate(labels) if is_missing(label)]
+    if empty:
+        raise DataError(
+            f"{len(empty)} item(s) have no label to stratify by: positions {listed(empty)}. Give them labels, or leave them out."
+        )
+    try:
+        index = {label: k for k, label in enumerate(dict.fromkeys(labels))}
+    except TypeError:
+        odd = next(label for label in labels if isinstance(label, (list, set, dict, np.ndarray)))
+        raise DataError(
+            f"Stratifying needs one label an item, but there is {odd!r} (a {type(odd).__name__}). Pass stratify= a column with single labels."
+        ) from None
+    return np.array([index[label] for label in labels]), list(index)
+
+
+def _apportion(counts: np.ndarray, total: int, most: np.ndarray) -> np.ndarray:
+    """`total` places shared out in proportion to `counts`, at most `most` each: whole parts first, then one each to
+    classes that have none yet, then by the largest remainder."""
+    quota = counts * total / counts.sum()
+    given = np.minimum(np.floor(quota).astype(int), most)
+    while given.sum() < total:
+        order = sorted(np.flatnonzero(given < most), key=lambda k: (given[k] > 0, given[k] - quota[k], k))
+        for k in order[: total - given.sum()]:
+            given[k] += 1
+    return given
+
+
+def allot_groups(groups: Sequence[Any], valid: float, test: float, rng: np.random.Generator, who: str) -> Sides:
+    """Sides of whole groups: in a random order, a group joins test, then valid, where that brings it nearer to its share.
+
+    Raises:
+        DataError: fewer groups than sides.
+    """
+    names = list(dict.fromkeys(groups))
+    needed = 3 if test else 2
+    if len(names) < needed:
+        raise DataError(
+            f"{who} found {len(names)} group(s) ({listed(map(repr, names))}) and needs at least {needed}, one for each side. "
+            "Check the group of the items, or split otherwise if they are all of one group."
+        )
+    index = {name: k for k, name in enumerate(names)}
+    codes = np.array([index[g] for g in groups])
+    sizes = np.bincount(codes)
+    side_of = np.zeros(len(names), dtype=int)
+    for side, share, others in ((2, test, 2), (1, valid, 1)):
+        if share:
+            free = [k for k in rng.permutation(len(names)) if side_of[k] == 0]
+            side_of[_fill(free, sizes, share * len(codes), others)] = side
+    return tuple(np.flatnonzero(side_of[codes] == s) for s in range(needed))
+
+
+def _fill(free: list[int], sizes: np.ndarray, target: float, others: int) -> list[int]:
+    """Groups out of `free` whose sizes add up to about `target`: at least one, and at least `others` are left."""
+    chosen: list[int] = []
+    total = 0
+    for k in free:
+        if len(free) - len(chosen) > others and abs(total + sizes[k] - target) < abs(total - target):
+            chosen.append(k)
+            total += sizes[k]
+    return chosen or [min(free, key=lambda k: sizes[k])]

@@ -1,0 +1,103 @@
+"""What the checks of the data found: single findings, and the report that shows them."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+
+import pandas as pd
+
+from burnish.errors import listed
+
+SEVERITIES = ("high", "medium", "low")
+
+KINDS = {
+    "unreadable": "{n} file(s) that can't be read",
+    "leak": "{n} picture(s) on more than one side of the split",
+    "conflicting_labels": "{n} picture(s) with conflicting labels",
+    "one_class": "one class only",
+    "missing_class": "classes missing from a side",
+    "similar_labels": "{n} label(s) written in more than one way",
+    "tiny_class": "classes with one sample",
+    "imbalance": "very uneven classes",
+    "tiny_split": "{n} very small side(s) of the split",
+    "near_duplicate": "{n} group(s) of nearly identical pictures",
+    "duplicate": "{n} group(s) of identical files",
+    "blank": "blank pictures",
+    "odd_size": "pictures of odd size",
+    "misnamed": "files that are of another type than their name says",
+}
+"""Kinds of findings, and how a count of them is said."""
+
+
+@dataclass
+class Issue:
+    """One finding: what is wrong where, how much it matters, and what to do. `rows` are positions in the table."""
+
+    kind: str
+    severity: str
+    message: str
+    advice: str
+    rows: list[int] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+
+class Report:
+    """The findings of the data's checks, the gravest first. It is true when there are any.
+
+    Attributes:
+        issues: DataFrame with the columns kind, severity, rows, files, message, advice.
+        scope: what was looked at, in words.
+    """
+
+    columns = ("kind", "severity", "rows", "files", "message", "advice")
+
+    def __init__(self, issues: Iterable[Issue], scope: str) -> None:
+        order = {kind: i for i, kind in enumerate(KINDS)}
+        self._issues = sorted(issues, key=lambda i: (SEVERITIES.index(i.severity), order[i.kind]))
+        self.scope = scope
+        self.issues = pd.DataFrame([asdict(i) for i in self._issues], columns=list(self.columns))
+
+    def __len__(self) -> int:
+        return len(self._issues)
+
+    def __bool__(self) -> bool:
+        return bool(self._issues)
+
+    def brief(self) -> str:
+        """The findings in one sentence, without those of low severity where there are graver ones."""
+        counts = Counter((i.severity, i.kind) for i in self._issues)
+        graver = [k for k in counts if k[0] != "low"] or list(counts)
+        said = list(dict.fromkeys(KINDS[kind].format(n=counts[severity, kind]) for severity, kind in graver))
+        return f"The data has {', '.join(said)}." if said else f"Nothing found ({self.scope})."
+
+    def __repr__(self) -> str:
+        if not self:
+            return f"Data check: nothing found ({self.scope})."
+        counts = Counter(i.severity for i in self._issues)
+        lines = [f"Data check: {len(self)} finding(s): {', '.join(f'{counts[s]} {s}' for s in SEVERITIES if counts[s])} ({self.scope})."]
+        for (severity, kind), group in self._grouped().items():
+            lines.append(f"{severity.upper():<6} {KINDS[kind].format(n=len(group))}")
+            lines += [f"         {i.message}" for i in group[:3]]
+            lines += [f"         and {len(group) - 3} more; see .issues"] if len(group) > 3 else []
+            lines += [f"       > {advice}" for advice in dict.fromkeys(i.advice for i in group[:3])]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """A table, one row a finding (the first 50)."""
+        head = "".join(f"<th style='text-align:left'>{h}</th>" for h in ("severity", "finding", "what to do", "files"))
+        rows = "".join(
+            "<tr>" + "".join(f"<td style='text-align:left;vertical-align:top'>{html.escape(c)}</td>" for c in cells) + "</tr>"
+            for cells in ((i.severity, i.message, i.advice, listed(i.files, 4)) for i in self._issues[:50])
+        )
+        more = f"<p>and {len(self) - 50} more; see .issues</p>" if len(self) > 50 else ""
+        title = html.escape(f"Data check: {len(self)} finding(s) ({self.scope})" if self else repr(self))
+        return f"<p><b>{title}</b></p>" + (f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}" if self else "")
+
+    def _grouped(self) -> dict[tuple[str, str], list[Issue]]:
+        groups: dict[tuple[str, str], list[Issue]] = {}
+        for issue in self._issues:
+            groups.setdefault((issue.severity, issue.kind), []).append(issue)
+        return groups

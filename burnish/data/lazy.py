@@ -1,0 +1,33 @@
+"""Modules that load at first use: what keeps importing burnish cheap while notebooks find the names they expect."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+
+class LazyModule(ModuleType):
+    """Stands for a module until one of its attributes is asked for.
+
+    >>> plt = LazyModule("matplotlib.pyplot")
+    >>> plt.rcParams is not None  # now it is imported
+    True
+    """
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__") and attribute not in ("__version__", "__all__", "__doc__"):
+            raise AttributeError(attribute)
+        return getattr(importlib.import_module(self.__name__), attribute)
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        if attribute.startswith("__"):
+            super().__setattr__(attribute, value)
+        else:
+            setattr(importlib.import_module(self.__name__), attribute, value)
+
+    def __dir__(self) -> list[str]:
+        return dir(importlib.import_module(self.__name__))
+
+    def __repr__(self) -> str:
+        return f"<module {self.__name__!r}, loaded at first use>"

@@ -1,0 +1,347 @@
+"""DataLoader: samples in order, read in parallel threads, finished on the device one batch ahead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.data.block import Block
+from burnish.data.notes import note
+from burnish.data.randomness import derive, item_rng, torch_rng
+from burnish.data.reader import Reader, describe_failure
+from burnish.data.show import draw_sample, grid
+from burnish.data.transforms import BatchTransform
+from burnish.errors import DataError, SettingError, UnreadableFileError, listed
+
+Batch = tuple[Tensor, ...]
+
+
+class Read(NamedTuple):
+    """A batch as the threads give it: rows that could be read, their tensors, and what went wrong with the others."""
+
+    rows: list[int]
+    tensors: Batch
+    failures: dict[int, str]
+
+
+def default_workers() -> int:
+    """One reading thread a processor, at most 16."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return min(16, usable)
+
+
+class DataLoader:
+    """Iterates over the rows of one split; yields tuples of finished tensors on the device, inputs first.
+
+    The order and every draw of pass number ``epoch`` follow from ``seed`` alone, whatever the number of threads.
+
+    Args:
+        columns: one list of raw cells a block, over all rows of the table.
+        rows: the rows (positions in the table) of this split.
+        reader: reads a row.
+        batch_tfms: applied on the device in order.
+        bs: samples a batch.
+        train: shuffle and draw; False keeps the order of `rows` and draws nothing.
+        drop_last: leave out a last, incomplete batch; None does so in training when it is smaller than a quarter of `bs`.
+        weights: chance of each row in `rows` to be drawn (with replacement), or None.
+        num_workers: reading threads; 0 reads in the calling thread; None one a processor.
+        on_error: "skip" leaves unreadable files out (counted in ``skipped``, named), "raise" stops at the first.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Sequence[Any]],
+        rows: Sequence[int] | np.ndarray,
+        reader: Reader,
+        *,
+        batch_tfms: Sequence[BatchTransform] = (),
+        bs: int = 64,
+        train: bool = False,
+        shuffle: bool | None = None,
+        drop_last: bool | None = None,
+        weights: np.ndarray | None = None,
+        num_workers: int | None = None,
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+        on_error: str = "skip",
+    ) -> None:
+        if not isinstance(bs, (int, np.integer)) or isinstance(bs, bool) or bs < 1:
+            raise SettingError(f"bs={bs!r}: the batch size must be a whole number of at least 1.")
+        if on_error not in ("skip", "raise"):
+            raise SettingError(f"on_error={on_error!r}: expected 'skip' or 'raise'.")
+        self.columns, self.rows, self.reader = columns, np.asarray(rows, dtype=np.int64), reader
+        self.batch_tfms = [t for t in batch_tfms if train or t.when != "train"]
+        self.bs, self.train, self.drop_last, self.weights = int(bs), train, drop_last, weights
+        self.shuffle = train if shuffle is None else shuffle
+        self.num_workers = default_workers() if num_workers is None else num_workers
+        self.seed, self.on_error, self.epoch = seed, on_error, 0
+        self.skipped: dict[int, str] = {}
+        self.last_rows: list[int] = []
+        self._pool: ThreadPoolExecutor | None = None
+        self._assembler: ThreadPoolExecutor | None = None
+        self.to(device)
+
+    # -- order --------------------------------------------------------------------------------------------------
+    @property
+    def blocks(self) -> list[Block]:
+        return self.reader.blocks
+
+    @property
+    def n(self) -> int:
+        """Number of samples of the split."""
+        return len(self.rows)
+
+    def __len__(self) -> int:
+        """Number of batches of a pass."""
+        whole, rest = divmod(self.n, self.bs)
+        return whole + (1 if rest and not self._drops(rest, whole) else 0)
+
+    def _drops(self, rest: int, whole: int) -> bool:
+        if self.drop_last is not None:
+            return self.drop_last and whole > 0
+        return self.train and self.shuffle and whole > 0 and rest < max(2, self.bs / 4)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows in the order of pass `epoch`."""
+        if not self.shuffle:
+            return self.rows
+        rng = np.random.default_rng(derive(self.seed, "order", epoch))
+        if self.weights is not None:
+            return rng.choice(self.rows, size=self.n, p=self.weights / self.weights.sum())
+        return rng.permutation(self.rows)
+
+    # -- iteration ----------------------------------------------------------------------------------------------
+    def __iter__(self) -> Iterator[Batch]:
+        return self.iter_from(0)
+
+    def iter_from(self, first: int) -> Iterator[Batch]:
+        """The batches of the next pass, from batch number `first` on: what resuming in mid-epoch needs."""
+        epoch = self.epoch
+        self.epoch += 1
+        order = self.order(epoch)
+        batches = [order[i * self.bs : (i + 1) * self.bs].tolist() for i in range(first, len(self))]
+        return self._finish_ahead(self._read_ahead(batches, epoch), epoch, first)
+
+    def one_batch(self) -> Batch:
+        """A first batch, without counting as a pass."""
+        if len(self) == 0:
+            raise DataError(f"There is no batch to look at: the split has {self.n} samples.")
+        rows = self.order(self.epoch)[: self.bs].tolist()
+        read = self._read(rows, self.epoch)
+        self._account(read, rows)
+        return self.finish(read.tensors, torch_rng(self.seed, "batch", self.epoch, 0) if self.train else None)
+
+    def _read(self, rows: list[int], epoch: int) -> Read:
+        return self._assemble([self._read_rows(rows, epoch)])
+
+    def _read_rows(self, rows: list[int], epoch: int) -> list[tuple[int, Batch | str]]:
+        """Reads samples, in a worker thread: a row with its tensors, or with the reason why it can't be read."""
+        out: list[tuple[int, Batch | str]] = []
+        for row in rows:
+            raws = tuple(column[row] for column in self.columns)
+            try:
+                out.append((row, self.reader.read(raws, item_rng(self.seed, epoch, row) if self.train else None)))
+            except (UnreadableFileError, OSError) as error:
+                if self.on_error == "raise":
+                    raise
+                out.append((row, describe_failure(raws[0], error)))
+            except Exception as error:
+                error.add_note(f"This happened while reading row {row} of the table: {listed(map(repr, raws))}.")
+                raise
+        return out
+
+    def _assemble(self, parts: Sequence[list[tuple[int, Batch | str]] | Future[list[tuple[int, Batch | str]]]]) -> Read:
+        samples = [sample for part in parts for sample in (part.result() if isinstance(part, Future) else part)]
+        good = [(row, x) for row, x in samples if not isinstance(x, str)]
+        failures = {row: x for row, x in samples if isinstance(x, str)}
+        tensors = tuple(block.collate([x[i] for _, x in good]) for i, block in enumerate(self.blocks)) if good else ()
+        if self.device.type == "cuda":
+            tensors = tuple(t.pin_memory() for t in tensors)
+        return Read([row for row, _ in good], tensors, failures)
+
+    def _read_ahead(self, batches: list[list[int]], epoch: int) -> Iterator[Read]:
+        """Batches as the threads give them, in order, a few ahead of their use."""
+        if self.num_workers == 0:
+            for rows in batches:
+                yield self._checked(self._read(rows, epoch), rows)
+            return
+        pool, assembler = self._threads()
+        part = max(1, -(-self.bs // self.num_workers))
+        waiting: list[tuple[Future[Read], list[Future[Any]], list[int]]] = []
+        queue = iter(batches)
+        try:
+            while True:
+                while len(waiting) < 3 and (rows := next(queue, None)) is not None:
+                    parts = [pool.submit(self._read_rows, rows[i : i + part], epoch) for i in range(0, len(rows), part)]
+                    waiting.append((assembler.submit(self._assemble, parts), parts, rows))
+                if not waiting:
+                    return
+                whole, _, rows = waiting.pop(0)
+                yield self._checked(whole.result(), rows)
+        finally:
+            for whole, parts, _ in waiting:
+                for future in [whole, *parts]:
+                    future.cancel()
+
+    def _threads(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+        if self._pool is None or self._assembler is None:
+            self._pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="burnish-read")
+            self._assembler = ThreadPoolExecutor(1, thread_name_prefix="burnish-batch")
+        return self._pool, self._assembler
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Threads stay behind when a loader is copied or pickled."""
+        return {**self.__dict__, "_pool": None, "_assembler": None}
+
+    def _checked(self, read: Read, rows: list[int]) -> Read:
+        self._account(read, rows)
+        return read
+
+    def _account(self, read: Read, rows: list[int]) -> None:
+        """Counts and names what couldn't be read; raises when a whole batch couldn't."""
+        new = {row: why for row, why in read.failures.items() if row not in self.skipped}
+        self.skipped.update(new)
+        if rows and not read.rows:
+            raise DataError(
+                f"None of the {len(rows)} samples of a batch could be read: {listed(read.failures.values(), 3)}. dls.check() lists all such files."
+            )
+        if new:
+            note(
+                f"{len(new)} file(s) could not be read and are left out: {listed(new.values(), 3)}. dls.check() lists them all; on_error='raise' stops instead."
+            )
+
+    # -- the device ---------------------------------------------------------------------------------------------
+    def to(self, device: torch.device | str) -> DataLoader:
+        """Sets the device that batches are finished on."""
+        self.device = torch.device(device)
+        self._finishers = [block.on_device() for block in self.blocks]
+        for module in [*self._finishers, *self.batch_tfms]:
+            if module is not None:
+                module.to(self.device)
+        return self
+
+    def finish(self, tensors: Batch, rng: torch.Generator | None) -> Batch:
+        """Collated tensors as the model gets them: on the device, bytes to floats, through the batch transforms."""
+        batch = [t.to(self.device, non_blocking=True) for t in tensors]
+        batch = [f(t) if f is not None else t for f, t in zip(self._finishers, batch, strict=False)]
+        kinds = [b.kind for b in self.blocks]
+        with torch.no_grad():
+            for tfm in self.batch_tfms:
+                batch = tfm.apply(batch, kinds, rng)
+        return tuple(batch)
+
+    def _finish_ahead(self, reads: Iterator[Read], epoch: int, first: int) -> Iterator[Batch]:
+        """Finished batches; on a GPU the next one is copied and transformed on a stream of its own meanwhile."""
+        numbered = enumerate(reads, start=first)
+        rng = (lambda i: torch_rng(self.seed, "batch", epoch, i)) if self.train else (lambda i: None)
+        if self.device.type != "cuda":
+            for i, read in numbered:
+                batch = self.finish(read.tensors, rng(i))
+                self.last_rows = read.rows
+                yield batch
+            return
+        side = torch.cuda.Stream(self.device)
+        ahead: tuple[list[int], Batch, torch.cuda.Event] | None = None
+        for i, read in numbered:
+            with torch.cuda.stream(side):
+                batch = self.finish(read.tensors, rng(i))
+            if ahead is not None:
+                yield self._hand_over(*ahead)
+            ahead = (read.rows, batch, side.record_event())
+        if ahead is not None:
+            yield self._hand_over(*ahead)
+
+    def _hand_over(self, rows: list[int], batch: Batch, ready: torch.cuda.Event) -> Batch:
+        """The model's stream waits (on the device) for the batch, and for nothing that was enqueued after it."""
+        now = torch.cuda.current_stream(self.device)
+        now.wait_event(ready)
+        for t in batch:
+            t.record_stream(now)
+        self.last_rows = rows
+        return batch
+
+    # -- looking at it ------------------------------------------------------------------------------------------
+    def decode_batch(self, batch: Batch, max_n: int = 9) -> list[tuple[Any, ...]]:
+        """The first `max_n` samples of a finished batch, as values that a person recognises."""
+        n = min(max_n, len(batch[0]))
+        return [tuple(b.decode(t[i].cpu()) for b, t in zip(self.blocks, batch, strict=False)) for i in range(n)]
+
+    def show_batch(
+        self,
+        max_n: int = 9,
+        nrows: int | None = None,
+        ncols: int | None = None,
+        figsize: tuple[float, float] | None = None,
+        unique: bool = False,
+    ) -> None:
+        """Draws samples of a batch as the model sees them. ``unique=True``: one sample, drawn anew each time."""
+        if unique:
+            row = int(self.order(self.epoch)[0])
+            reads = [self._read([row], self.epoch + k).tensors for k in range(max_n)]
+            tensors = tuple(block.collate([r[i][0] for r in reads]) for i, block in enumerate(self.blocks))
+            batch = self.finish(tensors, torch_rng(self.seed, "show", self.epoch) if self.train else None)
+        else:
+            batch = self.one_batch()
+        samples = self.decode_batch(batch, max_n)
+        axes = grid(len(samples), nrows, ncols, figsize)
+        for ax, values in zip(axes, samples, strict=True):
+            draw_sample(self.blocks, values, ax)
+
+
+class PlainLoader:
+    """Any iterable of batches with a length (a PyTorch DataLoader), in the shape of a DataLoader: batches on the device.
+
+    Batches are tuples, lists or dicts of tensors; the iterable's own order and workers stay as they are.
+    """
+
+    def __init__(self, loader: Any, device: torch.device | str = "cpu") -> None:
+        self.loader, self.device, self.epoch = loader, torch.device(device), 0
+        self.skipped: dict[int, str] = {}
+        self.last_rows: list[int] = []
+
+    @property
+    def dataset(self) -> Any:
+        return getattr(self.loader, "dataset", None)
+
+    @property
+    def bs(self) -> int | None:
+        return getattr(self.loader, "batch_size", None)
+
+    @property
+    def n(self) -> int:
+        return len(self.dataset) if self.dataset is not None else len(self)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.iter_from(0)
+
+    def iter_from(self, first: int) -> Iterator[Any]:
+        """The batches from number `first` on; the ones before are read and thrown away."""
+        self.epoch += 1
+        for i, batch in enumerate(self.loader):
+            if i >= first:
+                yield self._move(batch)
+
+    def one_batch(self) -> Any:
+        return self._move(next(iter(self.loader)))
+
+    def to(self, device: torch.device | str) -> PlainLoader:
+        self.device = torch.device(device)
+        return self
+
+    def _move(self, batch: Any) -> Any:
+        if isinstance(batch, Tensor):
+            return batch.to(self.device, non_blocking=True)
+        if isinstance(batch, dict):
+            return {k: self._move(v) for k, v in batch.items()}
+        if isinstance(batch, (list, tuple)):
+            return tuple(self._move(v) for v in batch)
+        return batch

@@ -1,0 +1,139 @@
+"""The data set as a table: finds, labels and splits once, and names every row that doesn't work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from burnish.data.split import Splitter, check_sides
+
+from burnish.data.block import Block
+from burnish.data.collections import L
+from burnish.data.notes import note
+from burnish.errors import DataError, listed
+
+SPLITS = ("train", "valid", "test")
+Getter = Callable[[Any], Any]
+
+
+def find_items(source: Any, get_items: Getter | None) -> list[Any]:
+    """The samples of a source: what `get_items` gives, or the source itself when it is a list or a DataFrame.
+
+    Raises:
+        DataError: nothing was found, or the source is a folder and nothing says how to find items in it.
+    """
+    if get_items is not None:
+        found = get_items(source)
+        if found is None:
+            raise DataError(f"get_items ({_called(get_items)}) returned None for {_brief(source)}: it must return the list of samples.")
+    elif isinstance(source, (str, Path)):
+        raise DataError(
+            f"The source is {str(source)!r} and no get_items was given to find samples in it. Pass get_items=get_image_files, say, or give a list or a DataFrame."
+        )
+    else:
+        found = source
+    if isinstance(found, pd.DataFrame):
+        items = [row for _, row in found.iterrows()]
+    else:
+        try:
+            items = list(found)
+        except TypeError:
+            raise DataError(
+                f"The source is a {type(found).__name__}; expected a folder with get_items, a list of samples, or a DataFrame."
+            ) from None
+    if not items:
+        raise DataError(
+            f"There are no samples: {_brief(source)} gave an empty list{f' through get_items={_called(get_items)}' if get_items else ''}."
+        )
+    return items
+
+
+def column_names(blocks: Sequence[Block]) -> list[str]:
+    """One column name a block: its own name, numbered where two are alike.
+
+    >>> from burnish.data.category import CategoryBlock
+    >>> column_names([CategoryBlock(), CategoryBlock()])
+    ['label', 'label_2']
+    """
+    names: list[str] = []
+    for block in blocks:
+        n = 1
+        while (name := block.name if n == 1 else f"{block.name}_{n}") in names:
+            n += 1
+        names.append(name)
+    return names
+
+
+def label_items(items: Sequence[Any], getters: Sequence[Getter | None], names: Sequence[str]) -> dict[str, list[Any]]:
+    """The raw cells of every column. A getter that fails on some items is a DataError that names them all at once."""
+    cells: dict[str, list[Any]] = {}
+    for name, getter in zip(names, getters, strict=True):
+        if getter is None:
+            cells[name] = list(items)
+            continue
+        column, failed = [], []
+        for i, item in enumerate(items):
+            try:
+                column.append(getter(item))
+            except Exception as error:
+                failed.append((i, item, error))
+        if failed:
+            shown = "; ".join(f"item {i} ({_brief(item)}): {type(e).__name__}: {e}" for i, item, e in failed[:3])
+            raise DataError(
+                f"{_called(getter)}, which gives the {name}, failed on {len(failed)} of {len(items)} items: {shown}."
+            ) from failed[0][2]
+        cells[name] = column
+    return cells
+
+
+def build_table(source: Any, items: Sequence[Any], cells: dict[str, list[Any]], n_inp: int, splitter: Any) -> pd.DataFrame:
+    """The table of a data set: a column a block, `split`, `group` where the splitter knows groups, and the source's own
+    columns when it is a DataFrame (those of the same name as a block's and other content are called source_NAME)."""
+    table = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in cells.items()})
+    names = list(cells)
+    if isinstance(source, pd.DataFrame) and len(source) == len(table):
+        for column in source.columns:
+            values = source[column].reset_index(drop=True)
+            taken = str(column) in (*names, "split", "group")
+            if str(column) in names and list(values) == cells[str(column)]:
+                continue
+            table[f"source_{column}" if taken else column] = values
+    table.attrs = {"inputs": names[:n_inp], "targets": names[n_inp:]}
+    sides = [np.asarray(s, dtype=np.int64) for s in (splitter(items, table) if isinstance(splitter, Splitter) else splitter(items))]
+    check_sides(sides, len(items), _called(splitter))
+    split = pd.Series([None] * len(table), dtype=object)
+    for name, side in zip(SPLITS, sides, strict=False):
+        split.iloc[side] = name
+    table.insert(len(names), "split", split)
+    if hasattr(splitter, "groups"):
+        table.insert(len(names) + 1, "group", pd.Series(list(splitter.groups(items, table)), dtype=object))
+    unused = int(split.isna().sum())
+    if unused:
+        note(f"{unused} of {len(table)} samples are in no split and are not used (dls.table[dls.table.split.isna()] shows them).")
+    return table
+
+
+def rows_of(table: pd.DataFrame, split: str) -> np.ndarray:
+    """Positions of a split's rows."""
+    return np.flatnonzero((table["split"] == split).to_numpy(dtype=bool))
+
+
+def as_list(value: Any) -> list[Any]:
+    """None as [], a single thing as [thing], anything list-like as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple, L)) else [value]
+
+
+def _called(f: Any) -> str:
+    return getattr(f, "__qualname__", None) or repr(f)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, pd.Series):
+        return listed(f"{k}={v!r}" for k, v in value.items())
+    text = str(value) if isinstance(value, (str, Path)) else repr(value)
+    return text if len(text) < 120 else text[:117] + "..."

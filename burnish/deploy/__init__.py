@@ -1,0 +1,1 @@
+"""Using and sharing what was trained: the predictor, the report."""

@@ -1,0 +1,97 @@
+"""Predictor: an exported model and nothing more than predicting with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from burnish.data.notes import captured_notes
+from burnish.data.reader import describe_failure
+from burnish.errors import DataError, SettingError
+from burnish.train.export import load_learner
+
+
+class Predictor:
+    """Predicts with an exported model: ``Predictor("model.burnish").predict("a.jpg")``.
+
+    Args:
+        path: what ``learn.export`` wrote.
+        device: where it runs.
+
+    Attributes:
+        vocab: the labels it can answer (None for a model without labels).
+        record: what it was trained on and how well it did, as data; `card`: the same in words.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], device: str | torch.device = "cpu") -> None:
+        self.learn = load_learner(path, device=device)
+        self.vocab = next((b.vocab for b in self.learn.dls.target_blocks if getattr(b, "vocab", None) is not None), None)
+        self.record, self.card = self.learn.record, self.learn.card
+
+    def predict(self, item: Any) -> Any:
+        """The prediction ``(label, index, probs)`` of a path, bytes, picture or array; a list gives a list."""
+        return self.learn.predict(item)
+
+    __call__ = predict
+
+    def table(self, items: Iterable[Any], all_probabilities: bool = False) -> pd.DataFrame:
+        """Predictions of many items as a table, a row an item in the order given.
+
+        Columns: file (the item), label, probability, error (why an item could not be read, else empty), and with
+        `all_probabilities` one column a label. An item that can't be read has no label and doesn't stop the others.
+        """
+        if isinstance(items, (str, bytes, Path)):
+            raise SettingError(
+                f"table() got one item, {str(items)[:80]!r}; expected a list of items, e.g. table([item]). For one item use predict(item)."
+            )
+        items = list(items)
+        errors: dict[int, str] = {}
+        if not items:
+            return self._frame([], {}, {}, all_probabilities)
+        try:
+            probs, errors = self._probabilities(items, range(len(items)))
+        except DataError:  # not one of a whole batch could be read: find out which, and predict the others
+            errors = {i: why for i, item in enumerate(items) if (why := self._unreadable(item))}
+            good = [i for i in range(len(items)) if i not in errors]
+            if len(good) == len(items):
+                raise
+            probs = self._probabilities([items[i] for i in good], good)[0] if good else {}
+        return self._frame(items, probs, errors, all_probabilities)
+
+    def _probabilities(self, items: list[Any], positions: Iterable[int]) -> tuple[dict[int, torch.Tensor], dict[int, str]]:
+        """Activated predictions by position, and what could not be read."""
+        where = list(positions)
+        dl = self.learn.dls.test_dl(items, on_error="skip")
+        with captured_notes():  # what can't be read is told in the table
+            got = self.learn.get_preds(dl=dl)
+        return {where[row]: p for row, p in zip(got.rows, got[0], strict=True)}, {where[row]: why for row, why in dl.skipped.items()}
+
+    def _unreadable(self, item: Any) -> str | None:
+        try:
+            self.learn.dls.input_blocks[0].open(item)
+        except (DataError, OSError) as error:
+            return describe_failure(item, error)
+        return None
+
+    def _frame(self, items: list[Any], probs: dict[int, torch.Tensor], errors: dict[int, str], all_probabilities: bool) -> pd.DataFrame:
+        block = self.learn.dls.target_blocks[0]
+        rows = []
+        for i, item in enumerate(items):
+            row: dict[str, Any] = {"file": _named(item), "label": None, "probability": float("nan"), "error": errors.get(i, "")}
+            if i in probs:
+                chosen = block.decide(probs[i][None])[0]
+                row["label"] = block.decode(chosen)
+                row["probability"] = float(probs[i][int(chosen)]) if block.kind == "category" else float("nan")
+                if all_probabilities and self.vocab is not None:
+                    row |= {f"p({label})": float(p) for label, p in zip(self.vocab, probs[i], strict=True)}
+            rows.append(row)
+        return pd.DataFrame(rows, columns=None if rows else ["file", "label", "probability", "error"])
+
+
+def _named(item: Any) -> str:
+    return str(item) if isinstance(item, (str, Path)) else f"<{type(item).__name__}>"

@@ -1,0 +1,368 @@
+"""The report of a run: one HTML page with its numbers, pictures, doubts and settings, to keep or to send."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from burnish.deploy import charts
+from burnish.deploy import page as html
+from burnish.errors import SettingError
+from burnish.train.record import Record, run_record
+
+if TYPE_CHECKING:
+    from burnish.evaluate.interpret import Interpretation
+    from burnish.train.learner import Learner
+
+MOST_CLASSES = 40  # a confusion matrix beyond this can't be read; the list of most confused pairs still can
+SHARES = ("accuracy", "error_rate", "f1", "precision", "recall", "jaccard", "roc_auc", "average_precision", "top_k")  # between 0 and 1
+
+
+def write_report(
+    learn: Learner,
+    path: str | os.PathLike[str] = "report.html",
+    interp: Interpretation | None = None,
+    title: str | None = None,
+    model_file: str | os.PathLike[str] | None = None,
+    checks: bool = True,
+) -> Path:
+    """Writes a self-contained page about a trained learner: no script, nothing fetched, pictures inside.
+
+    Args:
+        path: relative to ``learn.path``; returned as written.
+        interp: an interpretation of the learner that is there already; without one, one pass over the validation
+            split is made.
+        title: the heading.
+        model_file: the exported model, to show how it is used.
+        checks: look for unreadable files and duplicates (reads every file once).
+
+    Raises:
+        SettingError: the learner has no validation split to report on.
+    """
+    if not len(learn.dls) or getattr(learn.dls, "valid", None) is None:
+        raise SettingError(
+            "A report needs a validation split to say how good the model is, and this learner has none. Write it from the learner that was trained."
+        )
+    interp = interp if interp is not None else _interpretation(learn)
+    record = run_record(learn)
+    results = _results(learn, interp)
+    title = title or f"{record['settings']['architecture']}: {_what(learn)}"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        html.paragraph(_lead(record), "soft"),
+        html.section("How good is it?", headline(results), _explained(results)),
+        html.section("Before you trust it", *_doubts(learn, results, record, checks)),
+        _where_it_errs(interp),
+        html.section("The most wrong", *_most_wrong(learn, interp)),
+        html.section("Training", _loss_chart(learn), _epochs(record)),
+        html.section("What the model saw", *_seen(learn)),
+        html.section("Data", *_data(record)),
+        html.section("Use it", *_use(model_file)) if model_file is not None else "",
+        html.section("Settings", html.table(["setting", "value"], _settings(record))),
+    ]
+    target = Path(getattr(learn, "path", ".")) / path if not Path(path).is_absolute() else Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(html.page(title, body), encoding="utf-8")
+    return target
+
+
+# -- the numbers ------------------------------------------------------------------------------------------------------
+
+
+def headline(results: pd.DataFrame) -> str:
+    """Tiles of results (columns metric, value, low, high, baseline, n), each with its interval and the baseline."""
+    return f'<div class="tiles">{"".join(_tile(row) for row in results.to_dict("records"))}</div>' if len(results) else ""
+
+
+def _tile(row: dict[str, Any]) -> str:
+    value, low, high, baseline = (_number(row.get(k)) for k in ("value", "low", "high", "baseline"))
+    parts = [f'<div class="tile"><div class="name">{escape(str(row["metric"]))}</div><div class="value">{_short(value)}</div>']
+    if value is not None and _is_share(str(row["metric"])):
+        parts.append(charts.bar(value, low, high, baseline))
+    if low is not None and high is not None:
+        parts.append(f'<div class="soft">95 % interval {_short(low)} to {_short(high)}</div>')
+    if baseline is not None:
+        parts.append(f'<div class="soft">trivial baseline <span class="bad">{_short(baseline)}</span></div>')
+    return "".join(parts) + "</div>"
+
+
+def _explained(results: pd.DataFrame) -> str:
+    n = _samples(results)
+    of = f" on {n:,} samples" if n else ""
+    return html.paragraph(
+        f"Measured{of} of the validation split, which the model was not trained on. The line on a bar is the interval in which the true value lies with "
+        "95 % confidence; the red mark is what one reaches without looking at the input, by always giving the most frequent answer.",
+        "soft",
+    )
+
+
+def _doubts(learn: Learner, results: pd.DataFrame, record: Record, checks: bool) -> list[str]:
+    """What should make a reader careful, in the order of weight."""
+    said = [html.warning(text) for text in _number_doubts(results, record)]
+    skipped = {str(why) for dl in learn.dls for why in getattr(dl, "skipped", {}).values()}
+    if skipped:
+        said.append(html.warning(f"{len(skipped)} file(s) could not be read and were left out: {'; '.join(sorted(skipped)[:5])}"))
+    said += _found_by_checks(learn) if checks and len(learn.dls.table) else [html.warning(text) for text in _class_doubts(record)]
+    said.append(
+        html.paragraph(
+            "The validation split also guided choices, and comes from the same source as the training data: other cameras, places and people may be harder.",
+            "soft",
+        )
+    )
+    return said
+
+
+def _number_doubts(results: pd.DataFrame, record: Record) -> list[str]:
+    said = []
+    n = _samples(results)
+    if n and n < 100:
+        said.append(f"Only {n} samples were validated on: the intervals above are wide, and a difference of a few points means little.")
+    for row in results.to_dict("records"):
+        low, high, baseline = (_number(row.get(k)) for k in ("low", "high", "baseline"))
+        if low is not None and high is not None and baseline is not None and low <= baseline <= high:
+            said.append(f"{row['metric']} is not clearly better than the trivial baseline: {_short(baseline)} lies within its interval.")
+    return said
+
+
+def _class_doubts(record: Record) -> list[str]:
+    """What the counts of the classes alone say, where the data isn't checked."""
+    said = []
+    counts = record["classes"].get("train", {})
+    few = [f"{label} ({k})" for label, k in counts.items() if k < 10]
+    if few:
+        said.append(f"Classes with fewer than 10 training samples: {', '.join(few[:8])}.")
+    if counts and max(counts.values()) >= 5 * min(counts.values()):
+        most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+        said.append(
+            f"The classes are unbalanced: {most} has {counts[most]} training samples, {least} has {counts[least]}. Look at the recall of each class."
+        )
+    return said
+
+
+def _found_by_checks(learn: Learner, most: int = 12) -> list[str]:
+    """The findings of the data's checks; grave ones stand out."""
+    found = learn.dls.check()
+    said = []
+    for row in found.issues.head(most).to_dict("records"):
+        text = f"{row['message']} {row['advice']}"
+        said.append(html.paragraph(text, "soft") if row["severity"] == "low" else html.warning(text))
+    if len(found) > most:
+        said.append(html.paragraph(f"And {len(found) - most} more findings: dls.check() lists them all.", "soft"))
+    return said or [
+        html.paragraph(
+            f"The checks of the data (unreadable files, duplicates, leaks between the splits, labels) found nothing: {found.scope}."
+        )
+    ]
+
+
+# -- where it errs ----------------------------------------------------------------------------------------------------
+
+
+def _where_it_errs(interp: Any) -> str:
+    if not hasattr(interp, "confusion_matrix"):
+        return ""
+    vocab = list(interp.vocab)
+    parts = []
+    if len(vocab) <= MOST_CLASSES:
+        parts += [
+            "<h3>Confusion matrix</h3>",
+            html.paragraph("A row is what it was, a column what the model said.", "soft"),
+            charts.matrix(interp.confusion_matrix().tolist(), vocab),
+        ]
+    else:
+        parts.append(
+            html.paragraph(
+                f"With {len(vocab)} classes the confusion matrix is too large to read; these are the pairs that were mixed up most."
+            )
+        )
+    confused = interp.most_confused(min_val=1)[:12]
+    pairs = (
+        html.table(["it was", "the model said", "times"], [list(c) for c in confused])
+        if confused
+        else html.paragraph("Nothing was mixed up.")
+    )
+    report = interp.classification_report().reset_index()
+    by_class = html.table(
+        [str(c) if c != "index" else "" for c in report.columns], report.astype(object).where(report.notna(), None).to_numpy().tolist()
+    )
+    two = f'<div class="two"><div><h3>Most confused</h3>{pairs}</div><div><h3>By class</h3>{by_class}</div></div>'
+    return html.section("Where it errs", *parts, two)
+
+
+def _most_wrong(learn: Learner, interp: Any, most: int = 12) -> list[str]:
+    table = interp.table
+    if "loss" not in table:
+        return []
+    worst = table.sort_values("loss", ascending=False, kind="stable").head(most)
+    figures = [_wrong_figure(learn, row) for row in worst.to_dict("records")]
+    figures = [f for f in figures if f]
+    if not figures:
+        return []
+    return [
+        html.paragraph("The validation samples with the highest loss: hard ones, and sometimes wrongly labelled ones.", "soft"),
+        html.photos(figures),
+    ]
+
+
+def _wrong_figure(learn: Learner, row: dict[str, Any]) -> str:
+    raw, said, was = row[learn.dls.table.attrs["inputs"][0]], row.get("prediction"), row[learn.dls.table.attrs["targets"][0]]
+    picture = _picture_of(learn, raw)
+    if not picture:
+        return ""
+    kind = "good" if said == was else "bad"
+    sure = f" ({row['probability']:.0%})" if _number(row.get("probability")) is not None else ""
+    name = escape(Path(raw).name) if isinstance(raw, (str, Path)) else ""
+    return html.photo(
+        picture,
+        f'said <b class="{kind}">{escape(str(said))}</b>{sure}<br>it was <b>{escape(str(was))}</b><br><span class="soft">loss {row["loss"]:.2f} {name}</span>',
+    )
+
+
+# -- training and data ------------------------------------------------------------------------------------------------
+
+
+def _loss_chart(learn: Learner) -> str:
+    recorder = learn.recorder
+    losses = recorder.losses
+    step = max(1, len(losses) // 400)
+    lines: list[charts.Line] = [("training (smoothed)", list(range(1, len(losses) + 1))[::step], losses[::step], "var(--main)")]
+    valid = [(i, row["valid_loss"]) for i, row in zip(recorder.iters, recorder.rows, strict=False) if "valid_loss" in row]
+    lines.append(("validation", [i for i, _ in valid], [v for _, v in valid], "var(--bad)"))
+    chart = charts.line_chart(lines, "training batch of the last fit", "loss")
+    return f"<h3>Loss</h3>{chart}" if chart else ""
+
+
+def _epochs(record: Record) -> str:
+    rows = record["history"]
+    if not rows:
+        return html.paragraph("It was not trained in this session.")
+    columns = [c for c in dict.fromkeys(k for row in rows for k in row) if c != "fit" or len({r.get("fit") for r in rows}) > 1]
+    shown = [[_clock(row.get(c)) if c == "time" else row.get(c) for c in columns] for row in rows]
+    return "<h3>Epochs</h3>" + html.table(["seconds" if c == "time" else c for c in columns], shown)
+
+
+def _seen(learn: Learner, most: int = 12) -> list[str]:
+    """Samples of a training batch, augmented as they were in training."""
+    dl = learn.dls.train
+    if not hasattr(dl, "decode_batch"):
+        return []
+    figures = []
+    for values in dl.decode_batch(dl.one_batch(), most):
+        picture = _jpeg(values[0])
+        said = ", ".join(b.say(v) for b, v in zip(dl.blocks[1:], values[1:], strict=True))
+        if picture:
+            figures.append(html.photo(picture, escape(said)))
+    return [html.paragraph("A training batch, cut and augmented as in training.", "soft"), html.photos(figures)] if figures else []
+
+
+def _data(record: Record) -> list[str]:
+    counts = record["data"]
+    if not counts:
+        return []
+    parts = [html.paragraph(", ".join(f"{n:,} samples for {split}" for split, n in counts.items()) + ".")]
+    classes = record["classes"]
+    if classes:
+        labels = sorted({label for by_class in classes.values() for label in by_class})
+        parts.append(html.table(["class", *classes], [[label, *(c.get(label, 0) for c in classes.values())] for label in labels]))
+    return parts
+
+
+def _settings(record: Record) -> list[list[str]]:
+    settings = {"date": record["date"], "seed": record["seed"], "epochs": record["epochs"], **record["settings"]}
+    rows = [[k, ", ".join(v) if isinstance(v, list) else str(v)] for k, v in settings.items() if v not in (None, [])]
+    return [*rows, ["versions", ", ".join(f"{k} {v}" for k, v in record["versions"].items())]]
+
+
+def _use(model_file: str | os.PathLike[str]) -> list[str]:
+    path = Path(model_file)
+    size = f" ({path.stat().st_size / 1e6:.1f} MB)" if path.is_file() else ""
+    return [
+        html.paragraph(
+            f"The model is in {path.name}{size}. It opens on another machine, with or without a GPU, without the training data, and runs no code from the file."
+        ),
+        html.code(f"burnish predict {path.name} PHOTO.jpg"),
+        html.code(
+            f'from burnish.vision.all import *\n\nlearn = load_learner("{path.name}")\nlabel, index, probs = learn.predict("PHOTO.jpg")'
+        ),
+    ]
+
+
+# -- small things -----------------------------------------------------------------------------------------------------
+
+
+def _interpretation(learn: Learner) -> Any:
+    from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
+
+    single = learn.dls.target_blocks and learn.dls.target_blocks[0].kind == "category"
+    return (ClassificationInterpretation if single else Interpretation).from_learner(learn)
+
+
+def _results(learn: Learner, interp: Any) -> pd.DataFrame:
+    """Each result with its interval and baseline, from the interpretation's pass."""
+    return interp.results()
+
+
+def _what(learn: Learner) -> str:
+    vocab = next((b.vocab for b in learn.dls.target_blocks if getattr(b, "vocab", None)), None)
+    if vocab is None:
+        return "results"
+    return ", ".join(map(str, vocab)) if len(vocab) <= 6 else f"{len(vocab)} classes"
+
+
+def _lead(record: Record) -> str:
+    data = record["data"]
+    pretrained = " from pretrained weights" if record["settings"]["pretrained"] else ""
+    return f"Trained{pretrained} for {record['epochs']} epochs on {data.get('train', 0):,} samples, checked on {data.get('valid', 0):,} others. {record['date'][:10]}."
+
+
+def _samples(results: pd.DataFrame) -> int:
+    return int(results["n"].max()) if "n" in results and len(results) and results["n"].notna().any() else 0
+
+
+def _is_share(metric: str) -> bool:
+    return metric.removeprefix("valid_").startswith(SHARES)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or value != value else float(value)
+
+
+def _short(value: float | None) -> str:
+    return "not computed" if value is None else f"{value:.3g}"
+
+
+def _clock(seconds: Any) -> Any:
+    return None if seconds is None else round(float(seconds), 1)
+
+
+def _picture_of(learn: Learner, raw: Any) -> str:
+    block = learn.dls.input_blocks[0]
+    if block.kind != "image":
+        return ""
+    try:
+        return _jpeg(block.open(raw))
+    except (OSError, ValueError):
+        return ""
+
+
+def _jpeg(value: Any, side: int = 240) -> str:
+    """A picture as the data: address of a small JPEG; empty for what is no picture."""
+    from PIL import Image
+
+    if not isinstance(value, Image.Image):
+        return ""
+    small = value.convert("RGB")
+    small.thumbnail((side, side))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+__all__: Sequence[str] = ["headline", "write_report"]

@@ -1,0 +1,24 @@
+"""How good a model is and where it errs: metrics, losses, intervals, baselines, interpretation."""
+
+from burnish.evaluate.baselines import Baseline, baseline
+from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
+from burnish.evaluate.intervals import Interval, bootstrap, bootstrap_mean, interval, wilson
+from burnish.evaluate.metrics import METRICS, metric_by_name, resolve_metrics
+from burnish.evaluate.summary import ResultNote, evaluate
+
+__all__ = [
+    "METRICS",
+    "Baseline",
+    "ClassificationInterpretation",
+    "Interpretation",
+    "Interval",
+    "ResultNote",
+    "baseline",
+    "bootstrap",
+    "bootstrap_mean",
+    "evaluate",
+    "interval",
+    "metric_by_name",
+    "resolve_metrics",
+    "wilson",
+]

@@ -1,0 +1,129 @@
+"""What a model that has learned nothing would score: always the most frequent class, or always the mean.
+
+The baseline is written as constant raw outputs (the logarithm of how frequent each class is in training, or the mean), so
+that every metric and the loss can be computed for it as for a model.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.errors import DataError
+from burnish.evaluate.intervals import evaluated
+from burnish.evaluate.metrics import resolve_metrics
+from burnish.evaluate.outcome import SPLITS, TARGET_KINDS, split_name
+from burnish.train.metric import Metric
+
+
+class Baseline:
+    """A constant prediction.
+
+    Attributes:
+        output: the raw output for one sample ``(classes,)``, ``(labels,)`` or ``(numbers,)``.
+        says: what it does, in words: "always answering 'cat'".
+
+    Args:
+        targets: encoded targets of the training samples, the samples first.
+        kind: "category", "labels" or "numbers".
+        vocab: the names of the classes, for the words.
+        n_out: how many classes there are; by default as many as `vocab` names or `targets` hold.
+    """
+
+    def __init__(self, targets: Tensor, kind: str, vocab: Sequence[Any] | None = None, n_out: int | None = None) -> None:
+        if kind not in TARGET_KINDS.values():
+            raise DataError(f"There is no baseline for targets of the kind {kind!r}; there is for category, labels and numbers.")
+        if not len(targets):
+            raise DataError("There is no baseline without training targets.")
+        self.output, self.says = getattr(self, f"_{kind}")(targets, vocab, n_out)
+
+    def _category(self, targets: Tensor, vocab: Sequence[Any] | None, n_out: int | None) -> tuple[Tensor, str]:
+        classes = n_out or (len(vocab) if vocab is not None else max(2, int(targets.max()) + 1))
+        counts = torch.bincount(targets.reshape(-1).long(), minlength=classes).float()
+        most = int(counts.argmax())
+        return (
+            (counts + 1) / (counts + 1).sum()
+        ).log(), f"always answering {vocab[most]!r}" if vocab is not None else f"always answering class {most}"
+
+    def _labels(self, targets: Tensor, vocab: Sequence[Any] | None, n_out: int | None) -> tuple[Tensor, str]:
+        flat = targets.reshape(len(targets), -1).float()
+        share = (flat.sum(0) + 0.5) / (len(flat) + 1)
+        given = [str(vocab[i]) if vocab is not None else f"label {i}" for i in (share > 0.5).nonzero().flatten().tolist()]
+        return share.logit().reshape(targets.shape[1:]), f"always answering {' and '.join(given) or 'no label'}"
+
+    def _numbers(self, targets: Tensor, vocab: Sequence[Any] | None, n_out: int | None) -> tuple[Tensor, str]:
+        mean = targets.double().mean(0).float()
+        shown = ", ".join(f"{v:.4g}" for v in mean.reshape(-1).tolist()[:4])
+        return mean, f"always answering the mean ({shown})"
+
+    def outputs(self, n: int) -> Tensor:
+        """The constant output for `n` samples ``(n, ...)``."""
+        return self.output.expand(n, *self.output.shape).clone()
+
+    def value(self, metric: Any, targets: Tensor) -> float:
+        """A metric (name, function or Metric) or a loss of the constant prediction; nan where it doesn't exist."""
+        try:
+            if isinstance(metric, torch.nn.Module):
+                with torch.no_grad():
+                    return float(metric(self.outputs(len(targets)), targets).double().mean())
+            fresh: Metric = copy.copy(resolve_metrics(metric)[0])
+            return evaluated(fresh, self.outputs(len(targets)), targets)
+        except (ValueError, RuntimeError):  # a ranking of constants, say, has no value
+            return math.nan
+
+    def __repr__(self) -> str:
+        return f"Baseline({self.says})"
+
+
+def training_targets(dls: Any) -> Tensor | None:
+    """The encoded targets of the training rows ``(samples, ...)``, from the table: no file is read. None where they
+    aren't in a table, are several, or must be opened (masks)."""
+    blocks = list(getattr(dls, "blocks", None) or [])
+    targets = blocks[dls.n_inp :] if blocks else []
+    names = dls.table.attrs.get("targets", []) if blocks else []
+    if len(targets) != 1 or len(names) != 1 or "split" not in dls.table or targets[0].kind not in TARGET_KINDS:
+        return None
+    raws = dls.table[names[0]][(dls.table["split"] == "train").to_numpy(dtype=bool)].tolist()
+    return targets[0].collate([targets[0].encode(targets[0].open(raw)) for raw in raws]) if raws else None
+
+
+def baseline_of(dls: Any) -> Baseline | None:
+    """The baseline that the training split gives; None for targets without one (masks, points, plain loaders)."""
+    targets = training_targets(dls)
+    if targets is None:
+        return None
+    block = dls.blocks[dls.n_inp]
+    return Baseline(targets, TARGET_KINDS[block.kind], getattr(block, "vocab", None), getattr(block, "n_out", None))
+
+
+def baseline(dls: Any, split: int | str = "valid", metrics: Any = None) -> dict[str, float]:
+    """What always giving the training split's most frequent class (or mean) scores on `split`.
+
+    Args:
+        metrics: names, functions or Metrics; the target block's own by default.
+
+    Returns: metric name -> value; nan where the metric doesn't exist for a constant.
+
+    Raises:
+        DataError: the data set has no table, or its target has no baseline.
+    """
+    found = baseline_of(dls)
+    if found is None:
+        raise DataError(
+            "There is no baseline for these DataLoaders: they need a table with one target that is a category, labels or a number."
+        )
+    block, name = dls.blocks[dls.n_inp], dls.table.attrs["targets"][0]
+    rows = np.flatnonzero((dls.table["split"] == split_name(split)).to_numpy(dtype=bool))
+    if not len(rows):
+        raise DataError(
+            f"The table has no rows in the {split_name(split)} split (it has {', '.join(s for s in SPLITS if (dls.table['split'] == s).any())})."
+        )
+    targets = block.collate([block.encode(block.open(raw)) for raw in dls.table[name].iloc[rows]])
+    chosen = resolve_metrics(list(block.metrics) if metrics is None else metrics)
+    return {m.name: found.value(m, targets) for m in chosen}

@@ -1,0 +1,293 @@
+"""How far a figure from so many samples can be trusted: intervals for proportions, means and any metric.
+
+A proportion (accuracy) gets Wilson's interval (Wilson 1927), a mean (an error, a loss) a bias-corrected and accelerated
+bootstrap (BCa, Efron 1987), anything else a percentile bootstrap over samples. Where samples come in groups (patients,
+sites), whole groups are resampled: the samples of one group don't count as independent.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.data.randomness import derive
+from burnish.errors import SettingError
+from burnish.evaluate.base import MeanMetric
+from burnish.evaluate.classification import ClassCounts
+from burnish.evaluate.metrics import resolve_metrics
+from burnish.evaluate.ranking import StoredScores
+from burnish.evaluate.shapes import class_outputs
+from burnish.train.metric import AverageMetric, Metric
+
+Finish = Callable[[float], float]
+NOWHERE = (math.nan, math.nan)
+MANY = 10_000  # from so many units on, the bootstrap of a mean and the normal interval are the same
+CHUNK = 4_000_000  # indices drawn at a time
+
+
+class Interval(NamedTuple):
+    """A metric's value and the interval around it; `method` is "wilson", "bca", "normal" or "percentile"."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+
+
+class Units(NamedTuple):
+    """What is resampled: the sum and the number of terms of each sample (or group), and what makes a metric of a mean."""
+
+    sums: np.ndarray
+    counts: np.ndarray
+    finish: Finish
+
+
+def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion; right also near 0 and 1 and for few samples.
+
+    >>> [round(x, 3) for x in wilson(49, 57)]
+    [0.747, 0.927]
+    """
+    if not 0 <= successes <= n or n < 1:
+        raise SettingError(f"wilson: {successes} successes out of {n}; expected 0 to n successes of at least one sample.")
+    z, share = _z(level), successes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return float(max(0.0, min(share, centre - half))), float(min(1.0, max(share, centre + half)))
+
+
+def bootstrap_mean(
+    values: Sequence[float] | np.ndarray, level: float = 0.95, n_boot: int = 2000, seed: int = 0, method: str = "bca"
+) -> tuple[float, float]:
+    """Bootstrap interval of a mean.
+
+    Args:
+        values: one a sample.
+        method: "bca" or "percentile".
+    """
+    values = np.asarray(values, dtype=np.float64)
+    return ratio_interval(Units(values, np.ones(len(values)), float), level, n_boot, seed, method)[:2]
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], float],
+    n: int,
+    level: float = 0.95,
+    n_boot: int = 1000,
+    seed: int = 0,
+    groups: Sequence[Any] | None = None,
+) -> tuple[float, float]:
+    """Percentile interval of any statistic.
+
+    Args:
+        statistic: called with indices of resampled samples; a ValueError (a class is missing, say) leaves that one out.
+        n: number of samples.
+        groups: the group of each sample; whole groups are resampled.
+
+    Returns: low and high; nan when less than half of the resamples have a value.
+    """
+    members = _members(n, groups)
+    if len(members) < 2:
+        return NOWHERE
+    rng, found = _rng(seed), []
+    for _ in range(n_boot):
+        drawn = rng.integers(len(members), size=len(members))
+        try:
+            found.append(statistic(drawn if groups is None else np.concatenate([members[i] for i in drawn])))
+        except ValueError:
+            continue
+    return _quantiles(np.array(found), level) if len(found) * 2 >= n_boot else NOWHERE
+
+
+def interval(
+    metric: Any,
+    output: Tensor,
+    target: Tensor,
+    *,
+    level: float = 0.95,
+    n_boot: int = 1000,
+    seed: int = 0,
+    groups: Sequence[Any] | None = None,
+) -> Interval:
+    """A metric over stored outputs with its interval, by the method that fits the metric.
+
+    Args:
+        metric: a name, a function or a Metric.
+        output: raw outputs of all samples, the samples first.
+        target: their targets.
+        groups: the group of each sample, when samples are not independent.
+
+    Raises:
+        ValueError: the metric can't be computed; the message says why.
+    """
+    metric = copy.copy(resolve_metrics(metric)[0])
+    output, target = output.detach().cpu(), target.detach().cpu()
+    value, n = evaluated(metric, output, target), len(target)
+    units = _units(metric, output, target, value)
+    if units is not None:
+        low, high, method = ratio_interval(grouped(units, groups), level, n_boot, seed)
+        return Interval(value, low, high, n, method)
+    if isinstance(metric, ClassCounts) and groups is None and not getattr(metric, "weights", None):
+        return Interval(value, *_of_counts(metric, output, target, level, n_boot, seed), n, "percentile")
+    if isinstance(metric, StoredScores):  # sorting all scores again and again is slow: fewer times when they are many
+        n_boot = int(np.clip(2e7 / max(1, output.numel()), min(200, n_boot), n_boot))
+    low, high = bootstrap(lambda i: evaluated(metric, output[i], target[i]), n, level, n_boot, seed, groups)
+    return Interval(value, low, high, n, "percentile")
+
+
+def evaluated(metric: Metric, output: Tensor, target: Tensor) -> float:
+    """A metric over given outputs, computed afresh."""
+    metric.reset()
+    metric.update(output, target)
+    return metric.compute()
+
+
+def ratio_interval(units: Units, level: float = 0.95, n_boot: int = 2000, seed: int = 0, method: str = "bca") -> tuple[float, float, str]:
+    """Interval of ``finish(sum of sums / sum of counts)``: Wilson's if all terms are 0 or 1, else a bootstrap. The third
+    value is the method used."""
+    sums, counts, finish = units
+    m, total = len(sums), counts.sum()
+    if m and finish is float and (counts == 1).all() and np.isin(sums, (0.0, 1.0)).all():
+        return *wilson(sums.sum(), m, level), "wilson"
+    if m < 2 or not total or not np.isfinite(sums).all():
+        return *NOWHERE, method
+    if m > MANY:
+        half = _z(level) * math.sqrt(float(((sums - sums.sum() / total * counts) ** 2).sum())) / total
+        return finish(max(sums.sum() / total - half, min(0.0, sums.sum()))), finish(sums.sum() / total + half), "normal"
+    means = _resampled_means(sums, counts, n_boot, seed)
+    tails = _bca_tails(means, sums, counts, level) if method == "bca" else None
+    low, high = np.quantile(means, tails) if tails is not None else _quantiles(means, level)
+    return finish(float(low)), finish(float(high)), method
+
+
+def _resampled_means(sums: np.ndarray, counts: np.ndarray, n_boot: int, seed: int) -> np.ndarray:
+    rng, m = _rng(seed), len(sums)
+    rows = max(1, CHUNK // m)
+    parts = []
+    for first in range(0, n_boot, rows):
+        drawn = rng.integers(m, size=(min(rows, n_boot - first), m))
+        parts.append(sums[drawn].sum(1) / np.maximum(counts[drawn].sum(1), 1))
+    return np.concatenate(parts)
+
+
+def _bca_tails(means: np.ndarray, sums: np.ndarray, counts: np.ndarray, level: float) -> list[float] | None:
+    """The quantiles that BCa takes instead of the plain tails, or None where it isn't defined (no spread)."""
+    value = sums.sum() / counts.sum()
+    below = ((means < value).mean() + (means <= value).mean()) / 2
+    left_out = (sums.sum() - sums) / np.maximum(counts.sum() - counts, 1e-12)
+    off = left_out.mean() - left_out
+    spread = float((off**2).sum())
+    if not 0 < below < 1 or spread <= 0:
+        return None
+    skew = float((off**3).sum()) / (6 * spread**1.5)
+    normal = NormalDist()
+    bias, z = normal.inv_cdf(float(below)), _z(level)
+    return [normal.cdf(bias + (bias + s) / (1 - skew * (bias + s))) for s in (-z, z)]
+
+
+def _units(metric: Metric, output: Tensor, target: Tensor, value: float) -> Units | None:
+    """The terms of each sample for a metric that is a mean of them; None for others."""
+    if isinstance(metric, AverageMetric):
+        pairs, finish = _one_by_one(lambda o, t: (metric.function(o, t), 1), output, target), float
+    elif isinstance(metric, MeanMetric):
+        finish = float if type(metric).finish is MeanMetric.finish else metric.finish
+        pairs = _one_by_one(metric.terms, output, target)
+    else:
+        return None
+    if pairs is None:
+        return None
+    sums, counts = pairs
+    again = finish(float(sums.sum() / counts.sum())) if counts.sum() else math.nan
+    return Units(sums, counts, finish) if math.isclose(again, value, rel_tol=1e-4, abs_tol=1e-6) else None
+
+
+def _one_by_one(terms: Callable[[Tensor, Tensor], tuple[Any, Any]], output: Tensor, target: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+    """The terms of every sample alone: at once through vmap where the function allows it, else in a loop."""
+
+    def alone(o: Tensor, t: Tensor) -> Tensor:
+        total, count = terms(o[None], t[None])
+        return torch.stack([torch.as_tensor(total).double(), torch.as_tensor(count).double()])
+
+    try:
+        found = torch.func.vmap(alone)(output, target)
+    except (RuntimeError, TypeError):  # reads values, or calls something that isn't torch
+        try:
+            found = torch.stack([alone(o, t) for o, t in zip(output, target, strict=True)])
+        except (ValueError, RuntimeError):  # one sample alone has no value
+            return None
+    except ValueError:
+        return None
+    sums, counts = found.numpy().T
+    return sums, counts
+
+
+def grouped(units: Units, groups: Sequence[Any] | None) -> Units:
+    """Units by group instead of by sample; as they are without groups."""
+    if groups is None:
+        return units
+    _, code = np.unique(np.asarray([str(g) for g in groups]), return_inverse=True)
+    return Units(np.bincount(code, units.sums), np.bincount(code, units.counts), units.finish)
+
+
+def _of_counts(metric: ClassCounts, output: Tensor, target: Tensor, level: float, n_boot: int, seed: int) -> tuple[float, float]:
+    """Resampling samples is drawing the cells of the confusion matrix from a multinomial: all resamples at once."""
+    flat, actual = class_outputs(output, target, metric.axis, metric.name)
+    classes, cells = flat.shape[1], torch.stack([actual, flat.argmax(-1)])
+    if len(actual) < 2:
+        return NOWHERE
+    (there, decided), n = torch.unique(cells, dim=1, return_counts=True)
+    found = []
+    rng = _rng(seed)
+    rows = max(1, CHUNK // (3 * classes))
+    for first in range(0, n_boot, rows):
+        drawn = torch.from_numpy(rng.multinomial(len(actual), (n / n.sum()).double().numpy(), size=min(rows, n_boot - first))).double()
+        counts = torch.zeros(len(drawn), 3, classes, dtype=torch.float64)
+        counts[:, 0].index_add_(1, there, drawn * (there == decided))
+        counts[:, 1].index_add_(1, there, drawn)
+        counts[:, 2].index_add_(1, decided, drawn)
+        found.append(metric.score(counts)[[_defined(metric, c) for c in counts]])
+    return _quantiles(torch.cat(found).numpy(), level)
+
+
+def _defined(metric: ClassCounts, counts: Tensor) -> bool:
+    try:
+        metric.check(counts)
+    except ValueError:
+        return False
+    return True
+
+
+def _members(n: int, groups: Sequence[Any] | None) -> list[np.ndarray]:
+    if groups is None:
+        return [np.array([i]) for i in range(n)]
+    if len(groups) != n:
+        raise SettingError(f"groups: {len(groups)} given for {n} samples; expected one a sample.")
+    code = np.unique(np.asarray([str(g) for g in groups]), return_inverse=True)[1]
+    return [np.flatnonzero(code == i) for i in range(code.max() + 1)]
+
+
+def _quantiles(values: np.ndarray, level: float) -> tuple[float, float]:
+    _z(level)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return NOWHERE
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _z(level: float) -> float:
+    if not 0 < level < 1:
+        raise SettingError(f"level={level!r}; expected a share between 0 and 1, e.g. 0.95.")
+    return NormalDist().inv_cdf((1 + level) / 2)
+
+
+def _rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(derive(seed, "bootstrap"))

@@ -1,0 +1,130 @@
+"""From a learner to what can be judged: the raw outputs of a split, and what they mean, from one inference pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from burnish.data.block import Block
+from burnish.errors import DataError, SettingError, nearest
+
+if TYPE_CHECKING:
+    from burnish.train.learner import Learner
+
+SPLITS = ("train", "valid", "test")
+TARGET_KINDS = {"category": "category", "multicategory": "labels", "number": "numbers"}  # a block's kind -> what is predicted
+
+
+class Outcome(NamedTuple):
+    """What one pass over a split gave, the samples in order, all on the CPU.
+
+    Attributes:
+        output: raw outputs ``(samples, ...)``.
+        target: targets ``(samples, ...)``.
+        losses: the loss of each sample ``(samples,)``.
+        rows: the position of each sample in ``dls.table``; 0, 1, ... where there is no table.
+    """
+
+    output: Tensor
+    target: Tensor
+    losses: Tensor
+    rows: np.ndarray
+
+
+def split_name(which: int | str) -> str:
+    """ "valid" for 1 or "valid". Raises SettingError for what isn't a split."""
+    if isinstance(which, int) and not isinstance(which, bool) and 0 <= which < 3:
+        return SPLITS[which]
+    if which in SPLITS:
+        return str(which)
+    raise SettingError(f"There is no split {which!r}: expected 'train', 'valid' or 'test' (or 0, 1, 2).{nearest(str(which), SPLITS)}")
+
+
+def run(learn: Learner, split: str = "valid", dl: Any = None) -> Outcome:
+    """One inference pass over a split, or over `dl`.
+
+    Raises:
+        DataError: there are no samples, or no targets to compare with.
+    """
+    given = {"dl": dl} if dl is not None else {"ds_idx": SPLITS.index(split)}
+    found = learn.get_preds(**given, with_loss=True, act=nn.Identity())
+    output, target, losses = found[0], found[1], found[-1]
+    if target is None or losses is None:
+        raise DataError(
+            "There are no targets to compare with: this loader has no labels. Use learn.get_preds(dl=...) for its predictions, or test_dl(items, with_labels=True)."
+        )
+    if not isinstance(output, Tensor) or not isinstance(target, Tensor):
+        raise DataError(
+            f"Only one output and one target per sample can be judged here; the model gives {_counted(output)} and the data {_counted(target)}."
+        )
+    if not len(target):
+        raise DataError("There are no samples to judge: the split is empty.")
+    rows = getattr(found, "rows", None)
+    rows = np.arange(len(target)) if rows is None else np.asarray(rows, dtype=np.int64)
+    return Outcome(output.detach().cpu(), target.detach().cpu(), per_sample(losses.detach().cpu().float()), rows)
+
+
+def per_sample(losses: Tensor) -> Tensor:
+    """The mean of each sample's losses (one for each label or pixel, say) as ``(samples,)``."""
+    return losses.reshape(len(losses), -1).mean(1) if losses.ndim > 1 else losses
+
+
+def groups_of(dls: Any, rows: np.ndarray) -> list[Any] | None:
+    """The group (patient, site ...) of each row of ``dls.table``; None when the table has no groups."""
+    table = getattr(dls, "table", None)
+    if table is None or "group" not in table or not len(table) or table["group"].isna().any():
+        return None
+    return table["group"].iloc[rows].tolist()
+
+
+def _counted(value: Any) -> str:
+    return f"{len(value)} of them" if isinstance(value, (tuple, list)) else "one"
+
+
+def target_block(learn: Learner) -> Block | None:
+    """The block of the one target; None for plain PyTorch loaders."""
+    blocks = list(getattr(learn.dls, "blocks", None) or [])
+    targets = blocks[learn.dls.n_inp :] if blocks else []
+    return targets[0] if len(targets) == 1 else None
+
+
+def activated(learn: Learner, output: Tensor) -> Tensor:
+    """Raw outputs as predictions a person can read (probabilities), as the target's block or the loss says."""
+    loss = learn.loss_func
+    block = target_block(learn)
+    with torch.no_grad():
+        if hasattr(loss, "activation"):
+            return loss.activation(output)
+        if block is not None:
+            return block.activation(output)
+        if isinstance(loss, nn.CrossEntropyLoss):
+            return output.float().softmax(1)
+        return output.float().sigmoid() if isinstance(loss, nn.BCEWithLogitsLoss) else output
+
+
+def decided(learn: Learner, preds: Tensor) -> Tensor:
+    """Activated predictions as targets: class indices, or yes and no."""
+    loss = learn.loss_func
+    block = target_block(learn)
+    if hasattr(loss, "decodes"):
+        return loss.decodes(preds)
+    if block is not None:
+        return block.decide(preds)
+    if isinstance(loss, nn.CrossEntropyLoss):
+        return preds.argmax(1)
+    return preds > 0.5 if isinstance(loss, nn.BCEWithLogitsLoss) else preds
+
+
+def task(learn: Learner, output: Tensor, target: Tensor) -> str:
+    """What is predicted: "category" (one label), "labels" (several), "numbers", or "other" (masks, points ...)."""
+    block = target_block(learn)
+    if block is not None:
+        return TARGET_KINDS.get(block.kind, "other")
+    if not target.is_floating_point() and target.ndim == 1 and output.ndim == 2 and output.shape[1] > 1:
+        return "category"
+    if isinstance(learn.loss_func, nn.BCEWithLogitsLoss) or hasattr(learn.loss_func, "thresh"):
+        return "labels"
+    return "numbers" if target.is_floating_point() and target.ndim <= 2 else "other"

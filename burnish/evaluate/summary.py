@@ -1,0 +1,219 @@
+"""Results as they should be told: with an interval, and beside what knowing nothing would give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from burnish.data.notes import note
+from burnish.evaluate import outcome as outcomes
+from burnish.evaluate.baselines import Baseline, baseline_of
+from burnish.evaluate.custom import LossMetric
+from burnish.evaluate.intervals import Interval, Units, grouped, interval, ratio_interval
+from burnish.evaluate.metrics import resolve_metrics
+from burnish.evaluate.outcome import Outcome
+from burnish.train.callback import Callback
+from burnish.train.metric import Metric
+from burnish.train.recipes import FROZEN
+
+if TYPE_CHECKING:
+    from burnish.train.learner import Learner
+
+COLUMNS = ["metric", "value", "low", "high", "baseline", "n"]
+MOST_KEPT = 100_000_000  # numbers; a split with more output than this (masks, say) isn't kept for an interval
+
+
+def evaluate(learn: Learner, split: int | str = "valid", metrics: Any = None, dl: Any = None) -> pd.DataFrame:
+    """How good a learner is on a split, from one pass: each metric and the loss with a 95 % interval and the baseline.
+
+    Args:
+        split: "train", "valid" or "test" (or 0, 1, 2).
+        metrics: names, functions or Metrics; the learner's (or the target's own) by default.
+        dl: a loader with labels to use instead of a split.
+
+    Returns: columns metric, value, low, high, baseline, n. A metric that can't be computed is nan, and a note says why.
+    """
+    found = outcomes.run(learn, outcomes.split_name(split), dl)
+    groups = None if dl is not None else outcomes.groups_of(learn.dls, found.rows)
+    return results_of(learn, found, metrics, groups)
+
+
+def chosen_metrics(learn: Learner, metrics: Any = None) -> list[Metric]:
+    """The metrics to report: those given, or the learner's, or the target block's own. A LossMetric is left out: it knows
+    only the batch that has just gone through the loss."""
+    block = outcomes.target_block(learn)
+    own = list(getattr(learn, "metrics", None) or [])
+    default = own or (list(block.metrics) if block is not None else [])
+    return [m for m in resolve_metrics(default if metrics is None else metrics) if not isinstance(m, LossMetric)]
+
+
+def results_of(learn: Learner, found: Outcome, metrics: Any = None, groups: Sequence[Any] | None = None) -> pd.DataFrame:
+    """The table of ``evaluate`` from stored outputs."""
+    base = learn_baseline(learn)
+    rows = []
+    for metric in chosen_metrics(learn, metrics):
+        result = measured(metric, found.output, found.target, groups)
+        rows.append(_row(metric.name, result, math.nan if base is None else base.value(metric, found.target)))
+    rows.append(_row("loss", loss_interval(found.losses, groups), _baseline_loss(learn, base, found.target)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _row(name: str, found: Interval, baseline: float) -> dict[str, Any]:
+    return dict(zip(COLUMNS, [name, found.value, found.low, found.high, baseline, found.n], strict=True))
+
+
+def measured(metric: Metric, output: Tensor, target: Tensor, groups: Sequence[Any] | None, said: bool = True) -> Interval:
+    """A metric with its interval; nan, and a note (if `said`), where it can't be computed."""
+    try:
+        return interval(metric, output, target, groups=groups)
+    except ValueError as error:
+        if said:
+            note(f"The metric {metric.name!r} is nan: {error}")
+        return Interval(math.nan, math.nan, math.nan, len(target), "none")
+
+
+def loss_interval(losses: Tensor, groups: Sequence[Any] | None = None) -> Interval:
+    """The mean of the samples' losses with its interval."""
+    values = losses.double().numpy()
+    low, high, method = ratio_interval(grouped(Units(values, np.ones(len(values)), float), groups))
+    return Interval(float(values.mean()) if len(values) else math.nan, low, high, len(values), method)
+
+
+def learn_baseline(learn: Learner) -> Baseline | None:
+    """The baseline of the learner's training data; None where there is none."""
+    return baseline_of(learn.dls)
+
+
+def _baseline_loss(learn: Learner, base: Baseline | None, target: Tensor) -> float:
+    if base is None or not isinstance(learn.loss_func, torch.nn.Module):
+        return math.nan
+    device = next(iter(learn.loss_func.buffers()), torch.empty(0)).device
+    try:
+        with torch.no_grad():
+            return float(learn.loss_func(base.outputs(len(target)).to(device), target.to(device)).double().mean())
+    except (ValueError, RuntimeError):
+        return math.nan
+
+
+def sentence(table: pd.DataFrame, split: str, unit: str, base: Baseline | None, better: dict[str, str | None]) -> str:
+    """The results in one line.
+
+    Args:
+        table: as ``evaluate`` gives it.
+        unit: what the samples are: "images".
+        better: metric -> "higher" or "lower", to say when a result is no better than the baseline.
+    """
+    rows = [r for r in table.to_dict("records") if r["metric"] != "loss"] or table.to_dict("records")
+    told = []
+    for i, row in enumerate(rows):
+        known = row["low"] == row["low"]
+        inside = [f"{'95 % interval ' if i == 0 else ''}{_short(row['low'])} to {_short(row['high'])}"] if known else []
+        inside += [f"{row['n']:,} {unit}"] if i == 0 else []
+        told.append(f"{row['metric']} {_short(row['value'])}" + (f" ({', '.join(inside)})" if inside else ""))
+    text = f"{split}: {', '.join(told)}"
+    compared = [r for r in rows if r["baseline"] == r["baseline"]]
+    if base is None or not compared:
+        return text
+    values = _short(compared[0]["baseline"]) if len(rows) == 1 else ", ".join(f"{r['metric']} {_short(r['baseline'])}" for r in compared)
+    text += f"; {base.says}{' ' if len(rows) == 1 else ': '}{values}"
+    doubtful = [r["metric"] for r in compared if not _clearly_better(r, better.get(r["metric"]))]
+    return text + (f". Not clearly better than that: {', '.join(doubtful)}" if doubtful else "")
+
+
+def _clearly_better(row: dict[str, Any], direction: str | None) -> bool:
+    edge = {"higher": row["low"] > row["baseline"], "lower": row["high"] < row["baseline"]}
+    return direction is None or row["low"] != row["low"] or edge[direction]
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 or value != value else f"{value:,.0f}"
+
+
+class ResultNote(Callback):
+    """Says at the end of a fit how good the model is: each metric with its interval, beside the trivial baseline.
+
+    It keeps the outputs of the last validation (on the device, read once at the end); where SaveModel puts the best
+    weights back, those of the best epoch. Nothing is run a second time.
+
+    Attributes:
+        table: the results of the last fit, as ``evaluate`` gives them; None before.
+    """
+
+    order = 70
+
+    def __init__(self) -> None:
+        self.table: pd.DataFrame | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._now: list[tuple[Tensor, Tensor, list[int] | None]] = []
+        self._kept: dict[int, list[tuple[Tensor, Tensor, list[int] | None]]] = {}
+        self._size, self._fitting = 0, False
+
+    def before_fit(self, learn: Learner) -> None:
+        self._forget()
+        self._fitting = True
+
+    def before_validate(self, learn: Learner) -> None:
+        self._now, self._size = [], 0
+
+    def after_batch(self, learn: Learner) -> None:
+        if (
+            learn.training
+            or not self._fitting
+            or len(learn.yb) != 1
+            or not isinstance(learn.pred, Tensor)
+            or not isinstance(learn.yb[0], Tensor)
+        ):
+            return
+        self._size += learn.pred.numel()
+        if self._size > MOST_KEPT:
+            self._now = []
+            return
+        rows = getattr(learn.dl, "last_rows", None)
+        self._now.append((learn.pred.detach().float().clone(), learn.yb[0].detach(), list(rows) if rows else None))
+
+    def after_epoch(self, learn: Learner) -> None:
+        best = _restored_epoch(learn)
+        self._kept = {e: kept for e, kept in self._kept.items() if e == best}
+        self._kept[learn.epoch] = self._now
+
+    def after_fit(self, learn: Learner) -> None:
+        best, kept = _restored_epoch(learn), self._kept
+        batches = kept.get(best if best in kept else max(kept, default=-1)) or []
+        broken = getattr(learn, "exception", None) is not None
+        self._forget()
+        if batches and not broken and not _is_first_phase(learn):
+            self._tell(learn, batches)
+
+    def _tell(self, learn: Learner, batches: list[tuple[Tensor, Tensor, list[int] | None]]) -> None:
+        output, target = (torch.cat([b[i] for b in batches]).cpu() for i in (0, 1))
+        rows = [r for _, _, part in batches for r in (part or [])]
+        found = Outcome(output, target, torch.zeros(0), np.array(rows if len(rows) == len(target) else range(len(target)), dtype=np.int64))
+        groups = outcomes.groups_of(learn.dls, found.rows) if len(rows) == len(target) else None
+        table = results_of(learn, found, None, groups)
+        self.table = table[table["metric"] != "loss"].reset_index(drop=True)
+        if len(self.table):
+            better = {m.name: m.better for m in chosen_metrics(learn)}
+            note(sentence(self.table, "valid", _unit(learn), learn_baseline(learn), better))
+
+
+def _restored_epoch(learn: Learner) -> int | None:
+    """The epoch whose weights SaveModel puts back at the end."""
+    return next((cb.best_epoch for cb in learn.cbs if hasattr(cb, "best_epoch") and not getattr(cb, "every_epoch", 0)), None)
+
+
+def _is_first_phase(learn: Learner) -> bool:
+    """Whether this fit is the frozen phase of fine_tune, after which training goes on."""
+    return getattr(learn, "phase", None) == FROZEN
+
+
+def _unit(learn: Learner) -> str:
+    blocks = list(getattr(learn.dls, "blocks", None) or [])
+    return "images" if blocks and blocks[0].kind == "image" else "samples"

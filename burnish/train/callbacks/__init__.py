@@ -1,0 +1,23 @@
+"""Callbacks that change or follow training; each restores what it changed when the fit ends, however it ends."""
+
+from burnish.train.callbacks.checkpoint import Checkpoint
+from burnish.train.callbacks.ema import EMA
+from burnish.train.callbacks.gradients import GradientAccumulation, GradientClip
+from burnish.train.callbacks.limits import BatchLimit, ShortEpoch, ShortEpochCallback, TerminateOnNaN, TerminateOnNaNCallback
+from burnish.train.callbacks.logging import CSVLog, CSVLogger
+from burnish.train.callbacks.memory import OutOfMemoryRetry
+from burnish.train.callbacks.mix import CutMix, MixUp
+from burnish.train.callbacks.trackers import (
+    EarlyStopping,
+    EarlyStoppingCallback,
+    ReduceLROnPlateau,
+    SaveModel,
+    SaveModelCallback,
+    TrackerCallback,
+)
+
+__all__ = [
+    "EMA", "BatchLimit", "CSVLog", "CSVLogger", "Checkpoint", "CutMix", "EarlyStopping", "EarlyStoppingCallback",
+    "GradientAccumulation", "GradientClip", "MixUp", "OutOfMemoryRetry", "ReduceLROnPlateau", "SaveModel",
+    "SaveModelCallback", "ShortEpoch", "ShortEpochCallback", "TerminateOnNaN", "TerminateOnNaNCallback", "TrackerCallback",
+]  # fmt: skip

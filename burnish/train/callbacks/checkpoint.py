@@ -1,0 +1,263 @@
+"""Checkpoints: all of a training run's state on disk, so that a killed run goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from burnish.artifact import read, write
+from burnish.data.notes import note
+from burnish.errors import ModelFileError, SettingError, listed
+from burnish.train.callback import Callback
+from burnish.train.callbacks.generators import all_rng_states, set_all_rng_states
+from burnish.train.callbacks.pack import pack, unpack
+
+if TYPE_CHECKING:
+    from burnish.train.learner import Learner
+
+KIND = "checkpoint"
+
+
+class Checkpoint(Callback):
+    """Writes model, optimizer, callbacks, random generators and position to disk, each time whole or not at all.
+
+    ``learn.fit_one_cycle(10, cbs=Checkpoint(every_steps=100))``, killed at any moment (a power cut, SIGKILL), goes on with
+    ``learn.fit_one_cycle(10, cbs=Checkpoint(every_steps=100), resume=True)`` in a new process that makes the same learner,
+    and ends with the same weights as an undisturbed run (bit for bit on a CPU). Without a checkpoint ``resume=True``
+    begins at the beginning. A new fit without ``resume`` sets the checkpoint of an unfinished run aside as ``previous.burnish``.
+
+    The files hold no pickle. One is written when a fit begins, too. With plain PyTorch loaders that shuffle, the pass in
+    which the run was killed is read again up to its place.
+
+    Args:
+        every_steps: optimizer steps between two checkpoints inside an epoch; None writes none there.
+        every_epochs: epochs between two checkpoints; None writes at epochs' ends only what `every_steps` asks for.
+        path: the folder; ``learn.path / learn.model_dir / "checkpoint"`` by default.
+        keep: newest files that stay.
+
+    Raises:
+        SettingError: a setting can't be; or (on resuming) the checkpoint doesn't fit the model, or the fit's arguments are
+            not those of the run that wrote it.
+    """
+
+    order: ClassVar[float] = 1000  # the last one in every event: it keeps what the others have made of it
+
+    def __init__(self, every_steps: int | None = None, every_epochs: int | None = 1, path: str | Path | None = None, keep: int = 1) -> None:
+        for name, value in (("every_steps", every_steps), ("every_epochs", every_epochs), ("keep", keep)):
+            if (value is not None or name == "keep") and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise SettingError(
+                    f"{name}={value!r}: expected a whole number of at least 1{'' if name == 'keep' else ', or None for never'}."
+                )
+        if every_steps is None and every_epochs is None:
+            raise SettingError("Checkpoint(every_steps=None, every_epochs=None) would never write. Give one of them.")
+        self.every_steps, self.every_epochs, self.keep = every_steps, every_epochs, keep
+        self.path = None if path is None else Path(path)
+        self.folder = Path()
+        self._mine: list[Path] = []  # what this callback has written, oldest first
+        self._step_written = 0
+        self._due = False
+        self._pass_began: dict[str, Any] = {}
+        self._resumed: dict[str, Any] | None = None  # the checkpoint, until the first batch after it
+
+    # -- events -----------------------------------------------------------------------------------------------------
+    def before_fit(self, learn: Learner) -> None:
+        self.folder = self.path or Path(learn.path) / learn.model_dir / "checkpoint"
+        self._due, self._resumed, self._step_written = False, None, 0
+        if getattr(learn, "resume", False):
+            self._resumed = self._newest()
+        if self._resumed is None:
+            self._set_aside()
+            self._write(learn, epoch=getattr(learn, "start_epoch", 0), batch=0)
+        else:
+            self._restore(learn, self._resumed)
+
+    def before_train(self, learn: Learner) -> None:
+        if self._resumed is not None and self._resumed["position"]["batch"]:
+            self._load_callbacks(learn, self._resumed)  # once more: the events of the epoch's beginning have reset some
+            set_all_rng_states(self._resumed["pass_began"]["rng"])  # a plain PyTorch loader draws its order from here
+        self._pass_began = {"rng": all_rng_states(), "loader": getattr(learn.dls.train, "epoch", 0)}
+
+    def before_batch(self, learn: Learner) -> None:
+        if self._resumed is not None:
+            if self._resumed["position"]["batch"]:
+                set_all_rng_states(self._resumed["rng"])
+            self._resumed = None
+
+    def after_batch(self, learn: Learner) -> None:
+        if not learn.training or self.every_steps is None or learn.step == self._step_written or learn.step % self.every_steps:
+            return
+        self._step_written = learn.step
+        if learn.batch_index + 1 < learn.n_batches:
+            self._write(learn, learn.epoch, learn.batch_index + 1)
+        else:
+            self._due = True  # at the epoch's end, with its results
+
+    def after_epoch(self, learn: Learner) -> None:
+        if self._due or (self.every_epochs is not None and (learn.epoch + 1) % self.every_epochs == 0):
+            self._due = False
+            self._write(learn, learn.epoch + 1, 0)
+
+    def after_fit(self, learn: Learner) -> None:
+        self._resumed, self._pass_began = None, {}
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+    def _write(self, learn: Learner, epoch: int, batch: int) -> None:
+        tensors: dict[str, Tensor] = {}
+        state = pack(self._state(learn, epoch, batch), tensors)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"checkpoint-{self._next_number():08d}.burnish"
+        write(path, {"kind": KIND, "state": state}, tensors)
+        self._mine.append(path)
+        self._prune()
+
+    def _state(self, learn: Learner, epoch: int, batch: int) -> dict[str, Any]:
+        return {
+            "position": {"epoch": epoch, "batch": batch, "step": learn.step},
+            "fit": dict(getattr(learn, "fit_args", None) or {}),
+            "model": dict(learn.model.state_dict()),
+            "opt": learn.opt.state_dict(),
+            "precision": _precision_state(learn),
+            "callbacks": [[cb.name, cb.state_dict()] for cb in callbacks_with_state(learn)],
+            "rng": all_rng_states(),
+            "pass_began": self._pass_began if batch else {"loader": getattr(learn.dls.train, "epoch", 0)},
+        }
+
+    def _next_number(self) -> int:
+        return 1 + max((int(p.stem.partition("-")[2]) for p in self._files()), default=0)
+
+    def _files(self) -> list[Path]:
+        """The checkpoints in the folder, oldest first."""
+        return sorted(p for p in self.folder.glob("checkpoint-*.burnish") if p.stem.partition("-")[2].isdigit())
+
+    def _prune(self) -> None:
+        self._mine = self._mine[-self.keep :]
+        leftovers = self.folder.glob(".checkpoint-*.part")  # of a process that was killed while it wrote
+        for path in {*self._files(), *leftovers} - set(self._mine):
+            path.unlink(missing_ok=True)
+
+    def _set_aside(self) -> None:
+        """Keeps the newest checkpoint of another, unfinished run out of the way of this one."""
+        files = self._files()
+        if not files or files[-1] in self._mine or _finished(files[-1]):
+            return
+        aside = self.folder / "previous.burnish"
+        os.replace(files[-1], aside)
+        note(f"Checkpoint: a new fit begins; the checkpoint of an unfinished run (which resume=True would have continued) is now {str(aside)!r}.")
+
+    # -- resuming ---------------------------------------------------------------------------------------------------
+    def _newest(self) -> dict[str, Any] | None:
+        """The newest checkpoint that can be read; None (said) when there is none."""
+        files = self._files()
+        for path in reversed(files):
+            try:
+                self._mine = files[: files.index(path) + 1]
+                return read_checkpoint(path)
+            except ModelFileError as error:
+                note(f"Checkpoint: passed over a file that can't be read: {error}")
+        note(f"Checkpoint: resume=True, but there is no checkpoint in {str(self.folder)!r} yet, so training begins at the beginning.")
+        return None
+
+    def _restore(self, learn: Learner, saved: dict[str, Any]) -> None:
+        _check_same_fit(saved["fit"], getattr(learn, "fit_args", None) or {}, self.folder)
+        try:
+            learn.model.load_state_dict(saved["model"])
+        except RuntimeError as error:
+            raise SettingError(
+                f"The checkpoint in {str(self.folder)!r} is of another model: {error}. Make the learner as the killed run did, or delete the folder."
+            ) from error
+        load_optimizer(learn.opt, saved["opt"])
+        if saved["precision"]:
+            learn.precision.load_state_dict(saved["precision"])
+        self._load_callbacks(learn, saved)
+        position = saved["position"]
+        learn.start_epoch, learn.start_batch, learn.step = position["epoch"], position["batch"], position["step"]
+        self._step_written = learn.step
+        if hasattr(learn.dls.train, "epoch"):
+            learn.dls.train.epoch = saved["pass_began"]["loader"]
+        set_all_rng_states(saved["rng"])
+        note(f"Checkpoint: going on at epoch {position['epoch']}, batch {position['batch']}.")
+
+    def _load_callbacks(self, learn: Learner, saved: dict[str, Any]) -> None:
+        present = callbacks_with_state(learn)
+        waiting = list(saved["callbacks"])
+        for cb in present:
+            match = next((entry for entry in waiting if entry[0] == cb.name), None)
+            if match is not None:
+                waiting.remove(match)
+                cb.load_state_dict(match[1])
+        lost = [name for name, state in waiting if state]
+        if lost:
+            raise SettingError(
+                f"The checkpoint in {str(self.folder)!r} was written with the callbacks {listed(lost)}, which this fit lacks. Resume with the same callbacks."
+            )
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint file holds, as plain values and CPU tensors: position, fit, model, opt, callbacks, rng, ...
+
+    Raises:
+        ModelFileError: it is no checkpoint, or damaged.
+    """
+    stored = read(path)
+    if stored.config.get("kind") != KIND:
+        raise ModelFileError(f"{str(path)!r} is a burnish file, but no checkpoint of training. load_learner opens exported models.")
+    return unpack(stored.config["state"], stored.tensors)
+
+
+def _finished(path: Path) -> bool:
+    """Whether the run that wrote a checkpoint came to its end."""
+    try:
+        saved = read_checkpoint(path)
+    except ModelFileError:
+        return False
+    return saved["position"]["epoch"] >= saved["fit"].get("epochs", float("inf"))
+
+
+def callbacks_with_state(learn: Learner) -> list[Callback]:
+    """The learner's callbacks (the recorder among them), without the checkpoints, in order."""
+    cbs = list(learn.cbs)
+    recorder = getattr(learn, "recorder", None)
+    if isinstance(recorder, Callback) and recorder not in cbs:
+        cbs.append(recorder)
+    return [cb for cb in cbs if not isinstance(cb, Checkpoint)]
+
+
+def load_optimizer(opt: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """``opt.load_state_dict`` that keeps the group dicts the same objects (a schedule may hold them), and the memory layout
+    of each parameter for its moments (fused steps walk through both alike; files store everything contiguous)."""
+    groups = opt.param_groups
+    if len(groups) != len(state["param_groups"]):
+        raise SettingError(
+            f"The stored optimizer has {len(state['param_groups'])} parameter groups, this one {len(groups)}. Freeze and split the model as the run did that wrote it."
+        )
+    opt.load_state_dict(state)
+    for mine, loaded in zip(groups, opt.param_groups, strict=True):
+        mine.clear()
+        mine.update(loaded)
+    opt.param_groups = groups
+    for parameter, moments in opt.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value).detach()
+
+
+def _precision_state(learn: Learner) -> dict[str, object]:
+    get = getattr(getattr(learn, "precision", None), "state_dict", None)
+    return get() if get is not None else {}
+
+
+def _check_same_fit(stored: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
+    names = [k for k in {**stored, **given} if stored.get(k) != given.get(k)]
+    if names:
+        was = ", ".join(f"{k}={stored.get(k)!r}" for k in names)
+        now = ", ".join(f"{k}={given.get(k)!r}" for k in names)
+        raise SettingError(
+            f"resume=True: the checkpoint in {str(folder)!r} is of a fit with {was}; this one has {now}. Call it with the same arguments, or without resume."
+        )
+
+
+__all__ = ["Checkpoint", "callbacks_with_state", "load_optimizer", "read_checkpoint"]

@@ -1,0 +1,84 @@
+"""The table of results as a CSV file, a row an epoch, written as training goes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from burnish.errors import SettingError
+from burnish.train.callback import Callback
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from burnish.train.learner import Learner
+
+
+class CSVLog(Callback):
+    """Writes every epoch's row to ``learn.path / fname`` as soon as the epoch ends, so a crash loses nothing.
+
+    Args:
+        fname: the file; an absolute path is taken as it is.
+        append: put the rows of a new fit below those of earlier ones (one header). False begins a new file.
+
+    Raises:
+        SettingError: appending to a file that has other columns.
+    """
+
+    order: ClassVar[float] = 60
+
+    def __init__(self, fname: str | Path = "history.csv", append: bool = False) -> None:
+        self.fname, self.append = Path(fname), append
+        self.path = self.fname
+        self._size: int | None = None  # of the file after the last row of this fit; None before the first
+
+    def before_fit(self, learn: Learner) -> None:
+        self.path, self._size = Path(learn.path) / self.fname, None
+
+    def after_epoch(self, learn: Learner) -> None:
+        row = dict(learn.recorder.latest)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._size is None or not self.path.exists() or self.path.stat().st_size < self._size:
+            self._begin(list(row))
+        with open(self.path, "r+b") as file:
+            file.truncate(self._size)  # rows that a resumed fit is going to write again
+            file.seek(0, io.SEEK_END)
+            file.write(_line(row.values()))
+            self._size = file.tell()
+
+    def _begin(self, columns: list[str]) -> None:
+        if self.append and self.path.exists() and self.path.stat().st_size:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                present = next(csv.reader(file), [])
+            if present != columns:
+                raise SettingError(
+                    f"CSVLog(append=True): {self.path} has the columns {', '.join(present)}; this fit gives {', '.join(columns)}. Choose another fname, or append=False."
+                )
+        else:
+            self.path.write_bytes(_line(columns))
+        self._size = self.path.stat().st_size
+
+    def read_log(self) -> pd.DataFrame:
+        """The file as a DataFrame."""
+        import pandas as pd
+
+        return pd.read_csv(self.path)
+
+    def state_dict(self) -> dict[str, object]:
+        return {"size": self._size}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self._size = state["size"]  # type: ignore[assignment]
+
+
+def _line(values: object) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)  # type: ignore[arg-type]
+    return text.getvalue().encode()
+
+
+CSVLogger = CSVLog
+
+__all__ = ["CSVLog", "CSVLogger"]

@@ -1,0 +1,81 @@
+"""Layer groups, and what freezing them means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+from torch.nn import Parameter
+
+from burnish.data.notes import note
+from burnish.errors import SettingError, listed
+from burnish.train.optim import is_norm
+
+Splitter = Callable[[nn.Module], Sequence[Any]]
+
+
+def trainable_params(model: nn.Module) -> list[list[Parameter]]:
+    """The default splitter: one layer group with all parameters that require a gradient."""
+    return [[p for p in model.parameters() if p.requires_grad]]
+
+
+def layer_groups(model: nn.Module, splitter: Splitter | None) -> list[list[Parameter]]:
+    """What `splitter` makes of the model, checked: groups of parameters, from the input to the output.
+
+    A splitter may give groups of parameters, of modules, or one flat list of parameters (one group).
+
+    Raises:
+        SettingError: a parameter is in two groups. One that is in none is said: it would never be trained.
+    """
+    found = list((splitter or trainable_params)(model))
+    if found and all(isinstance(p, Parameter) for p in found):
+        found = [found]
+    groups = [_parameters(group) for group in found]
+    counts: dict[Parameter, int] = {}
+    for group in groups:
+        for p in group:
+            counts[p] = counts.get(p, 0) + 1
+    names = {p: name for name, p in model.named_parameters()}
+    doubled = [names.get(p, "?") for p, n in counts.items() if n > 1]
+    if doubled:
+        raise SettingError(f"The splitter put {len(doubled)} parameter(s) into more than one group: {listed(doubled)}. Each may be in one.")
+    lost = [name for p, name in names.items() if p not in counts and p.requires_grad]
+    if lost:
+        note(f"The splitter put {len(lost)} parameter(s) into no layer group, so they won't be trained: {listed(lost)}.")
+    return [group for group in groups if group]
+
+
+def _parameters(group: Any) -> list[Parameter]:
+    if isinstance(group, nn.Module):
+        return list(group.parameters())
+    members = list(group)
+    return list(dict.fromkeys(p for m in members for p in (m.parameters() if isinstance(m, nn.Module) else [m])))
+
+
+def set_frozen(model: nn.Module, groups: Sequence[Sequence[Parameter]], n: int, train_bn: bool) -> None:
+    """Freezes the groups before `n` (negative counts from the end): their parameters get no gradient.
+
+    Args:
+        train_bn: leave the normalisation layers of frozen groups trainable.
+    """
+    first = n if n >= 0 else len(groups) + n
+    if first >= len(groups):
+        note(f"freeze_to({n}) freezes all {len(groups)} layer group(s): nothing is left to train.")
+    norms = {p for m in model.modules() if is_norm(m) for p in m.parameters(recurse=False)} if train_bn else set()
+    for i, group in enumerate(groups):
+        for p in group:
+            p.requires_grad_(i >= first or p in norms)
+
+
+def frozen_norms(model: nn.Module) -> list[nn.Module]:
+    """Normalisation layers with running statistics inside frozen parts (modules whose parameters all are frozen).
+
+    In training they are kept in eval mode, so that "frozen" holds for their statistics too.
+    """
+    found: dict[nn.Module, None] = {}
+    for module in model.modules():
+        params = list(module.parameters())
+        if params and not any(p.requires_grad for p in params):
+            found.update(dict.fromkeys(m for m in module.modules() if getattr(m, "running_mean", None) is not None))
+    return list(found)

@@ -1,0 +1,138 @@
+"""Guards around the loss: shapes that would silently broadcast, and targets that can't be right, are said in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from burnish.errors import DataError, SettingError
+from burnish.train.callback import Callback
+
+if TYPE_CHECKING:
+    from burnish.train.learner import Learner
+
+ELEMENTWISE = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.BCEWithLogitsLoss, nn.BCELoss)
+ELEMENTWISE_FUNCTIONS = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits, F.binary_cross_entropy}
+CLASS_INDEX = (nn.CrossEntropyLoss, nn.NLLLoss)
+CLASS_INDEX_FUNCTIONS = {F.cross_entropy, F.nll_loss}
+
+
+def compute_loss(loss_func: Any, pred: Any, yb: tuple[Any, ...]) -> Tensor:
+    """``loss_func(pred, *yb)``, with a target of an elementwise loss brought to the output's shape and type.
+
+    Raises:
+        DataError: the target's shape, type or values can't fit the output; the message gives both.
+    """
+    if not yb:
+        raise DataError("The batches have no target to compute a loss with: give each batch as (input, target), or set dls.n_inp.")
+    if len(yb) == 1 and isinstance(pred, Tensor) and is_elementwise(loss_func):
+        yb = (match_target(pred, yb[0], loss_func),)
+    try:
+        return loss_func(pred, *yb)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise_explained(error, loss_func, pred, yb)
+
+
+def is_elementwise(loss_func: Any) -> bool:
+    """Whether the loss compares output and target element by element, so that unequal shapes would broadcast."""
+    return isinstance(loss_func, ELEMENTWISE) or (not isinstance(loss_func, nn.Module) and _function(loss_func) in ELEMENTWISE_FUNCTIONS)
+
+
+def is_class_index(loss_func: Any) -> bool:
+    """Whether the loss takes class indices as target (cross-entropy and the like)."""
+    return isinstance(loss_func, CLASS_INDEX) or (not isinstance(loss_func, nn.Module) and _function(loss_func) in CLASS_INDEX_FUNCTIONS)
+
+
+def match_target(pred: Tensor, target: Tensor, loss_func: Any) -> Tensor:
+    """The target in the output's shape (when both have as many elements) and floating type."""
+    if target.shape != pred.shape:
+        if target.numel() != pred.numel():
+            raise DataError(
+                f"{loss_name(loss_func)} compares element by element, but the output is {_described(pred)} and the target {_described(target)}. "
+                "They would be broadcast to a meaningless number. Give the model as many outputs as the target has values (n_out), or use the loss "
+                "of the task (for class indices: nn.CrossEntropyLoss)."
+            )
+        target = target.reshape(pred.shape)
+    return target if target.is_floating_point() else target.to(pred.dtype)
+
+
+def raise_explained(error: Exception, loss_func: Any, pred: Any, yb: tuple[Any, ...]) -> Any:
+    """Raises `error` with what the loss was given; for a class-index loss as a DataError that says what is wrong."""
+    given = f"{loss_name(loss_func)} got the output {_described(pred)} and the target {', '.join(map(_described, yb))}"
+    wrong = (
+        _class_index_fault(pred, yb[0]) if is_class_index(loss_func) and isinstance(pred, Tensor) and isinstance(yb[0], Tensor) else None
+    )
+    if wrong is not None:
+        raise DataError(f"{given}. {wrong}") from error
+    error.add_note(f"{given}.")
+    raise error
+
+
+def _class_index_fault(pred: Tensor, target: Tensor) -> str | None:
+    if pred.ndim < 2:
+        return "The output needs a class axis: (batch, classes). Does the model end in one output per class (n_out)?"
+    if target.is_floating_point() and target.shape != pred.shape:
+        return "Class indices must be whole numbers (int64), or probabilities of the output's own shape. For numbers to predict use nn.MSELoss (RegressionBlock)."
+    if not target.is_floating_point() and target.shape != (pred.shape[0], *pred.shape[2:]):
+        return (
+            f"Expected a target of shape {(pred.shape[0], *pred.shape[2:])}: one class index where the output has {pred.shape[1]} scores."
+        )
+    if not target.is_floating_point() and target.device.type == "cpu":
+        low, high = int(target.min()), int(target.max())
+        if low < 0 or high >= pred.shape[1]:
+            return f"The class indices go from {low} to {high}, but the model has {pred.shape[1]} outputs, for indices 0 to {pred.shape[1] - 1}. Set n_out={high + 1}, or mend the labels."
+    return None
+
+
+class FirstBatchCheck(Callback):
+    """Looks at the first batch of a fit, by shapes alone (nothing is read from the device): outputs enough for the
+    classes, and a loss that is one number."""
+
+    order = -90
+
+    def __init__(self) -> None:
+        self._looked = False
+
+    def before_fit(self, learn: Learner) -> None:
+        self._looked = False
+
+    def after_pred(self, learn: Learner) -> None:
+        if self._looked or not isinstance(learn.pred, Tensor) or not is_class_index(learn.loss_func):
+            return
+        targets = getattr(learn.dls, "target_blocks", ())
+        classes = targets[0].n_out if len(targets) == 1 else 0
+        if classes and learn.pred.ndim > 1 and learn.pred.shape[1] < classes:
+            raise SettingError(
+                f"The model gives {learn.pred.shape[1]} output(s) ({_described(learn.pred)}), but the data has {classes} classes. Make its last layer give {classes} (n_out=dls.c)."
+            )
+
+    def after_loss(self, learn: Learner) -> None:
+        if self._looked:
+            return
+        self._looked = True
+        if not isinstance(learn.loss, Tensor) or learn.loss.numel() != 1:
+            got = _described(learn.loss)
+            raise SettingError(
+                f"{loss_name(learn.loss_func)} returned {got}; training needs one number (a scalar tensor). Average it, e.g. reduction='mean'."
+            )
+
+
+def loss_name(loss_func: Any) -> str:
+    """The loss as messages call it."""
+    function = _function(loss_func)
+    return type(loss_func).__name__ if isinstance(loss_func, nn.Module) else getattr(function, "__name__", type(function).__name__)
+
+
+def _function(loss_func: Any) -> Any:
+    while hasattr(loss_func, "func"):  # functools.partial
+        loss_func = loss_func.func
+    return loss_func
+
+
+def _described(value: Any) -> str:
+    return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -1,0 +1,506 @@
+"""Learner: data, model, loss and optimizer together, and everything one does with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from burnish.data.randomness import derive, fresh_seed, own_globals
+from burnish.errors import DataError, NotTrainableError, SettingError, listed
+from burnish.train import predict as prediction
+from burnish.train import recipes, storage
+from burnish.train.attached import Callbacks, HasCallbacks, as_callbacks
+from burnish.train.callback import Callback
+from burnish.train.freezing import Splitter, frozen_norms, layer_groups, set_frozen
+from burnish.train.guards import FirstBatchCheck, loss_name
+from burnish.train.loop import Events, count_batches, fit_loop, valid_pass
+from burnish.train.lr_find import SuggestedLRs, SuggestFunc, find_lr, valley
+from burnish.train.metric import Metric, as_metric
+from burnish.train.optim import (
+    AdamW,
+    LearningRate,
+    OptFunc,
+    build_optimizer,
+    defaults_of,
+    lr_per_group,
+    param_groups,
+    restore_defaults,
+    set_hyper,
+)
+from burnish.train.precision import Precision, to_channels_last
+from burnish.train.progress import Progress
+from burnish.train.recorder import Recorder
+from burnish.train.results import Results, Scores
+from burnish.train.schedule import ParamScheduler, Schedule
+from burnish.train.summary import Summary, summarise
+
+if TYPE_CHECKING:
+    from burnish.data.dataloaders import DataLoaders
+
+Split = int | str
+
+
+class Learner(HasCallbacks):
+    """Trains a model on data, evaluates it and predicts with it.
+
+    Args:
+        dls: the data; ``DataLoaders(train_dl, valid_dl)`` makes it of two plain PyTorch loaders.
+        model: any module. It is moved to `device`; with 2-D convolutions its weights are laid out channels-last.
+        loss_func: called as ``loss_func(output, *targets)``; None takes the target block's own.
+        metrics: functions of (output, target) that give a batch's mean, or Metrics; one or a list.
+        opt_func: a function of (parameter groups, lr=...) that makes a PyTorch optimizer: a class of torch.optim, a
+            partial, or one of burnish.train.optim.
+        lr: the learning rate where a fit is given none.
+        wd: weight decay where a fit is given none; None leaves the optimizer's own default.
+        cbs: callbacks that are always there.
+        splitter: the model to its layer groups, from input to output; None is one group.
+        path: where models and results are written (never beside the data).
+        seed: fixes everything that is random in training; None draws one, which ``learn.seed`` tells.
+        precision: "auto" (mixed precision where it is native), "fp32", "bf16" or "fp16".
+        device: where to train; the data's device by default.
+        model_dir: the folder below `path` for saved weights.
+        wd_bn_bias: decay biases and the parameters of normalisation layers too.
+        train_bn: keep training the normalisation layers of frozen groups. By default frozen means frozen: parameters
+            and running statistics.
+        moms: momentum at the start, the middle and the end of one cycle.
+
+    Raises:
+        SettingError, DataError: an argument can't work; the message says which and why.
+    """
+
+    model_config: dict[str, Any] | None = None  # from which the architecture is rebuilt, when burnish built it
+    pretrained: bool | None = None  # whether the body has trained weights; None when nobody said
+
+    def __init__(
+        self,
+        dls: DataLoaders,
+        model: nn.Module,
+        loss_func: Callable[..., Tensor] | None = None,
+        metrics: Any = None,
+        opt_func: OptFunc = AdamW,
+        lr: LearningRate = 1e-3,
+        wd: float | None = None,
+        cbs: Callbacks = (),
+        splitter: Splitter | None = None,
+        path: str | os.PathLike[str] = ".",
+        seed: int | None = None,
+        precision: str = "auto",
+        device: torch.device | str | None = None,
+        model_dir: str | os.PathLike[str] = "models",
+        wd_bn_bias: bool = False,
+        train_bn: bool = False,
+        moms: tuple[float, float, float] = (0.95, 0.85, 0.95),
+    ) -> None:
+        self.cbs: list[Callback] = []
+        self.events = Events(self, [])  # bound anew by every run
+        self.device = torch.device(device if device is not None else dls.device)
+        self.dls = dls
+        self.seed = fresh_seed() if seed is None else int(seed)
+        self.opt_func, self.lr, self.wd, self.splitter = opt_func, lr, wd, splitter
+        self.wd_bn_bias, self.train_bn, self.moms = wd_bn_bias, train_bn, moms
+        self.path, self.model_dir = Path(path), Path(model_dir)
+        self.precision = Precision(precision, self.device)
+        self.model = model
+        self.loss_func = self._default_loss() if loss_func is None else _as_loss(loss_func)
+        if isinstance(self.loss_func, nn.Module):
+            self.loss_func.to(self.device)
+        self.metrics = metrics
+        self.n_fits, self.fit_args, self.phase = 0, {}, None
+        self._reset_state()
+        self.add_cbs([FirstBatchCheck(), Recorder(), Progress()])
+        self.add_cbs(cbs)
+
+    def _default_loss(self) -> Callable[..., Tensor]:
+        if not getattr(self.dls, "target_blocks", ()):
+            raise SettingError(
+                "No loss is known for this data (plain loaders say nothing about their target): pass loss_func=, e.g. loss_func=nn.CrossEntropyLoss()."
+            )
+        return self.dls.loss()
+
+    def _reset_state(self) -> None:
+        """What callbacks find on the learner, before anything has run."""
+        self.xb, self.yb, self.pred, self.loss = (), (), None, None
+        self.epoch = self.n_epochs = self.batch_index = self.n_batches = self.step = 0
+        self.start_epoch = self.start_batch = 0
+        self.progress, self.training, self.dl = 0.0, False, None
+        self.keep_gradients, self.resume, self.exception = False, False, None
+
+    # -- parts ----------------------------------------------------------------------------------------------------
+    @property
+    def dls(self) -> DataLoaders:
+        """The data. Other data may be assigned, to train further on; its classes must be the ones the model knows."""
+        return self._dls
+
+    @dls.setter
+    def dls(self, dls: DataLoaders) -> None:
+        before = self.__dict__.get("_dls")
+        if before is not None:
+            check_same_targets(before, dls)
+        if torch.device(dls.device) != self.device:
+            dls.to(self.device)
+        self._dls = dls
+
+    @property
+    def model(self) -> nn.Module:
+        """The model. Assigning another one makes its layer groups, and forgets the optimizer of the old one."""
+        return self._model
+
+    @model.setter
+    def model(self, model: nn.Module) -> None:
+        if not isinstance(model, nn.Module):
+            raise SettingError(
+                f"model is a {type(model).__name__}; expected a torch.nn.Module{', made: MyModel()' if isinstance(model, type) else ''}."
+            )
+        self._model = to_channels_last(model.to(self.device))
+        self.groups = layer_groups(self._model, self.splitter)
+        self.opt: torch.optim.Optimizer | None = None
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics; assign a function, a Metric or a list of them at any time."""
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Any) -> None:
+        several = list(metrics) if isinstance(metrics, (list, tuple)) else [] if metrics is None else [metrics]
+        self._metrics = [as_metric(m) for m in several]
+        names = [m.name for m in self._metrics]
+        doubled = sorted({n for n in names if names.count(n) > 1})
+        if doubled:
+            raise SettingError(
+                f"Two metrics are called {doubled[0]!r}, so the table couldn't tell them apart. Give one another name: AverageMetric(function, name='...')."
+            )
+
+    @property
+    def n_inp(self) -> int | None:
+        """How many tensors of a batch are inputs; None is all but the last."""
+        return getattr(self.dls, "n_inp", None)
+
+    @property
+    def has_valid(self) -> bool:
+        """Whether there is a validation split."""
+        return len(self.dls) > 1
+
+    def create_opt(self) -> torch.optim.Optimizer:
+        """Makes ``learn.opt`` anew, with empty state. A fit does it when it is needed."""
+        groups = param_groups(self.model, self.groups, self.wd_bn_bias)
+        self.opt = build_optimizer(self.opt_func, groups, lr_per_group(self.lr, len(self.groups))[-1])
+        self._opt_defaults = defaults_of(self.opt)
+        return self.opt
+
+    # -- training -------------------------------------------------------------------------------------------------
+    def fit(
+        self,
+        n_epoch: int,
+        lr: LearningRate | None = None,
+        wd: float | None = None,
+        cbs: Callbacks = None,
+        reset_opt: bool = False,
+        start_epoch: int = 0,
+        resume: bool = False,
+    ) -> Results:
+        """Trains with a constant learning rate; see :func:`burnish.train.recipes.fit`."""
+        return recipes.fit(self, n_epoch, lr, wd, cbs, reset_opt, start_epoch, resume)
+
+    def fit_one_cycle(
+        self,
+        n_epoch: int,
+        lr_max: LearningRate | None = None,
+        div: float = 25.0,
+        div_final: float = 1e5,
+        pct_start: float = 0.25,
+        wd: float | None = None,
+        moms: tuple[float, float, float] | None = None,
+        cbs: Callbacks = None,
+        reset_opt: bool = False,
+        start_epoch: int = 0,
+        resume: bool = False,
+    ) -> Results:
+        """Trains with one cycle of the learning rate; see :func:`burnish.train.recipes.fit_one_cycle`."""
+        return recipes.fit_one_cycle(self, n_epoch, lr_max, div, div_final, pct_start, wd, moms, cbs, reset_opt, start_epoch, resume)
+
+    def fit_flat_cos(
+        self,
+        n_epoch: int,
+        lr: LearningRate | None = None,
+        div_final: float = 1e5,
+        pct_start: float = 0.75,
+        wd: float | None = None,
+        cbs: Callbacks = None,
+        reset_opt: bool = False,
+        start_epoch: int = 0,
+        resume: bool = False,
+    ) -> Results:
+        """Trains at a flat rate, then down a cosine; see :func:`burnish.train.recipes.fit_flat_cos`."""
+        return recipes.fit_flat_cos(self, n_epoch, lr, div_final, pct_start, wd, cbs, reset_opt, start_epoch, resume)
+
+    def fit_sgdr(
+        self,
+        n_cycles: int,
+        cycle_len: int,
+        lr_max: LearningRate | None = None,
+        cycle_mult: int = 2,
+        cbs: Callbacks = None,
+        reset_opt: bool = False,
+        wd: float | None = None,
+        start_epoch: int = 0,
+        resume: bool = False,
+    ) -> Results:
+        """Trains with cosine restarts; see :func:`burnish.train.recipes.fit_sgdr`."""
+        return recipes.fit_sgdr(self, n_cycles, cycle_len, lr_max, cycle_mult, cbs, reset_opt, wd, start_epoch, resume)
+
+    def fine_tune(
+        self,
+        epochs: int,
+        base_lr: float = 2e-3,
+        freeze_epochs: int = 1,
+        lr_mult: float = 100,
+        pct_start: float = 0.3,
+        div: float = 5.0,
+        div_final: float = 1e5,
+        wd: float | None = None,
+        moms: tuple[float, float, float] | None = None,
+        cbs: Callbacks = None,
+        resume: bool = False,
+    ) -> Results:
+        """Trains the head of a pretrained model, then all of it; see :func:`burnish.train.recipes.fine_tune`."""
+        return recipes.fine_tune(self, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div, div_final, wd, moms, cbs, resume)
+
+    def lr_find(
+        self,
+        start_lr: float = 1e-7,
+        end_lr: float = 10,
+        num_it: int = 100,
+        stop_div: bool = True,
+        show_plot: bool = True,
+        suggest_funcs: SuggestFunc | Sequence[SuggestFunc] = valley,
+    ) -> SuggestedLRs:
+        """Suggests learning rates; leaves everything as it was. See :func:`burnish.train.lr_find.find_lr`."""
+        return find_lr(self, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
+
+    def train_epochs(
+        self,
+        n_epochs: int,
+        lr: LearningRate | None,
+        wd: float | None,
+        scheds: dict[str, Schedule],
+        cbs: Callbacks,
+        reset_opt: bool = False,
+        start_epoch: int = 0,
+        resume: bool = False,
+        settings: dict[str, Any] | None = None,
+    ) -> Results:
+        """What every recipe ends in: prepares the optimizer, runs the loop, gives the table of results.
+
+        Args:
+            lr: the rate at the beginning; `scheds` set it from there on.
+            settings: what the recipe was called with, as JSON; a checkpoint keeps it, to refuse resuming another run.
+        """
+        self.check_trainable(n_epochs, start_epoch)
+        if self.opt is None or reset_opt:
+            self.create_opt()
+        restore_defaults(self.opt, self._opt_defaults)  # nothing sticks from the fit before
+        set_hyper(self.opt, "lr", lr_per_group(self.lr if lr is None else lr, len(self.groups)))
+        if (wd if wd is not None else self.wd) is not None:
+            set_hyper(self.opt, "wd", wd if wd is not None else self.wd)
+        self._reset_state()
+        self.n_epochs, self.start_epoch, self.resume = n_epochs, start_epoch, resume
+        self.fit_args = settings or {}
+        number, self.n_fits = self.n_fits, self.n_fits + 1
+        with (
+            self.added_cbs([*as_callbacks(cbs), *([ParamScheduler(scheds)] if scheds else [])]),
+            own_globals(derive(self.seed, "fit", number)),
+        ):
+            self._check_resume()
+            self.run_fit(self.cbs)
+        return self.recorder.results() if not self.progress_shown else self.recorder.results().shown()
+
+    @property
+    def progress_shown(self) -> bool:
+        """Whether a notebook has the table of the last fit on screen."""
+        return any(isinstance(cb, Progress) and cb.in_notebook for cb in self.cbs)
+
+    def run_fit(self, cbs: Sequence[Callback]) -> None:
+        """Runs the loop with the events bound to `cbs`, and lets go of the last batch when it ends."""
+        self._frozen_norms = [] if self.train_bn else frozen_norms(self.model)
+        with self.bound(cbs):
+            try:
+                fit_loop(self)
+            finally:
+                self.opt.zero_grad()
+                self.xb, self.yb, self.pred, self.loss, self.dl = (), (), None, None, None
+
+    @contextmanager
+    def bound(self, cbs: Sequence[Callback]) -> Iterator[None]:
+        """Has the events bound to `cbs` inside the block."""
+        before, self.events, self.running = (self.events, self.running), Events(self, cbs), True
+        try:
+            yield
+        finally:
+            self.events, self.running = before
+
+    def check_trainable(self, n_epochs: int, start_epoch: int) -> None:
+        """Raises an error that says why, if there is nothing to train, nothing to train on, or no such epochs."""
+        if self.running:
+            raise SettingError("This learner is training already: a callback can't begin another fit of the same learner.")
+        if isinstance(n_epochs, bool) or not isinstance(n_epochs, int) or n_epochs < 1:
+            raise SettingError(f"The number of epochs is {n_epochs!r}; expected a whole number of at least 1.")
+        if not 0 <= start_epoch < n_epochs:
+            raise SettingError(f"start_epoch={start_epoch!r}: expected a number from 0 to {n_epochs - 1}, as there are {n_epochs} epochs.")
+        if not len(self.dls):
+            raise NotTrainableError(
+                "There is no training data: this model was loaded from a file, for prediction. To train it further, give it data first: learn.dls = dls (DataLoaders with the same classes)."
+            )
+        if not any(p.requires_grad for group in self.groups for p in group):
+            raise SettingError(
+                "Every parameter of the model is frozen, so there is nothing to train. Call learn.unfreeze(), or learn.freeze_to(-1) to train the head."
+            )
+
+    def _check_resume(self) -> None:
+        if self.resume and not any(type(cb).__name__ == "Checkpoint" for cb in self.cbs):
+            raise SettingError(
+                "resume=True needs the callback that wrote the state to go on from: pass cbs=Checkpoint(...), with the path it had then."
+            )
+
+    # -- what the loop asks ---------------------------------------------------------------------------------------
+    def start_pass(self, dl: Any, training: bool) -> None:
+        """Sets the learner up for a pass over `dl`: counts, and the model's mode (frozen norms stay in eval mode)."""
+        self.dl, self.training, self.batch_index = dl, training, 0
+        self.n_batches = count_batches(dl, "training" if training else "validation")
+        self.model.train(training)
+        if training:
+            for module in self._frozen_norms:
+                module.eval()
+
+    def remaining_batches(self) -> Iterator[Any]:
+        """The batches of the training pass; from ``start_batch`` on when a fit is resumed in mid-epoch."""
+        return self.dl.iter_from(self.start_batch) if self.start_batch else iter(self.dl)
+
+    # -- freezing -------------------------------------------------------------------------------------------------
+    def freeze(self) -> None:
+        """Freezes all layer groups but the last (the head)."""
+        self.freeze_to(-1)
+
+    def unfreeze(self) -> None:
+        """Makes all layer groups trainable."""
+        self.freeze_to(0)
+
+    def freeze_to(self, n: int) -> None:
+        """Freezes the layer groups before number `n`; negative counts from the end. The optimizer's state is forgotten.
+
+        Frozen means frozen: no gradient, and normalisation layers keep their statistics (unless ``train_bn``).
+        """
+        set_frozen(self.model, self.groups, n, self.train_bn)
+        self.opt = None
+
+    # -- evaluation and prediction --------------------------------------------------------------------------------
+    def validate(self, ds_idx: Split = 1, dl: Any = None, cbs: Callbacks = None) -> Scores:
+        """Loss and metrics on a split.
+
+        Args:
+            ds_idx: "train", "valid" or "test", or 0, 1, 2. The training split is read without augmentation.
+            dl: a loader to use instead.
+
+        Returns:
+            list of the loss and the metrics, which also answers to their names: ``scores["accuracy"]``.
+        """
+        loader, recorder = prediction.loader_of(self, ds_idx, dl), Recorder()
+        with prediction.undisturbed(self), own_globals(derive(self.seed, "validate")):
+            with self.bound([*self.acting_cbs(), *as_callbacks(cbs), recorder]):
+                valid_pass(self, loader)
+        return Scores(["valid_loss", *(m.name for m in self.metrics)], recorder.valid_scores())
+
+    def get_preds(
+        self,
+        ds_idx: Split = 1,
+        dl: Any = None,
+        with_input: bool = False,
+        with_decoded: bool = False,
+        with_loss: bool = False,
+        act: Callable[[Tensor], Tensor] | None = None,
+        cbs: Callbacks = None,
+        save_to: str | os.PathLike[str] | None = None,
+    ) -> prediction.Predictions:
+        """Predictions for a whole split; see :func:`burnish.train.predict.get_preds`."""
+        return prediction.get_preds(self, ds_idx, dl, with_input, with_decoded, with_loss, act, cbs, save_to)
+
+    def predict(self, item: Any) -> Any:
+        """``(label, index, probs)`` of one item, or a list of them for a list; see :func:`burnish.train.predict.predict`."""
+        return prediction.predict(self, item)
+
+    def tta(
+        self, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False
+    ) -> prediction.Predictions:
+        """Predictions averaged over augmented copies; see :func:`burnish.train.predict.tta`."""
+        return prediction.tta(self, ds_idx, dl, n, beta, use_max)
+
+    def show_results(
+        self,
+        ds_idx: Split = 1,
+        dl: Any = None,
+        max_n: int = 9,
+        shuffle: bool = True,
+        nrows: int | None = None,
+        ncols: int | None = None,
+        figsize: tuple[float, float] | None = None,
+    ) -> None:
+        """Draws samples with target and prediction; see :func:`burnish.train.predict.show_results`."""
+        prediction.show_results(self, ds_idx, dl, max_n, shuffle, nrows, ncols, figsize)
+
+    # -- keeping --------------------------------------------------------------------------------------------------
+    def save(self, file: str | os.PathLike[str] = "model", with_opt: bool = True) -> Path:
+        """Writes the weights (and the optimizer's state) to ``path/model_dir/file.safetensors``; see burnish.train.storage."""
+        return storage.save(self, file, with_opt)
+
+    def load(self, file: str | os.PathLike[str] = "model", with_opt: bool = True, strict: bool = True) -> Learner:
+        """Takes back what ``save`` wrote; see burnish.train.storage."""
+        return storage.load(self, file, with_opt, strict)
+
+    def export(self, path: str | os.PathLike[str] = "model.burnish") -> Path:
+        """Writes the trained model as one safe file, for ``load_learner``; see :func:`burnish.train.export.export`."""
+        from burnish.train.export import export
+
+        return export(self, path)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+    def summary(self) -> Summary:
+        """The layers with output shapes and parameters, and what trains; prints itself."""
+        return summarise(self)
+
+    def show_training_loop(self) -> None:
+        """Prints the events of training with the callbacks that act at each."""
+        events = Events(self, self.cbs)
+        for event, names in events.who().items():
+            print(f"{event:16} {', '.join(names)}".rstrip())
+
+    def __repr__(self) -> str:
+        names = ", ".join(m.name for m in self.metrics) or "none"
+        return f"{type(self).__name__}({type(self.model).__name__}, {self.dls!r}; loss: {loss_name(self.loss_func)}, metrics: {names}, seed: {self.seed}, {self.precision.describe()})"
+
+
+def check_same_targets(old: DataLoaders, new: DataLoaders) -> None:
+    """Raises DataError if the outputs of a model made for `old` would mean something else in `new`."""
+    for a, b in zip(old.target_blocks, new.target_blocks, strict=False):
+        known, given = getattr(a, "vocab", None), getattr(b, "vocab", None)
+        if known != given:
+            raise DataError(
+                f"The new data has the classes {listed(given or [], 8)}, but the model's outputs stand for {listed(known or [], 8)}, in this order. "
+                "Make the data with CategoryBlock(vocab=old.vocab), or make a new learner for it."
+            )
+
+
+def _as_loss(loss_func: Any) -> Callable[..., Tensor]:
+    """A loss as it is; a loss class that needs no arguments made."""
+    if isinstance(loss_func, type):
+        return loss_func()
+    if not callable(loss_func):
+        raise SettingError(
+            f"loss_func={loss_func!r}: expected a function or module called as loss_func(output, target), e.g. nn.CrossEntropyLoss()."
+        )
+    return loss_func

@@ -1,0 +1,376 @@
+"""Prediction: a whole split, one item or a list of them, augmented copies, and pictures of it."""
+
+from __future__ import annotations
+
+import os
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.data.dataloaders import DataLoaders
+from burnish.data.loader import DataLoader, PlainLoader
+from burnish.data.randomness import derive, own_globals, torch_rng
+from burnish.data.reader import Reader
+from burnish.errors import DataError, SettingError
+from burnish.train.callback import Callback
+from burnish.train.loop import valid_pass
+from burnish.train.readout import Readout, readout, sample_losses
+from burnish.train.stores import Store, make_store
+
+if TYPE_CHECKING:
+    from burnish.train.attached import Callbacks
+    from burnish.train.learner import Learner
+
+Split = int | str
+
+
+class Prediction(namedtuple("Prediction", "label index probs")):
+    """The prediction for one item: ``label, index, probs = learn.predict(item)``.
+
+    Attributes:
+        label: what a person reads: the class, the number ...
+        index: the decision as a tensor, in the encoding of the targets (the index of the class).
+        probs: the activated output as a tensor: a probability for each class, ``(classes,)``.
+
+    Further attributes may be set on it (a calibrated confidence, say).
+    """
+
+
+class Predictions(tuple[Any, ...]):
+    """What ``get_preds`` gives: a tuple ([inputs], preds, targets, [decoded], [losses]) that also has names.
+
+    Attributes:
+        preds: ``(samples, ...)``, activated, on the CPU.
+        targs: ``(samples, ...)``, or None without labels.
+        inputs, decoded, losses: as asked for, else None.
+        rows: positions in ``dls.table``, one a sample (an unreadable file is left out); for plain loaders 0, 1, 2 ...
+    """
+
+    inputs: Any
+    preds: Any
+    targs: Any
+    decoded: Any
+    losses: Any
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, preds: Any, targs: Any, rows: np.ndarray, **asked: Any) -> Predictions:
+        """The tuple of what was asked for, in the order above."""
+        made = cls(
+            [*([asked["inputs"]] if "inputs" in asked else []), preds, targs, *(asked[k] for k in ("decoded", "losses") if k in asked)]
+        )
+        made.preds, made.targs, made.rows = preds, targs, rows
+        made.inputs, made.decoded, made.losses = (asked.get(k) for k in ("inputs", "decoded", "losses"))
+        return made
+
+
+# -- whole splits -----------------------------------------------------------------------------------------------------
+def get_preds(
+    learn: Learner,
+    ds_idx: Split = 1,
+    dl: Any = None,
+    with_input: bool = False,
+    with_decoded: bool = False,
+    with_loss: bool = False,
+    act: Callable[[Tensor], Tensor] | None = None,
+    cbs: Callbacks = None,
+    save_to: str | os.PathLike[str] | None = None,
+) -> Predictions:
+    """Predictions for a split, in the order of the data, with targets; the training split is read without augmentation.
+
+    Outputs are activated (logits become probabilities) by the loss when it has an ``activation`` of its own, else by the
+    target's block, else as a known PyTorch loss demands; a model trained with an unknown loss on plain loaders gives raw
+    outputs.
+
+    Args:
+        ds_idx: "train", "valid" or "test", or 0, 1, 2.
+        dl: a loader to use instead: ``learn.dls.test_dl(items)``, or any iterable of batches.
+        with_input, with_decoded, with_loss: also give the inputs, the decisions, the loss of each sample.
+        act: an activation to use instead.
+        save_to: a folder; predictions and targets go to files in it (preds.npy, targs.npy) batch by batch, and what is
+            returned is mapped from them, so memory stays bounded.
+
+    Raises:
+        DataError: ``with_loss`` without targets, or outputs that differ in shape from batch to batch.
+    """
+    loader = loader_of(learn, ds_idx, dl)
+    gather = Gather(readout(learn, act), with_input, with_decoded, with_loss, None if save_to is None else Path(save_to))
+    _run(learn, loader, [*learn.acting_cbs(), gather], cbs)
+    return gather.result()
+
+
+def _run(learn: Learner, loader: Any, cbs: Sequence[Callback], more: Callbacks = None) -> None:
+    from burnish.train.attached import as_callbacks
+
+    with undisturbed(learn), own_globals(derive(learn.seed, "predict")), learn.bound([*cbs, *as_callbacks(more)]):
+        valid_pass(learn, loader)
+
+
+class Gather(Callback):
+    """Collects outputs, batch by batch, on the CPU."""
+
+    order = 48
+
+    def __init__(
+        self, how: Readout, with_input: bool = False, with_decoded: bool = False, with_loss: bool = False, folder: Path | None = None
+    ) -> None:
+        self.how, self.with_input, self.with_decoded, self.with_loss = how, with_input, with_decoded, with_loss
+        self.preds, self.targs = make_store(folder, "preds"), make_store(folder, "targs")
+        self.inputs, self.decoded, self.losses = make_store(None, "inputs"), make_store(None, "decoded"), make_store(None, "losses")
+        self.rows: list[int] = []
+
+    def after_batch(self, learn: Learner) -> None:
+        if learn.pred is None:  # a callback cancelled the batch
+            return
+        preds = self.how.activate(learn.pred)
+        n = first_length(preds)
+        self.rows.extend(learn.dl.last_rows or range(len(self.rows), len(self.rows) + n))
+        self.preds.add(preds)
+        if learn.yb:
+            self.targs.add(_one_or_all(learn.yb))
+        if self.with_input:
+            self.inputs.add(_one_or_all(learn.xb))
+        if self.with_decoded:
+            self.decoded.add(self.how.decide(preds))
+        if self.with_loss:
+            if not learn.yb:
+                raise DataError(
+                    "with_loss=True needs targets, and this loader gives none. Make it with labels: learn.dls.test_dl(items, with_labels=True)."
+                )
+            self.losses.add(sample_losses(learn.loss_func, learn.pred, learn.yb))
+
+    def result(self) -> Predictions:
+        asked: list[tuple[str, bool, Store]] = [
+            ("inputs", self.with_input, self.inputs),
+            ("decoded", self.with_decoded, self.decoded),
+            ("losses", self.with_loss, self.losses),
+        ]
+        return Predictions.of(
+            self.preds.value(),
+            self.targs.value(),
+            np.asarray(self.rows, dtype=np.int64),
+            **{name: s.value() for name, wanted, s in asked if wanted},
+        )
+
+
+def tta(learn: Learner, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False) -> Predictions:
+    """Test-time augmentation: predictions averaged over `n` passes with the training transforms, and the plain ones.
+
+    Args:
+        n: augmented passes.
+        beta: weight of the plain predictions; None gives ``(augmented, plain, targets)`` instead.
+        use_max: the elementwise maximum instead of the average.
+
+    Returns:
+        (preds, targets), in the order of the data.
+    """
+    if n < 1:
+        raise SettingError(f"tta(n={n!r}): expected at least one augmented pass.")
+    loader = loader_of(learn, ds_idx, dl)
+    if not isinstance(loader, DataLoader):
+        raise SettingError(
+            "tta needs the training transforms, which plain PyTorch loaders don't have. Use a DataBlock or a factory such as ImageDataLoaders."
+        )
+    plain = get_preds(learn, dl=loader)
+    total: Any = None
+    for i in range(n):
+        drawn = get_preds(learn, dl=_augmented(learn.dls, loader, i)).preds
+        total = drawn if total is None else torch.maximum(total, drawn) if use_max else total + drawn
+    if use_max:
+        return Predictions.of(torch.maximum(total, plain.preds), plain.targs, plain.rows)
+    average = total / n
+    if beta is None:
+        both = Predictions([average, plain.preds, plain.targs])
+        both.preds, both.targs, both.rows = average, plain.targs, plain.rows
+        return both
+    return Predictions.of(torch.lerp(average, plain.preds, beta), plain.targs, plain.rows)
+
+
+def _augmented(dls: DataLoaders, dl: DataLoader, number: int) -> DataLoader:
+    """`dl`'s samples, in order, through the training transforms; draws differ by `number`."""
+    made = DataLoader(
+        dl.columns, dl.rows, Reader(dl.blocks, dls.item_tfms, train=True), batch_tfms=dls.batch_tfms, bs=dl.bs, train=True, shuffle=False,
+        drop_last=False, num_workers=dl.num_workers, device=dl.device, seed=derive(dl.seed, "tta"), on_error=dl.on_error,
+    )  # fmt: skip
+    made.epoch = number
+    return made
+
+
+# -- loaders ----------------------------------------------------------------------------------------------------------
+def loader_of(learn: Learner, ds_idx: Split, dl: Any) -> Any:
+    """The loader to evaluate on: `dl`, or a split's; in the order of the data, nothing drawn, nothing dropped."""
+    if dl is None:
+        return in_order(learn.dls[ds_idx])
+    if isinstance(dl, (DataLoader, PlainLoader)):
+        return in_order(dl)
+    if isinstance(dl, (str, bytes)) or not hasattr(dl, "__iter__"):
+        raise SettingError(f"dl={dl!r}: expected a loader. For files or other items make one: dl=learn.dls.test_dl(items).")
+    return in_order(PlainLoader(dl, learn.device))
+
+
+def in_order(dl: Any) -> Any:
+    """A training loader's samples as validation reads them; any other loader as it is."""
+    if isinstance(dl, PlainLoader):
+        loader = _sequential(dl.loader)
+        return dl if loader is dl.loader else PlainLoader(loader, dl.device)
+    if not (dl.train or dl.shuffle or dl.drop_last):
+        return dl
+    tfms = dl.reader.item_tfms
+    return DataLoader(
+        dl.columns, dl.rows, Reader(dl.blocks, tfms, train=False), batch_tfms=dl.batch_tfms, bs=dl.bs, num_workers=dl.num_workers,
+        device=dl.device, seed=dl.seed, on_error=dl.on_error,
+    )  # fmt: skip
+
+
+def _sequential(loader: Any) -> Any:
+    """A shuffling (or dropping) PyTorch DataLoader as one that goes through its data set in order; others as they are."""
+    from torch.utils.data import DataLoader as TorchLoader
+    from torch.utils.data import RandomSampler, WeightedRandomSampler
+
+    if not isinstance(loader, TorchLoader) or loader.batch_size is None:
+        return loader
+    if not isinstance(loader.sampler, (RandomSampler, WeightedRandomSampler)) and not loader.drop_last:
+        return loader
+    return TorchLoader(
+        loader.dataset, loader.batch_size, num_workers=loader.num_workers, collate_fn=loader.collate_fn, pin_memory=loader.pin_memory
+    )
+
+
+@contextmanager
+def undisturbed(learn: Learner) -> Iterator[None]:
+    """Puts the learner's state and the modes of the model back, so that evaluating in the middle of a fit is safe."""
+    names = ("dl", "training", "batch_index", "n_batches", "xb", "yb", "pred", "loss")
+    kept = {name: getattr(learn, name) for name in names}
+    modes = [(m, m.training) for m in learn.model.modules()]
+    try:
+        yield
+    finally:
+        vars(learn).update(kept)
+        for module, mode in modes:
+            module.training = mode
+
+
+# -- items ------------------------------------------------------------------------------------------------------------
+def predict(learn: Learner, item: Any) -> Any:
+    """The prediction for one item: a path, bytes, a picture, an array ...: whatever the input block opens. For a list of
+    items (a tuple too, where the model has one input), a list of predictions, computed in batches.
+
+    With plain PyTorch loaders an item is a tensor or array without batch dimension.
+
+    Raises:
+        UnreadableFileError: an item can't be opened.
+    """
+    several = _is_several(learn, item)
+    items = list(item) if several else [item]
+    if not items:
+        return []
+    how = readout(learn)
+    gather = Gather(how)
+    gather.with_decoded = True
+    loader = _items_loader(learn, items)
+    with undisturbed(learn), learn.bound([*learn.acting_cbs(), gather]):
+        valid_pass(learn, loader)
+    preds, decided = gather.preds.value(), gather.decoded.value()
+    made = [Prediction(how.label(_pick(decided, i)), _pick(decided, i), _pick(preds, i)) for i in range(len(items))]
+    return made if several else made[0]
+
+
+def _is_several(learn: Learner, item: Any) -> bool:
+    if isinstance(item, tuple):
+        return (learn.n_inp or 1) == 1
+    return isinstance(item, list) or type(item).__name__ in ("L", "Series", "Index")
+
+
+def _items_loader(learn: Learner, items: list[Any]) -> Any:
+    if learn.dls.blocks:
+        return learn.dls.test_dl(items, on_error="raise")
+    if (learn.n_inp or 1) != 1:
+        raise SettingError(
+            "predict can't tell the inputs of a sample apart with plain PyTorch loaders. Make a loader of your samples and use get_preds(dl=loader)."
+        )
+    samples = [torch.as_tensor(item) for item in items]
+    if len({s.shape for s in samples}) > 1:
+        raise DataError(
+            f"The items differ in shape ({', '.join(str(tuple(s.shape)) for s in samples[:3])} ...), so they don't make a batch. Predict them one by one."
+        )
+    size = 64
+    return PlainLoader([(torch.stack(samples[i : i + size]),) for i in range(0, len(samples), size)], learn.device)
+
+
+def _pick(value: Any, i: int) -> Any:
+    return tuple(v[i] for v in value) if isinstance(value, tuple) else value[i]
+
+
+def _one_or_all(values: tuple[Any, ...]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def first_length(value: Any) -> int:
+    """Length of a tensor, or of the first of several."""
+    while isinstance(value, (tuple, list)):
+        value = value[0]
+    return len(value)
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+def show_results(
+    learn: Learner,
+    ds_idx: Split = 1,
+    dl: Any = None,
+    max_n: int = 9,
+    shuffle: bool = True,
+    nrows: int | None = None,
+    ncols: int | None = None,
+    figsize: tuple[float, float] | None = None,
+) -> None:
+    """Draws samples with their target above the prediction, green where they agree and red where not.
+
+    Args:
+        shuffle: draw samples from all over the split (the same ones at every call), not its first ones.
+    """
+    from burnish.data.show import grid
+
+    loader = loader_of(learn, ds_idx, dl)
+    if not isinstance(loader, DataLoader) or not learn.dls.blocks:
+        raise SettingError(
+            "show_results draws with the blocks of the data, which plain PyTorch loaders don't have. Use get_preds and draw what you know."
+        )
+    rows = np.asarray(loader.rows)
+    if shuffle:
+        rows = rows[torch.randperm(len(rows), generator=torch_rng(learn.seed, "show_results")).numpy()]
+    few = DataLoader(
+        loader.columns,
+        rows[:max_n],
+        loader.reader,
+        batch_tfms=loader.batch_tfms,
+        bs=max_n,
+        num_workers=0,
+        device=loader.device,
+        seed=loader.seed,
+        on_error=loader.on_error,
+    )
+    found = get_preds(learn, dl=few, with_input=True, with_decoded=True)
+    axes = grid(len(found.rows), nrows, ncols, figsize)
+    for i, ax in enumerate(axes):
+        _draw_one(learn, _as_tuple(found.inputs, i), _as_tuple(found.targs, i), _as_tuple(found.decoded, i), ax)
+
+
+def _as_tuple(value: Any, i: int) -> tuple[Any, ...]:
+    return () if value is None else tuple(v[i] for v in (value if isinstance(value, tuple) else (value,)))
+
+
+def _draw_one(learn: Learner, inputs: tuple[Any, ...], targets: tuple[Any, ...], decided: tuple[Any, ...], ax: Any) -> None:
+    n = len(inputs)
+    for block, value in zip(learn.dls.blocks[:n], inputs, strict=True):
+        block.draw(block.decode(value), ax, title="")
+    blocks = learn.dls.blocks[n:]
+    said = [b.say(b.decode(d)) for b, d in zip(blocks, decided, strict=True)]
+    actual = [b.say(b.decode(t)) for b, t in zip(blocks, targets, strict=False)]
+    colour = "black" if not actual else "green" if said == actual else "red"
+    ax.set_title("\n".join([*actual, *said]), color=colour, fontsize=10)

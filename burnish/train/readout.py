@@ -1,0 +1,119 @@
+"""From raw outputs to predictions: which activation, which decision, which loss a sample."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from burnish.data.block import Block
+from burnish.errors import DataError
+from burnish.train.guards import compute_loss, loss_name
+
+if TYPE_CHECKING:
+    from burnish.train.learner import Learner
+
+
+class Readout(NamedTuple):
+    """How outputs are read."""
+
+    activate: Callable[[Any], Any]  # raw outputs -> predictions
+    decide: Callable[[Any], Any]  # predictions -> decisions, in the encoding of the targets
+    label: Callable[[Any], Any]  # one decision -> what a person reads
+
+
+def readout(learn: Learner, act: Callable[[Tensor], Tensor] | None = None) -> Readout:
+    """How the outputs of `learn` are read: as its loss says if it says so, else as the target blocks do, else as the
+    PyTorch loss it was trained with demands; as they are otherwise.
+
+    Args:
+        act: an activation to use instead.
+    """
+    blocks: Sequence[Block] = getattr(learn.dls, "target_blocks", ())
+    loss = learn.loss_func
+    if len(blocks) > 1:
+        chosen = Readout(_each(blocks, "activation"), _each(blocks, "decide"), _label_each(blocks))
+    else:
+        activate, decide = _of_loss(loss) or (_of_block(blocks[0]) if blocks else None) or _of_torch(loss)
+        chosen = Readout(activate, decide, blocks[0].decode if blocks else _plain_label)
+    return chosen if act is None else chosen._replace(activate=act)
+
+
+def _of_loss(loss: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
+    activate = getattr(loss, "activation", None)
+    return None if activate is None else (activate, getattr(loss, "decodes", lambda p: p))
+
+
+def _of_block(block: Block) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    return block.activation, block.decide
+
+
+def _of_torch(loss: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Activation and decision that belong to PyTorch's own losses."""
+    name = loss_name(loss)
+    if name in ("CrossEntropyLoss", "cross_entropy"):
+        return (lambda out: out.float().softmax(dim=1)), (lambda p: p.argmax(dim=1))
+    if name in ("NLLLoss", "nll_loss"):
+        return (lambda out: out.float().exp()), (lambda p: p.argmax(dim=1))
+    if name in ("BCEWithLogitsLoss", "binary_cross_entropy_with_logits"):
+        return (lambda out: out.float().sigmoid()), (lambda p: p > 0.5)
+    if name in ("BCELoss", "binary_cross_entropy"):
+        return (lambda out: out.float()), (lambda p: p > 0.5)
+    return (lambda out: out), (lambda p: p)
+
+
+def _each(blocks: Sequence[Block], method: str) -> Callable[[Any], Any]:
+    def apply(outputs: Any) -> Any:
+        if not isinstance(outputs, (tuple, list)) or len(outputs) != len(blocks):
+            got = f"{len(outputs)} outputs" if isinstance(outputs, (tuple, list)) else "one tensor"
+            raise DataError(
+                f"The data has {len(blocks)} targets, but the model gives {got}. Make it return a tuple with one output a target."
+            )
+        return tuple(getattr(block, method)(out) for block, out in zip(blocks, outputs, strict=True))
+
+    return apply
+
+
+def _label_each(blocks: Sequence[Block]) -> Callable[[Any], Any]:
+    return lambda decided: tuple(block.decode(d) for block, d in zip(blocks, decided, strict=True))
+
+
+def _plain_label(decided: Any) -> Any:
+    return decided.tolist() if isinstance(decided, Tensor) else decided
+
+
+def sample_losses(loss_func: Any, pred: Any, yb: tuple[Any, ...]) -> Tensor:
+    """The loss of each sample of a batch, ``(batch,)``; over several values of a sample, their mean.
+
+    A loss that knows ``reduction`` is asked for unreduced values; any other is called sample by sample.
+    """
+    n = len(yb[0])
+    single = unreduced(loss_func)
+    if single is not None:
+        return compute_loss(single, pred, yb).reshape(n, -1).mean(dim=1)
+    one = [(_slice(pred, i), tuple(_slice(y, i) for y in yb)) for i in range(n)]
+    return torch.stack([compute_loss(loss_func, p, y).reshape(()) for p, y in one])
+
+
+def unreduced(loss_func: Any) -> Any:
+    """The loss without averaging (a copy), or None when it has no such mode."""
+    if isinstance(loss_func, nn.Module):
+        if not hasattr(loss_func, "reduction"):
+            return None
+        single = copy.copy(loss_func)
+        single.reduction = "none"  # type: ignore[assignment]
+        return single
+    try:
+        takes = "reduction" in inspect.signature(loss_func).parameters
+    except (TypeError, ValueError):
+        takes = False
+    return functools.partial(loss_func, reduction="none") if takes else None
+
+
+def _slice(value: Any, i: int) -> Any:
+    return tuple(v[i : i + 1] for v in value) if isinstance(value, (tuple, list)) else value[i : i + 1]

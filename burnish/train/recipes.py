@@ -1,0 +1,231 @@
+"""Recipes: how the learning rate and momentum go over training. Each is a few lines on ``Learner.train_epochs``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from burnish.data.notes import note
+from burnish.errors import ModelFileError, SettingError
+from burnish.train.callbacks.checkpoint import Checkpoint, read_checkpoint
+from burnish.train.optim import LearningRate, has_momentum, lr_per_group
+from burnish.train.results import Results, joined
+from burnish.train.schedule import SchedCos, Schedule, SchedNo, combine_scheds, combined_cos
+
+if TYPE_CHECKING:
+    from burnish.train.attached import Callbacks
+    from burnish.train.learner import Learner
+
+Moments = tuple[float, float, float]
+FROZEN, WHOLE = "head", "whole"  # the phases of fine_tune
+
+
+def fit(
+    learn: Learner,
+    n_epoch: int,
+    lr: LearningRate | None = None,
+    wd: float | None = None,
+    cbs: Callbacks = None,
+    reset_opt: bool = False,
+    start_epoch: int = 0,
+    resume: bool = False,
+) -> Results:
+    """Trains for `n_epoch` epochs with a constant learning rate.
+
+    Args:
+        lr: a number; ``slice(a)``: `a` for the last layer group and a tenth for the others; ``slice(a, b)``: from `a` for
+            the first group to `b` for the last, geometrically; a list: one a group. None is the learner's.
+        wd: weight decay of this fit alone; None is the learner's.
+        cbs: callbacks of this fit alone.
+        reset_opt: forget the optimizer's state (its moments); it is kept from fit to fit otherwise.
+        start_epoch: leave out the epochs before it; schedules stand where they would stand there.
+        resume: go on where the ``Checkpoint`` among `cbs` says the same call was interrupted.
+
+    Returns:
+        the table of results.
+    """
+    rates = _rates(learn, lr)
+    return learn.train_epochs(n_epoch, rates, wd, {}, cbs, reset_opt, start_epoch, resume, _said("fit", learn, n_epoch, rates, wd))
+
+
+def fit_one_cycle(
+    learn: Learner,
+    n_epoch: int,
+    lr_max: LearningRate | None = None,
+    div: float = 25.0,
+    div_final: float = 1e5,
+    pct_start: float = 0.25,
+    wd: float | None = None,
+    moms: Moments | None = None,
+    cbs: Callbacks = None,
+    reset_opt: bool = False,
+    start_epoch: int = 0,
+    resume: bool = False,
+) -> Results:
+    """Trains with one cycle: the rate rises from ``lr_max / div`` to `lr_max` over the share `pct_start` of training and
+    falls to ``lr_max / div_final``, both by half a cosine; momentum goes the other way (Smith 2018, arXiv:1803.09820).
+
+    Args:
+        moms: momentum (the first beta of Adam) at the start, the top of the rate, and the end; None is the learner's.
+        lr_max and the others: as in :func:`fit`.
+    """
+    rates = _rates(learn, lr_max)
+    top = _schedulable(rates)
+    scheds: dict[str, Schedule] = {"lr": combined_cos(pct_start, top / div, top, top / div_final)}
+    momenta = _momenta(learn, moms, reset_opt)
+    if momenta is not None:
+        scheds["mom"] = combined_cos(pct_start, *momenta)
+    said = _said("fit_one_cycle", learn, n_epoch, rates, wd, div=div, div_final=div_final, pct_start=pct_start, moms=momenta)
+    return learn.train_epochs(n_epoch, rates, wd, scheds, cbs, reset_opt, start_epoch, resume, said)
+
+
+def fit_flat_cos(
+    learn: Learner,
+    n_epoch: int,
+    lr: LearningRate | None = None,
+    div_final: float = 1e5,
+    pct_start: float = 0.75,
+    wd: float | None = None,
+    cbs: Callbacks = None,
+    reset_opt: bool = False,
+    start_epoch: int = 0,
+    resume: bool = False,
+) -> Results:
+    """Trains at `lr` for the share `pct_start` of training, then down half a cosine to ``lr / div_final``."""
+    rates = _rates(learn, lr)
+    top = _schedulable(rates)
+    if not 0 <= pct_start <= 1:
+        raise SettingError(f"pct_start={pct_start!r}: expected a share of training from 0 to 1.")
+    scheds: dict[str, Schedule] = {"lr": combine_scheds([pct_start, 1 - pct_start], [SchedNo(top), SchedCos(top, top / div_final)])}
+    said = _said("fit_flat_cos", learn, n_epoch, rates, wd, div_final=div_final, pct_start=pct_start)
+    return learn.train_epochs(n_epoch, rates, wd, scheds, cbs, reset_opt, start_epoch, resume, said)
+
+
+def fit_sgdr(
+    learn: Learner,
+    n_cycles: int,
+    cycle_len: int,
+    lr_max: LearningRate | None = None,
+    cycle_mult: int = 2,
+    cbs: Callbacks = None,
+    reset_opt: bool = False,
+    wd: float | None = None,
+    start_epoch: int = 0,
+    resume: bool = False,
+) -> Results:
+    """Trains for `n_cycles` cycles, each from `lr_max` down half a cosine to 0 (Loshchilov and Hutter 2016,
+    arXiv:1608.03983). The first takes `cycle_len` epochs, each next one `cycle_mult` times as many."""
+    if n_cycles < 1 or cycle_len < 1 or cycle_mult < 1:
+        raise SettingError(
+            f"fit_sgdr(n_cycles={n_cycles!r}, cycle_len={cycle_len!r}, cycle_mult={cycle_mult!r}): expected whole numbers of at least 1."
+        )
+    lengths = [cycle_len * cycle_mult**i for i in range(n_cycles)]
+    n_epoch = sum(lengths)
+    rates = _rates(learn, lr_max)
+    top = _schedulable(rates)
+    scheds: dict[str, Schedule] = {"lr": combine_scheds([n / n_epoch for n in lengths], [SchedCos(top, top * 0)] * n_cycles)}
+    said = _said("fit_sgdr", learn, n_epoch, rates, wd, cycles=lengths)
+    return learn.train_epochs(n_epoch, rates, wd, scheds, cbs, reset_opt, start_epoch, resume, said)
+
+
+def fine_tune(
+    learn: Learner,
+    epochs: int,
+    base_lr: float = 2e-3,
+    freeze_epochs: int = 1,
+    lr_mult: float = 100,
+    pct_start: float = 0.3,
+    div: float = 5.0,
+    div_final: float = 1e5,
+    wd: float | None = None,
+    moms: Moments | None = None,
+    cbs: Callbacks = None,
+    resume: bool = False,
+) -> Results:
+    """Trains a pretrained model for a new task: first the new head alone, then everything, gently.
+
+    `freeze_epochs` epochs of one cycle with the body frozen, at ``slice(base_lr)``; then `epochs` epochs of one cycle with
+    everything trainable, at half that rate for the head and, geometrically, ``1 / lr_mult`` of it for the first layers.
+
+    A body that isn't pretrained has nothing worth freezing: a head on random features learns next to nothing, and rates
+    made for gentle changes keep the body random. Then (``learn.pretrained`` is False, or the model is one single layer
+    group) all of it is trained in one cycle up to `base_lr`, for ``freeze_epochs + epochs`` epochs.
+
+    Args:
+        div, pct_start: of the second cycle; see :func:`fit_one_cycle`.
+        cbs: callbacks of both phases.
+
+    Returns:
+        the results of both phases, with a column `phase`: "head", then "whole".
+    """
+    if isinstance(freeze_epochs, bool) or not isinstance(freeze_epochs, int) or freeze_epochs < 0:
+        raise SettingError(f"freeze_epochs={freeze_epochs!r}: expected a whole number of at least 0.")
+    from_scratch = learn.pretrained is False or len(learn.groups) < 2
+    if from_scratch and learn.pretrained is not False:
+        note(
+            "fine_tune: the model has one layer group, so there is no head to train first; all epochs train all of it. Pass splitter= to make groups."
+        )
+    common: dict[str, Any] = {"div_final": div_final, "wd": wd, "moms": moms, "cbs": cbs}
+    parts: dict[str, Results] = {}
+    saved = _saved_phase(learn, cbs) if resume else None
+    try:
+        if from_scratch:
+            learn.unfreeze()
+            learn.phase = WHOLE
+            parts[WHOLE] = fit_one_cycle(learn, freeze_epochs + epochs, base_lr, pct_start=pct_start, resume=resume, **common)
+            return joined(parts)
+        if freeze_epochs and saved != WHOLE:
+            learn.freeze()
+            learn.phase = FROZEN
+            parts[FROZEN] = fit_one_cycle(learn, freeze_epochs, slice(base_lr), pct_start=0.99, resume=resume, **common)
+            resume = False  # the first phase has gone on to its end; the second begins
+        learn.unfreeze()
+        learn.phase = WHOLE
+        rates = slice(base_lr / 2 / lr_mult, base_lr / 2)
+        parts[WHOLE] = fit_one_cycle(learn, epochs, rates, div=div, pct_start=pct_start, resume=resume, **common)
+        return joined(parts)
+    finally:
+        learn.phase = None
+
+
+def _saved_phase(learn: Learner, cbs: Callbacks) -> str | None:
+    """The phase of fine_tune that the newest checkpoint is of, or None when there is none."""
+    from burnish.train.attached import as_callbacks
+
+    for cb in [*learn.cbs, *as_callbacks(cbs)]:
+        if isinstance(cb, Checkpoint):
+            folder = cb.path or Path(learn.path) / learn.model_dir / "checkpoint"
+            for path in sorted(folder.glob("checkpoint-*.burnish"), reverse=True):
+                try:
+                    return read_checkpoint(path)["fit"].get("phase")
+                except ModelFileError:
+                    continue
+    return None
+
+
+def _rates(learn: Learner, lr: LearningRate | None) -> list[float]:
+    return lr_per_group(learn.lr if lr is None else lr, len(learn.groups))
+
+
+def _schedulable(rates: list[float]) -> Any:
+    """One number when all groups share it (fast), else an array, one a group."""
+    return rates[0] if len(set(rates)) == 1 else np.asarray(rates)
+
+
+def _momenta(learn: Learner, moms: Moments | None, reset_opt: bool) -> Moments | None:
+    """The momentum to schedule: `moms` or the learner's; None for an optimizer without momentum."""
+    if has_momentum(learn.create_opt() if learn.opt is None or reset_opt else learn.opt):
+        return learn.moms if moms is None else moms
+    if moms is not None:
+        raise SettingError(
+            f"moms={moms}: {type(learn.opt).__name__} was made without momentum, so there is none to schedule. Give it some, e.g. opt_func=SGD or partial(torch.optim.SGD, momentum=0.9)."
+        )
+    return None
+
+
+def _said(recipe: str, learn: Learner, n_epoch: int, rates: list[float], wd: float | None, **more: Any) -> dict[str, Any]:
+    """What a fit was called with, in JSON's types."""
+    more = {k: list(v) if isinstance(v, tuple) else v for k, v in more.items()}
+    return {"recipe": recipe, "phase": learn.phase, "epochs": n_epoch, "lr": rates, "wd": wd, **more}

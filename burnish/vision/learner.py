@@ -1,0 +1,240 @@
+"""vision_learner: a pretrained body, a fresh head for your target, and the learner that trains them."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from burnish.data.dataloaders import DataLoaders
+from burnish.data.notes import note
+from burnish.data.randomness import derive, fresh_seed, own_globals
+from burnish.errors import SettingError
+from burnish.evaluate.metrics import resolve_metrics
+from burnish.evaluate.summary import ResultNote
+from burnish.train.learner import Callbacks, Learner
+from burnish.train.metric import AverageMetric, Metric
+from burnish.train.optim import AdamW, OptFunc
+from burnish.vision.architectures import TORCHVISION, resolve
+from burnish.vision.augment import Normalize
+from burnish.vision.backbones import ArchLike, create_body, layer_groups
+from burnish.vision.head import create_head, init_head
+from burnish.vision.weights import Source
+
+if TYPE_CHECKING:
+    from burnish.vision.explain import Explanation
+
+Splitter = Callable[[nn.Module], list[list[nn.Parameter]]]
+
+
+class VisionLearner(Learner):
+    """A learner whose inputs are pictures: it can also say where it looks."""
+
+    arch: str | None = None
+
+    def explain(self, image: Any, target: Any = None, layer: str | nn.Module | None = None) -> Explanation:
+        """Where in `image` the model sees what it answers: see ``burnish.vision.explain.explain``."""
+        from burnish.vision.explain import explain
+
+        return explain(self, image, target, layer)
+
+
+def vision_learner(
+    dls: DataLoaders, arch: ArchLike, *, normalize: bool = True, n_out: int | None = None, pretrained: bool = True, weights: Source | None = None,
+    loss_func: Callable[..., Tensor] | None = None, opt_func: OptFunc = AdamW, lr: float = 1e-3, splitter: Splitter | None = None,
+    cbs: Callbacks = None, metrics: Any = None, path: str | Path = ".", model_dir: str | Path = "models", wd: float | None = None,
+    wd_bn_bias: bool = False, train_bn: bool = False, moms: tuple[float, float, float] = (0.95, 0.85, 0.95),
+    init: Callable[[Tensor], Any] | None = nn.init.kaiming_normal_, custom_head: nn.Module | None = None, concat_pool: bool = True,
+    pool: bool = True, lin_ftrs: Sequence[int] | None = None, ps: float | Sequence[float] = 0.5, first_bn: bool = True, bn_final: bool = False,
+    lin_first: bool = False, y_range: tuple[float, float] | None = None, n_in: int | None = None, seed: int | None = None,
+    precision: str = "auto", device: torch.device | str | None = None, arch_args: dict[str, Any] | None = None,
+) -> VisionLearner:  # fmt: skip
+    """A learner for pictures: the body of `arch` with a new head. Pretrained, it is frozen up to the head.
+
+    Args:
+        dls: the data.
+        arch: an architecture's name (any of timm's, or ``resnet34``, ``convnext_tiny`` ...), or a function or module.
+        normalize: the model normalises its input with the backbone's own statistics.
+        n_out: outputs; the target's own number by default. n_in: channels of the pictures; the data's own by default.
+        pretrained: begin from published weights. weights: from these instead: a file, a folder, "offline", a state dict.
+        metrics: functions, Metrics or names; the target's own by default, ``[]`` for none.
+        splitter: from the model to its layer groups; along the architecture's own stages by default.
+        init: initialises the head's weights; None leaves PyTorch's. A `custom_head` stays as it is given.
+        custom_head: a head of your own, in place of the settings of ``head.create_head`` (`concat_pool` ... `y_range`).
+        seed: fixes everything random here and in training; drawn, and kept as ``learn.seed``, by default.
+        arch_args: further arguments of the architecture. One made for a single image size gets the data's as `img_size`.
+        The rest: see ``Learner``.
+
+    Raises:
+        SettingError: something doesn't fit the data; OfflineError: the weights can't be had.
+    """
+    head = {
+        "lin_ftrs": None if lin_ftrs is None else list(lin_ftrs), "ps": ps, "pool": pool, "concat_pool": concat_pool, "first_bn": first_bn,
+        "bn_final": bn_final, "lin_first": lin_first, "y_range": y_range,
+    }  # fmt: skip
+    config = {
+        "builder": "vision", "arch": arch, "n_in": n_in or _channels(dls), "n_out": _outputs(dls, n_out),
+        "normalize": normalize and not _normalized(dls), "arch_args": _with_size(dls, arch, arch_args or {}), "head": head,
+    }  # fmt: skip
+    fitting = resolve_metrics(_default_metrics(dls) if metrics is None else metrics)
+    check_fit(dls, config["n_out"], loss_func, fitting)
+    seed = fresh_seed() if seed is None else seed
+    with own_globals(derive(seed, "init")):
+        model = _make(config, pretrained, weights, custom_head, init)
+    learn = VisionLearner(
+        dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter or layer_groups, cbs=cbs, metrics=fitting, path=path,
+        model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, seed=seed, precision=precision, device=device,
+    )  # fmt: skip
+    learn.add_cb(ResultNote())
+    learn.arch, learn.pretrained = model[0].arch or _called(arch), pretrained or weights is not None
+    if custom_head is None and model[0].arch is not None:
+        learn.model_config = {**config, "arch": model[0].arch}
+    if learn.pretrained:
+        learn.freeze()
+    return learn
+
+
+cnn_learner = vision_learner
+
+
+def build(model_config: dict[str, Any]) -> nn.Sequential:
+    """The network that a learner's ``model_config`` describes, with fresh weights; needs no network connection."""
+    return _make(model_config, pretrained=False)
+
+
+def _make(
+    config: dict[str, Any],
+    pretrained: bool,
+    weights: Source | None = None,
+    custom_head: nn.Module | None = None,
+    init: Callable[[Tensor], Any] | None = None,
+) -> nn.Sequential:
+    """The body and the head. Draws from torch's global generator."""
+    body = create_body(config["arch"], pretrained, config["n_in"], weights, normalize=config["normalize"], arch_args=config["arch_args"])
+    if custom_head is not None:
+        return nn.Sequential(body, custom_head)
+    head = {**config["head"], "pool": config["head"]["pool"] and body.spatial}
+    return nn.Sequential(body, init_head(create_head(body.num_features, config["n_out"], **head), init))
+
+
+# -- what follows from the data ---------------------------------------------------------------------------------------
+def _channels(dls: DataLoaders) -> int:
+    """Channels of the pictures: as the image block says, or as a batch of plain loaders shows."""
+    if dls.blocks:
+        channels = next((b.channels for b in dls.input_blocks if b.kind == "image"), None)  # pyright: ignore[reportAttributeAccessIssue]
+        if channels is None:
+            raise SettingError(
+                f"vision_learner needs pictures, and the inputs are {', '.join(type(b).__name__ for b in dls.input_blocks)}. Use an ImageBlock, or pass n_in=."
+            )
+        return channels
+    return _first_input(dls).shape[1]
+
+
+def _first_input(dls: DataLoaders) -> Tensor:
+    batch = dls.one_batch()
+    x = batch[0] if isinstance(batch, (tuple, list)) else batch
+    if not isinstance(x, Tensor) or x.ndim != 4:
+        got = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise SettingError(
+            f"vision_learner needs batches whose first part is pictures (batch, channel, height, width); this one's is {got}."
+        )
+    return x
+
+
+def _outputs(dls: DataLoaders, n_out: int | None) -> int:
+    if n_out is None:
+        if not dls.target_blocks:
+            raise SettingError(
+                "The number of outputs isn't known, as these DataLoaders have no target block: pass n_out= (for classes, how many there are)."
+            )
+        return dls.c
+    classes = dls.c if any(b.kind == "category" for b in dls.target_blocks) else n_out
+    if n_out < classes:
+        raise SettingError(f"n_out={n_out}, but the target has {classes} classes, each of which needs an output. Leave n_out away.")
+    return n_out
+
+
+def _normalized(dls: DataLoaders) -> bool:
+    found = any(isinstance(t, Normalize) for t in dls.batch_tfms)
+    if found:
+        note(
+            "The batch transforms normalise already (Normalize), so the model doesn't. Leave Normalize away to have each backbone's own statistics."
+        )
+    return found
+
+
+def _with_size(dls: DataLoaders, arch: ArchLike, arch_args: dict[str, Any]) -> dict[str, Any]:
+    """`arch_args` with the data's image size, for an architecture that is made for a single size."""
+    name = resolve(arch) if isinstance(arch, str) else ""
+    if not name or name.startswith(TORCHVISION) or "img_size" in arch_args:
+        return dict(arch_args)
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.fixed_input_size:
+        return dict(arch_args)
+    size = tuple(_first_input(dls).shape[2:])
+    return dict(arch_args) if size == tuple(config.input_size[1:]) else {**arch_args, "img_size": list(size)}
+
+
+def _default_metrics(dls: DataLoaders) -> list[str]:
+    return list(dls.target_blocks[0].metrics) if len(dls.target_blocks) == 1 else []
+
+
+def _called(arch: Any) -> str:
+    return getattr(arch, "__name__", None) or type(arch).__name__
+
+
+# -- what fits ---------------------------------------------------------------------------------------------------------
+def check_fit(dls: DataLoaders, n_out: int, loss_func: Any, metrics: Sequence[Metric]) -> None:
+    """Tries the loss and the metrics on a few real targets, before anything is trained.
+
+    Only those of PyTorch and burnish are tried: of other people's nobody knows what they ask of a batch.
+
+    Raises:
+        SettingError: one of them doesn't fit the target.
+    """
+    if len(dls.target_blocks) != 1 or not hasattr(dls.train, "columns"):
+        return
+    block, loader = dls.target_blocks[0], dls.train
+    cells = [loader.columns[-1][row] for row in loader.rows[: n_out + 1]]
+    encoded = [block.encode(block.open(cell)) for cell in cells]
+    # One more sample than outputs: (samples, outputs) against (samples,) then can't broadcast into nonsense.
+    target = block.collate([encoded[i % len(encoded)] for i in range(n_out + 1)])
+    output = torch.zeros(n_out + 1, n_out)
+    say = f"the target, a {type(block).__name__} ({_hints.get(block.kind, 'see its own loss and metrics')})"
+    if _known(loss_func):
+        _try(lambda: _on_cpu(loss_func)(output, target), f"The loss {_called(loss_func)} doesn't fit {say}")
+    for metric in metrics:
+        if _known(metric.function if isinstance(metric, AverageMetric) else metric):
+            _try(lambda m=metric: m.update(output, target), f"The metric {metric.name!r} doesn't fit {say}")
+            metric.reset()
+
+
+_hints = {"category": "one label per sample: CrossEntropyLossFlat or FocalLossFlat; accuracy, error_rate, F1Score, RocAuc ..."}
+
+
+def _known(thing: Any) -> bool:
+    while hasattr(thing, "func"):  # functools.partial
+        thing = thing.func
+    module = getattr(thing, "__module__", None) or ""
+    return thing is not None and module.startswith(("burnish.evaluate", "torch.nn.modules.loss", "torch.nn.functional"))
+
+
+def _on_cpu(loss: Any) -> Any:
+    """The loss with its class weights beside the samples it is tried on; the user's own stays where it is."""
+    return copy.deepcopy(loss).cpu() if isinstance(loss, nn.Module) else loss
+
+
+def _try(attempt: Callable[[], Any], message: str) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about shapes that broadcast; what matters raises
+            attempt()
+    except (ValueError, RuntimeError, IndexError, TypeError) as e:
+        raise SettingError(f"{message}: {str(e).splitlines()[0] if str(e) else type(e).__name__}") from e

@@ -1,0 +1,122 @@
+"""The common battery: every registered block opens, encodes, collates, decodes, draws, and survives a config round trip.
+
+A new block joins by adding an entry to SAMPLES; a block without one fails `test_every_block_is_in_the_battery`.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import burnish.data.category
+import burnish.vision.blocks  # noqa: F401  (they register their blocks)
+from burnish.data.block import Block
+from burnish.data.config import Configurable, from_config
+
+
+def _picture(i: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(i).integers(0, 255, (24, 32, 3), dtype=np.uint8))
+
+
+# name: (block, raw training cells, a raw cell that must be refused)
+SAMPLES = {
+    "CategoryBlock": (lambda cls: cls(), ["b", "a", "b"], "never seen"),
+    "ImageBlock": (lambda cls: cls(), [_picture(0), _picture(1), _picture(2)], b"no picture"),
+}
+BLOCKS = {
+    name: cls
+    for name, cls in Configurable._registry.items()
+    if issubclass(cls, Block) and cls is not Block and not name.startswith("user:")
+}
+
+
+def test_every_block_is_in_the_battery():
+    assert set(BLOCKS) == set(SAMPLES)
+
+
+@pytest.fixture(params=sorted(SAMPLES))
+def case(request):
+    make, raws, bad = SAMPLES[request.param]
+    block = make(BLOCKS[request.param])
+    block.fit(raws)
+    return block, raws, bad
+
+
+def _finished(block, raws):
+    batch = block.collate([block.encode(block.open(r)) for r in raws])
+    module = block.on_device()
+    return module(batch) if module is not None else batch
+
+
+def test_a_batch_has_one_row_a_sample(case):
+    block, raws, _ = case
+    batch = _finished(block, raws)
+    assert isinstance(batch, torch.Tensor) and len(batch) == len(raws)
+
+
+def test_encoding_is_plain_tensors_and_repeatable(case):
+    block, raws, _ = case
+    first, second = block.encode(block.open(raws[0])), block.encode(block.open(raws[0]))
+    assert type(first) is torch.Tensor and torch.equal(first, second)
+
+
+def test_decode_gives_back_what_was_encoded(case):
+    block, raws, _ = case
+    for i, raw in enumerate(raws):
+        decoded = block.decode(_finished(block, raws)[i])
+        if isinstance(raw, Image.Image):
+            assert np.abs(np.asarray(decoded, dtype=float) - np.asarray(raw, dtype=float)).max() <= 1
+        else:
+            assert decoded == raw
+
+
+def test_it_draws(case):
+    block, raws, _ = case
+    fig, ax = plt.subplots()
+    block.draw(block.decode(_finished(block, raws)[0]), ax)
+    assert ax.images or ax.get_title()
+    plt.close(fig)
+
+
+def test_config_is_json_and_rebuilds_it(case):
+    block, raws, _ = case
+    again = from_config(json.loads(json.dumps(block.config())))
+    assert again.config() == block.config()
+    assert torch.equal(again.encode(again.open(raws[0])), block.encode(block.open(raws[0])))
+
+
+def test_it_pickles_small(case):
+    block, raws, _ = case
+    data = pickle.dumps(block)
+    assert len(data) < 10_000
+    assert torch.equal(pickle.loads(data).encode(block.open(raws[0])), block.encode(block.open(raws[0])))
+
+
+def test_a_bad_cell_is_refused_with_a_message(case):
+    block, _, bad = case
+    with pytest.raises(ValueError) as error:
+        block.encode(block.open(bad))
+    assert len(str(error.value)) > 20
+
+
+def test_targets_know_loss_outputs_and_decision(case):
+    block, raws, _ = case
+    try:
+        n = block.n_out
+    except NotImplementedError:
+        with pytest.raises(NotImplementedError):
+            block.loss()
+        return
+    output = torch.randn(len(raws), n, requires_grad=True)
+    loss = block.loss()(output, _finished(block, raws))
+    loss.backward()
+    assert loss.ndim == 0 and output.grad is not None
+    decided = block.decide(block.activation(output.detach()))
+    assert decided.shape[0] == len(raws) and block.decode(decided[0]) is not None
+    assert block.metrics

@@ -1,0 +1,227 @@
+"""DataBlock: the table, what is said about mistakes, copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from burnish.data.category import CategoryBlock
+from burnish.data.datablock import DataBlock
+from burnish.data.files import get_image_files
+from burnish.data.label import ColReader, RegexLabeller, parent_label
+from burnish.data.notes import captured_notes
+from burnish.data.split import GroupSplitter, IndexSplitter, RandomSplitter
+from burnish.errors import DataError, SettingError
+from burnish.vision.augment import aug_transforms
+from burnish.vision.blocks import ImageBlock
+from burnish.vision.transforms import RandomResizedCrop, Resize
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for label in ("ant", "bee"):
+        (tmp_path / label).mkdir()
+        for i in range(10):
+            Image.fromarray(rng.integers(0, 255, (20 + i, 30, 3), dtype=np.uint8)).save(tmp_path / label / f"{label}_{i}.png")
+    return tmp_path
+
+
+def pictures(**kwargs):
+    settings = {
+        "get_items": get_image_files,
+        "get_y": parent_label,
+        "item_tfms": Resize(16),
+        "splitter": RandomSplitter(0.2, seed=1),
+        **kwargs,
+    }
+    return DataBlock((ImageBlock, CategoryBlock), **settings)
+
+
+def test_the_table_has_a_row_a_sample(folder):
+    dls = pictures().dataloaders(folder, bs=4)
+    table = dls.table
+    assert list(table.columns) == ["image", "label", "split"] and len(table) == 20
+    assert table.split.value_counts().to_dict() == {"train": 16, "valid": 4}
+    assert (table.label == [p.parent.name for p in table.image]).all()
+    assert table.image.tolist() == sorted(table.image)
+    assert dls.vocab == ["ant", "bee"] and dls.c == 2
+
+
+def test_a_table_keeps_its_own_columns(folder):
+    files = get_image_files(folder)
+    df = pd.DataFrame({"file": [str(f) for f in files], "species": [f.parent.name for f in files], "site": ["n", "s"] * 10, "split": 0})
+    dls = DataBlock(
+        (ImageBlock, CategoryBlock),
+        get_x=ColReader("file"),
+        get_y=ColReader("species"),
+        splitter=GroupSplitter("site", 0.5, seed=0),
+        item_tfms=Resize(8),
+    ).dataloaders(df, bs=2)
+    assert {"file", "species", "site", "source_split"} <= set(dls.table.columns)
+    assert (dls.table.group == dls.table.site).all()
+    assert dls.table.groupby("site").split.nunique().eq(1).all()
+
+
+def test_three_way_splits(folder):
+    dls = pictures(splitter=RandomSplitter(0.2, seed=0, test_pct=0.3)).dataloaders(folder, bs=4)
+    assert [dl.n for dl in dls] == [10, 4, 6] and dls.test.n == 6 and len(dls.test_ds) == 6
+
+
+def test_datasets_show_opened_samples(folder):
+    dls = pictures().datasets(folder)
+    image, label = dls.train_ds[0]
+    assert isinstance(image, Image.Image) and label in ("ant", "bee") and len(dls.valid_ds) == 4
+    assert dls.train_ds.items[0].exists()
+    with pytest.raises(IndexError, match="There is no sample 16"):
+        dls.train_ds[16]
+
+
+def test_without_a_splitter_the_split_is_always_the_same(folder):
+    block = pictures(splitter=None)
+    first, second = block.table(folder), block.table(folder)
+    assert first.split.equals(second.split) and (first.split == "valid").sum() == 4
+    assert not block.table(folder, seed=5).split.equals(first.split)
+
+
+def test_new_is_a_changed_copy(folder):
+    block = pictures()
+    other = block.new(item_tfms=RandomResizedCrop(24), batch_tfms=aug_transforms())
+    assert repr(block.item_tfms) == repr([Resize(16)]) and block.batch_tfms == []
+    assert other.dataloaders(folder, bs=4).one_batch()[0].shape == (4, 3, 24, 24)
+    kept = other.new(batch_tfms=None)
+    assert len(kept.item_tfms) == 1 and kept.batch_tfms == [], "what isn't named stays"
+    with pytest.raises(TypeError, match="item_tfm"):
+        block.new(item_tfm=Resize(8))
+
+
+def test_two_transforms_of_one_kind_are_both_applied(folder):
+    dls = pictures(item_tfms=[Resize(24), Resize(12)]).dataloaders(folder, bs=2)
+    assert dls.one_batch()[0].shape[-2:] == (12, 12) and len(dls.train.reader.item_tfms) == 2
+
+
+def test_a_declaration_serves_many_sources_and_learns_nothing(folder):
+    block = pictures()
+    block.dataloaders(folder, bs=4)
+    assert block.blocks[1].vocab is None
+
+
+def test_from_columns_and_tuples(folder):
+    files = list(get_image_files(folder))
+    labels = [f.parent.name for f in files]
+    for dls in (
+        DataBlock.from_columns((ImageBlock, CategoryBlock), item_tfms=Resize(8)).dataloaders((files, labels), bs=4),
+        DataBlock((ImageBlock, CategoryBlock), item_tfms=Resize(8)).dataloaders(list(zip(files, labels, strict=True)), bs=4),
+    ):
+        assert dls.table.label.tolist() == labels
+    with pytest.raises(DataError, match="equal lengths; they have 20, 3"):
+        DataBlock.from_columns((ImageBlock, CategoryBlock)).dataloaders((files, labels[:3]))
+
+
+def test_summary_follows_a_sample(folder, capsys):
+    text = pictures(batch_tfms=aug_transforms()).summary(folder)
+    for part in ("20 samples", "opened: picture RGB", "after Resize", "encoded: uint8[3, 16, 16]", "float32[4, 3, 16, 16]"):
+        assert part in text
+    assert "train counts: ant" in pictures().dataloaders(folder, bs=4).summary()
+
+
+def test_summary_shows_the_way_until_the_mistake(folder):
+    with pytest.raises(DataError) as error:
+        pictures(item_tfms=None).summary(folder)
+    assert any("The way so far" in n and "opened" in n for n in error.value.__notes__)
+
+
+def test_new_items_are_read_like_validation_samples(folder):
+    dls = pictures().dataloaders(folder, bs=4)
+    files = get_image_files(folder)
+    (batch,) = next(iter(dls.test_dl(files)))
+    assert batch.shape == (4, 3, 16, 16)
+    x, y = next(iter(dls.test_dl(files, with_labels=True)))
+    assert [dls.vocab[i] for i in y] == [f.parent.name for f in files[:4]]
+    with pytest.raises(SettingError, match="expected a list of items"):
+        dls.test_dl(str(files[0]))
+
+
+def test_dataloaders_without_data_rebuild_from_their_config(folder):
+    dls = pictures(batch_tfms=aug_transforms()).dataloaders(folder, bs=4)
+    again = type(dls).from_config(dls.config(), device="cpu")
+    assert again.vocab == dls.vocab
+    a, b = (next(iter(d.test_dl(get_image_files(folder))))[0] for d in (dls, again))
+    assert np.array_equal(a.cpu(), b)
+    from burnish.errors import NotTrainableError
+
+    with pytest.raises(NotTrainableError, match="no training data"):
+        _ = again.train
+
+
+# -- bad input --------------------------------------------------------------------------------------------------
+def test_forgotten_get_y(folder):
+    with pytest.raises(DataError, match=r"get_y was not given.*parent_label"):
+        pictures(get_y=None).dataloaders(folder)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"get_y": [parent_label, parent_label]}, r"get_y has 2 function\(s\) for 1 target"),
+        ({"get_x": [len, len]}, r"get_x has 2 function\(s\) for 1 input"),
+        ({"get_y": "label"}, r"ColReader\('label'\)"),
+        ({"getters": [None]}, "getters.*get_x/get_y were both given"),
+        ({"n_inp": 3}, "n_inp=3: with 2 blocks"),
+    ],
+)
+def test_wrong_getters(kwargs, message):
+    with pytest.raises(SettingError, match=message):
+        pictures(**kwargs)
+
+
+def test_wrong_blocks_and_unknown_keywords(folder):
+    with pytest.raises(SettingError, match="blocks\\[1\\] is 'category'"):
+        DataBlock((ImageBlock, "category"))
+    with pytest.raises(TypeError, match="get_item"):
+        DataBlock((ImageBlock, CategoryBlock), get_item=get_image_files)
+    with pytest.raises(TypeError, match="batch_size"):
+        pictures().dataloaders(folder, batch_size=4)
+
+
+def test_a_label_pattern_that_does_not_match(folder):
+    with pytest.raises(DataError, match=r"failed on 20 of 20 items: item 0 .*ant_0\.png"):
+        pictures(get_y=RegexLabeller(r"(\d{5})")).dataloaders(folder)
+
+
+def test_a_label_only_in_validation(folder):
+    files = get_image_files(folder)
+    with pytest.raises(DataError, match=r"'bee' \(rows: .*bee_8\.png.*only there and never|only there and never.*'bee'"):
+        pictures(splitter=IndexSplitter([9, *range(10, 20)])).dataloaders(folder)
+    assert len(files) == 20
+
+
+def test_pictures_of_unequal_size_without_resize(folder):
+    dls = pictures(item_tfms=None).dataloaders(folder, bs=8)
+    with pytest.raises(DataError, match="Resize"):
+        dls.one_batch()
+
+
+def test_sources_that_give_nothing(tmp_path):
+    with pytest.raises(DataError, match="no get_items was given"):
+        DataBlock((ImageBlock, CategoryBlock), get_y=parent_label).dataloaders(tmp_path)
+    with pytest.raises(DataError, match="There are no samples"):
+        DataBlock((ImageBlock, CategoryBlock), get_y=parent_label).dataloaders([])
+    with pytest.raises(DataError, match="returned None"):
+        DataBlock((ImageBlock, CategoryBlock), get_items=lambda s: None, get_y=parent_label).dataloaders(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        pictures().dataloaders(tmp_path / "absent")
+
+
+def test_a_user_splitter_is_checked(folder):
+    for splitter in (lambda items: ([0, 1], []), lambda items: ([0, 1], [1, 2]), lambda items: ([0, 1], [99])):
+        with pytest.raises((DataError, SettingError)):
+            pictures(splitter=splitter).dataloaders(folder)
+
+
+def test_rows_in_no_split_are_mentioned(folder):
+    with captured_notes() as notes:
+        dls = pictures(splitter=lambda items: (list(range(0, 8)) + [11], [9, 12])).dataloaders(folder, bs=4)
+    assert any("9 of 20 samples are in no split" in n for n in notes) and dls.table.split.isna().sum() == 9

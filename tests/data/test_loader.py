@@ -1,0 +1,206 @@
+"""The loader: order, draws, parallel reading, unreadable files, resuming."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from burnish.data.category import CategoryBlock
+from burnish.data.datablock import DataBlock
+from burnish.data.dataloaders import DataLoaders
+from burnish.data.notes import captured_notes
+from burnish.data.split import IndexSplitter
+from burnish.errors import DataError, SettingError, UnreadableFileError
+from burnish.vision.blocks import ImageBlock
+from burnish.vision.transforms import RandomResizedCrop, Resize
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        Image.fromarray(rng.integers(0, 255, (40 + i, 50, 3), dtype=np.uint8)).save(path / f"{i:02}_{'ab'[i % 2]}.png")
+    return path
+
+
+def make(folder, **kwargs):
+    settings = {"item_tfms": Resize(16), "batch_tfms": None, "bs": 4, "num_workers": 2, "seed": 3, "device": "cpu", **kwargs}
+    block = DataBlock(
+        (ImageBlock, CategoryBlock),
+        splitter=IndexSplitter(range(18, 24)),
+        get_y=lambda f: f.stem[-1],  # a lambda: nothing of the user's is pickled
+        item_tfms=settings.pop("item_tfms"),
+        batch_tfms=settings.pop("batch_tfms"),
+    )
+    return block.dataloaders(sorted(folder.glob("*.png")), **settings)
+
+
+def passes(dls, n=2):
+    return [[tuple(t.clone() for t in batch) for batch in dls.train] for _ in range(n)]
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for p, q in zip(a, b, strict=True) for s, t in zip(p, q, strict=True) for x, y in zip(s, t, strict=True))
+
+
+@pytest.mark.parametrize(
+    "tfm", [RandomResizedCrop(16), v2.RandomResizedCrop(16), [Resize(16), v2.RandomHorizontalFlip(), v2.ColorJitter(0.4)]], ids=str
+)
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_one_seed_gives_the_same_batches_whatever_the_number_of_threads(folder, tfm, workers):
+    expected = passes(make(folder, item_tfms=tfm, num_workers=0, cache=False))
+    assert same(expected, passes(make(folder, item_tfms=tfm, num_workers=workers, cache=True)))
+    assert not same(expected, passes(make(folder, item_tfms=tfm, seed=4)))
+
+
+def test_every_epoch_has_a_new_order_and_new_draws(folder):
+    first, second = passes(make(folder, item_tfms=RandomResizedCrop(16)))
+    assert not same([first], [second])
+
+
+def test_a_user_function_that_draws_from_global_generators_is_reproducible(folder):
+    def jitter(image):
+        return image.rotate(random.random() * 90 + np.random.rand() * 90 + float(torch.rand(())) * 90)
+
+    state = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    runs = [passes(make(folder, item_tfms=[Resize(16), jitter], num_workers=n)) for n in (0, 2)]
+    assert same(*runs)
+    assert random.getstate() == state[0] and (np.random.get_state()[1] == state[1]).all() and torch.equal(torch.get_rng_state(), state[2])
+
+
+def test_loading_leaves_the_global_generators_alone(folder):
+    before = torch.get_rng_state()
+    passes(make(folder, item_tfms=[Resize(16), v2.RandomHorizontalFlip(), v2.ColorJitter(0.5)]))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_sample_comes_once_and_rows_are_known(folder):
+    dls = make(folder)
+    seen = []
+    for _ in dls.train:
+        seen += dls.train.last_rows
+    assert len(seen) == len(set(seen)) and set(seen) <= set(range(18)) and len(seen) >= 16
+
+
+def test_validation_is_in_order_and_draws_nothing(folder):
+    dls = make(folder, item_tfms=RandomResizedCrop(16))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(dls.valid, dls.valid, strict=True))
+    rows = [r for _ in dls.valid for r in dls.valid.last_rows]
+    assert rows == list(range(18, 24))
+
+
+def test_resuming_in_mid_epoch_gives_the_rest(folder):
+    whole = list(make(folder, item_tfms=RandomResizedCrop(16)).train)
+    rest = list(make(folder, item_tfms=RandomResizedCrop(16)).train.iter_from(2))
+    assert same([whole[2:]], [rest])
+
+
+@pytest.mark.parametrize(
+    ("n", "bs", "drop_last", "sizes"),
+    [(18, 4, None, [4, 4, 4, 4, 2]), (18, 17, None, [17]), (18, 4, True, [4] * 4), (18, 17, False, [17, 1]), (18, 64, None, [18])],
+)
+def test_last_batches(folder, n, bs, drop_last, sizes):
+    with captured_notes():
+        dls = make(folder, bs=bs, drop_last=drop_last)
+    assert [len(x) for x, _ in dls.train] == sizes and len(dls.train) == len(sizes)
+
+
+def test_a_batch_size_above_the_data_says_so(folder):
+    with captured_notes() as notes:
+        make(folder, bs=64)
+    assert any("larger than the training set (18)" in n for n in notes)
+
+
+@pytest.mark.parametrize("bs", [0, -1, 2.5, True])
+def test_impossible_batch_sizes(folder, bs):
+    with pytest.raises(SettingError, match="batch size must be a whole number"):
+        make(folder, bs=bs)
+
+
+def test_unreadable_files_are_left_out_counted_and_named(folder, tmp_path):
+    for f in folder.glob("*.png"):
+        (tmp_path / f.name).write_bytes(f.read_bytes())
+    (tmp_path / "03_b.png").write_bytes(b"")
+    (tmp_path / "20_a.png").write_bytes((folder / "20_a.png").read_bytes()[:400])
+    with captured_notes() as notes:
+        dls = make(tmp_path)
+        rows = [r for _ in dls.train for r in dls.train.last_rows]
+        valid = [r for _ in dls.valid for r in dls.valid.last_rows]
+        list(dls.train)
+    assert 3 not in rows and valid == [18, 19, 21, 22, 23]
+    assert set(dls.train.skipped) == {3}
+    named = [n for n in notes if "could not be read" in n]
+    assert sum("03_b.png" in n for n in named) == 1 and sum("20_a.png" in n for n in named) == 1, "each file is named once"
+    dls = make(tmp_path, on_error="raise", cache=False)
+    with pytest.raises(UnreadableFileError, match=r"03_b\.png"):
+        list(dls.train)
+
+
+def test_a_whole_batch_unreadable_is_an_error(folder, tmp_path):
+    for f in folder.glob("*.png"):
+        (tmp_path / f.name).write_bytes(b"nothing" if f.name < "18" else f.read_bytes())
+    with captured_notes():
+        dls = make(tmp_path)
+        with pytest.raises(DataError, match="None of the 4 samples of a batch could be read"):
+            list(dls.train)
+
+
+def test_a_mistake_in_a_users_function_is_not_taken_for_a_bad_file(folder):
+    def broken(image):
+        raise KeyError("oops")
+
+    dls = make(folder, item_tfms=[Resize(16), broken])
+    with pytest.raises(KeyError, match="oops") as error:
+        list(dls.train)
+    assert any("reading row" in note for note in error.value.__notes__)
+
+
+def test_leaving_an_epoch_early_leaves_no_thread_waiting(folder):
+    dls = make(folder)
+    next(iter(dls.train))
+    assert sum(t.name.startswith("burnish-read") for t in threading.enumerate()) <= 2 * len(dls.loaders) * 12
+    assert len(list(dls.train)) == len(dls.train)
+
+
+def test_weighted_sampling_balances_classes(folder):
+    table = make(folder).table.assign(label=["rare"] * 3 + ["common"] * 15 + ["rare", "common"] * 3)
+    dls = DataLoaders.from_table(
+        table, [ImageBlock(), CategoryBlock()], item_tfms=[Resize(16)], bs=6, seed=0, balance="sample", device="cpu"
+    )
+    labels = torch.cat([y for _ in range(12) for _, y in dls.train])
+    share = (labels == dls.vocab.index("rare")).float().mean()
+    assert 0.4 < share < 0.6
+
+
+def test_loss_weights_balance_classes(folder):
+    table = make(folder).table.assign(label=["rare"] * 3 + ["common"] * 15 + ["rare", "common"] * 3)
+    dls = DataLoaders.from_table(table, [ImageBlock(), CategoryBlock()], item_tfms=[Resize(16)], seed=0, balance="loss", device="cpu", bs=6)
+    assert dls.loss().weight.tolist() == pytest.approx([18 / (15 * 2), 18 / (3 * 2)])
+    assert "the loss weighs classes" in dls.summary()
+    with pytest.raises(SettingError, match="balance='other'"):
+        DataLoaders.from_table(table, [ImageBlock(), CategoryBlock()], balance="other", bs=6)
+
+
+def test_plain_pytorch_loaders_make_dataloaders():
+    data = torch.utils.data.TensorDataset(torch.randn(10, 3), torch.arange(10))
+    dls = DataLoaders(torch.utils.data.DataLoader(data, batch_size=4), torch.utils.data.DataLoader(data, batch_size=5), device="cpu")
+    assert [len(y) for _, y in dls.train] == [4, 4, 2] and len(dls.valid) == 2
+    x, y = dls.one_batch()
+    assert x.shape == (4, 3) and torch.equal(torch.cat([y for _, y in dls.train.iter_from(1)]), torch.arange(4, 10))
+    with pytest.raises(DataError, match="no vocabulary"):
+        _ = dls.vocab
+
+
+def test_a_missing_split_says_so():
+    data = torch.utils.data.TensorDataset(torch.randn(10, 3), torch.arange(10))
+    dls = DataLoaders(torch.utils.data.DataLoader(data), device="cpu")
+    with pytest.raises(DataError, match="no validation split"):
+        _ = dls.valid
+    assert dls.test is None

@@ -1,0 +1,140 @@
+"""Intervals: published values, coverage, agreement with scipy, and what they do with few samples or groups."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from burnish.errors import SettingError
+from burnish.evaluate.intervals import bootstrap, bootstrap_mean, interval, wilson
+from burnish.evaluate.metrics import METRICS, MULTI_LABEL, NUMBERS, AccumMetric, F1Score, RocAuc, accuracy, metric_by_name
+
+
+def sample(name: str, n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(1)
+    if name in MULTI_LABEL:
+        targets = (torch.rand(n, 4, generator=g) < 0.5).float()
+        return torch.randn(n, 4, generator=g) + targets, targets
+    if name in NUMBERS:
+        targets = torch.rand(n, generator=g)
+        return targets + 0.3 * torch.rand(n, generator=g), targets
+    classes = 2 if name in ("roc_auc_binary", "average_precision") else 7
+    targets = torch.arange(n) % classes
+    return torch.randn(n, classes, generator=g) + torch.nn.functional.one_hot(targets, classes), targets
+
+
+def metric_value(name: str, output: torch.Tensor, target: torch.Tensor) -> float:
+    metric = metric_by_name(name)
+    metric.update(output, target)
+    return metric.compute()
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (10, 10), (49, 57), (1, 3), (500, 1000)])
+def test_wilson_is_scipys(k: int, n: int) -> None:
+    low, high = stats.binomtest(k, n).proportion_ci(method="wilson")
+    assert wilson(k, n) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_wilson_refuses_the_impossible() -> None:
+    with pytest.raises(SettingError, match="11 successes out of 10"):
+        wilson(11, 10)
+    with pytest.raises(SettingError, match="level=95; expected a share between 0 and 1"):
+        wilson(1, 10, level=95)
+
+
+@pytest.mark.parametrize("method", ["bca", "percentile"])
+def test_the_bootstrap_of_a_mean_is_scipys(method: str) -> None:
+    values = np.random.default_rng(0).lognormal(size=60)
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method=method, rng=np.random.default_rng(1)).confidence_interval
+    assert bootstrap_mean(values, n_boot=4000, method=method) == pytest.approx(tuple(theirs), rel=0.05)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_has_an_interval_around_its_value_that_repeats_itself(name: str) -> None:
+    output, target = sample(name)
+    found = interval(name, output, target, n_boot=100)
+    assert found.low < found.value < found.high and found.n == 40
+    assert found.value == pytest.approx(metric_value(name, output, target))
+    assert interval(name, output, target, n_boot=100) == found
+    assert found.high - found.low > interval(name, output, target, n_boot=100, level=0.5).high - interval(name, output, target, n_boot=100, level=0.5).low
+
+
+def test_the_method_fits_the_metric() -> None:
+    output, target = sample("accuracy")
+    assert interval(accuracy, output, target)[1:3] == pytest.approx(wilson(round(accuracy(output, target).item() * 40), 40))
+    methods = {name: interval(name, *sample(name), n_boot=50).method for name in ("accuracy", "hamming_loss", "mae", "rmse", "f1_score", "roc_auc")}
+    assert methods == {"accuracy": "wilson", "hamming_loss": "wilson", "mae": "bca", "rmse": "bca", "f1_score": "percentile", "roc_auc": "percentile"}
+
+
+def test_resampled_counts_are_what_resampled_samples_give() -> None:
+    output, target = sample("f1_score", n=60)
+    metric = F1Score(average="macro")
+    slow = bootstrap(lambda i: metric(output[i], target[i]), 60, n_boot=1500)
+    assert interval(F1Score(), output, target, n_boot=3000)[1:3] == pytest.approx(slow, abs=0.025)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng, inside = np.random.default_rng(3), 0
+    for i in range(300):
+        low, high = bootstrap_mean(rng.exponential(size=40), n_boot=400, seed=i)
+        inside += low <= 1 <= high
+    assert 0.88 <= inside / 300 <= 0.98
+
+
+def test_samples_of_one_group_are_not_independent() -> None:
+    """Ten patients with twelve pictures each, all right or all wrong: the interval must be that of ten, not of 120."""
+    right = np.repeat([1, 1, 1, 1, 1, 1, 1, 0, 0, 0], 12)
+    target = torch.zeros(120, dtype=torch.int64)
+    output = torch.stack([torch.from_numpy(right), 1 - torch.from_numpy(right)], 1).float()
+    groups = np.repeat([f"patient {i}" for i in range(10)], 12).tolist()
+    alone, together = interval(accuracy, output, target), interval(accuracy, output, target, groups=groups)
+    assert together.high - together.low > 2 * (alone.high - alone.low)
+    assert interval(F1Score(average="micro"), output, target, n_boot=200, groups=groups).low < 0.5
+    with pytest.raises(SettingError, match="groups: 3 given for 120 samples"):
+        interval(F1Score(average="micro"), output, target, groups=[1, 2, 3])
+
+
+def test_few_samples() -> None:
+    assert all(map(math.isnan, bootstrap_mean([3.0])))
+    assert bootstrap_mean([2.0, 2.0, 2.0]) == (2.0, 2.0)
+    one = interval(accuracy, torch.tensor([[2.0, 1.0]]), torch.tensor([0]))
+    assert one.value == 1 and one.low == pytest.approx(wilson(1, 1)[0])
+
+
+def test_many_samples_are_quick_and_agree_with_the_bootstrap() -> None:
+    values = np.random.default_rng(0).exponential(size=10_001)
+    low, high = bootstrap_mean(values)
+    assert (high - low) == pytest.approx(2 * 1.96 * values.std() / 100, rel=0.02)
+
+
+def test_functions_that_are_no_mean_of_samples_or_read_values_are_resampled() -> None:
+    output, target = sample("mae")
+    largest = AccumMetric(lambda o, t: (o - t).abs().max(), name="largest")
+    found = interval(largest, output, target, n_boot=50)
+    assert found.value == pytest.approx((output - target).abs().max().item()) and found.method == "percentile"
+    by_hand = interval(lambda o, t: float((o - t).abs().mean().item()), output, target, n_boot=50)
+    assert by_hand[1:3] == pytest.approx(interval("mae", output, target, n_boot=50)[1:3], rel=0.2) and by_hand.method == "bca"
+    root = interval(lambda o, t: ((o - t) ** 2).mean().sqrt(), output, target, n_boot=50)  # no mean over samples
+    assert root.method == "percentile" and root.value == pytest.approx(interval("rmse", output, target).value)
+
+
+def test_a_metric_without_a_value_says_why_and_resamples_without_one_are_left_out() -> None:
+    output, target = sample("roc_auc")
+    with pytest.raises(ValueError, match="no sample of class"):
+        interval(RocAuc(), output, target * 0)
+    target = target.clone()
+    target[target == 6] = 3
+    target[0] = 6  # a class with one sample: a third of the resamples miss it
+    found = interval(RocAuc(), output, target, n_boot=100)
+    assert found.low < found.value
+
+
+def test_the_users_random_state_is_left_alone() -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    interval("f1_score", *sample("f1_score"), n_boot=20)
+    interval("mae", *sample("mae"), n_boot=20)
+    assert torch.equal(before[0], torch.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()

