@@ -16,7 +16,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import matplotlib
-
-    matplotlib.use("Agg")
     main()

@@ -132,11 +132,11 @@ def _photos(folder: str) -> Path:
 
 
 def _batch_size(folder: str) -> int:
-    """At least some ten steps an epoch: few photographs learn little from two."""
+    """64, and less for few photographs, so that an epoch has some ten steps; not below 16, which batch statistics need."""
     from burnish.data.files import get_image_files
 
     n = len(get_image_files(_photos(folder)))
-    return next((size for size in (64, 32, 16) if n >= 12 * size), 8)
+    return next((size for size in (64, 32) if n >= 10 * size), 16)
 
 
 def _write_results(console: Console, learn: Any, out: Path) -> None:
@@ -149,7 +149,7 @@ def _write_results(console: Console, learn: Any, out: Path) -> None:
     _save(out / "loss.png", lambda: learn.recorder.plot_loss())
     _save(out / "confusion.png", lambda: interp.plot_confusion_matrix())
     _save(out / "top_losses.png", lambda: interp.plot_top_losses(9))
-    write_report(learn, out / "report.html", interp=interp, model_file=model)
+    write_report(learn, "report.html", interp=interp, model_file=model)
     made = _table("Written", "", "")
     for name, what in WRITTEN.items():
         made.add_row(str(out / name), what)

@@ -142,7 +142,7 @@ def test_files_and_functions_are_short(file: Path):
 def test_no_star_imports_and_no_swallowed_keywords(file: Path):
     """A function with ``**kwargs`` that nothing reads would take a typo without a word (one that always raises takes nothing)."""
     for node in ast.walk(parsed(file)):
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and file.name != "all.py":  # a modality's star-import face gathers names
             assert all(a.name != "*" for a in node.names), f"{file.name}:{node.lineno}: star import"
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.args.kwarg and not isinstance(node.body[-1], ast.Raise):
             used = {n.id for s in node.body for n in ast.walk(s) if isinstance(n, ast.Name)}

@@ -55,7 +55,7 @@ def _value(function: Callable[[Any], Any], item: Any, i: int, argument: str) -> 
 
 def paths_of(items: Any, table: pd.DataFrame | None, who: str) -> list[PurePath]:
     """The items as paths: themselves, the first of a tuple, or the table's first input column."""
-    cells = list(_rows(items))
+    cells: list[Any] = list(_rows(items))
     if table is not None and table.attrs.get("inputs") and not isinstance(cells[0], (str, PurePath)):
         cells = list(table[table.attrs["inputs"][0]])
     cells = [c[0] if isinstance(c, (tuple, list)) and c else c for c in cells]

@@ -176,7 +176,7 @@ def _thumbnail(image: Image.Image) -> np.ndarray:
     image.draft(None, (4 * THUMB[0], 4 * THUMB[1]))
     image.load()
     turn = _orientation(image)
-    size = THUMB if turn < 5 else THUMB[::-1]
+    size = THUMB if turn < 5 else (THUMB[1], THUMB[0])
     if image.mode[:1] in "IF":
         image = _stretched(image)
     clear = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info

@@ -179,7 +179,7 @@ def _walk(root: Path, recurse: bool, only: set[str] | None, followlinks: bool) -
     """Paths relative to `root`, "/" between the parts, in no particular order."""
     unreadable: list[str] = []
     top = (os.fspath(root), "", (_identity(os.fspath(root)),))
-    stack = [top]
+    stack: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [top]
     while stack:
         folder, prefix, ancestors = stack.pop()
         entries = _entries(folder, unreadable)

@@ -62,7 +62,7 @@ def _as_positions(side: Any, name: str, n: int, who: str) -> np.ndarray:
             f"{who} gave a mask of True and False for the {name} side; positions were expected. np.flatnonzero(mask) gives them, or use MaskSplitter."
         )
     if len(array) and not np.issubdtype(array.dtype, np.integer):
-        raise DataError(f"{who} gave a {name} side with {array[0]!r}; positions must be whole numbers from 0 to {n - 1}.")
+        raise DataError(f"{who} gave a {name} side with {array.tolist()[0]!r}; positions must be whole numbers from 0 to {n - 1}.")
     array = array.astype(np.int64)
     outside = array[(array < 0) | (array >= n)]
     if len(outside):

@@ -59,7 +59,7 @@ class Splitter:
         return check_sides(self.split(items, table), n, repr(self), self.advice)
 
     def __repr__(self) -> str:
-        text = _ADDRESS.sub(r"\1", Configurable.__repr__(self))
+        text = _ADDRESS.sub(r"\1", Configurable.__repr__(self))  # type: ignore[arg-type]
         return text if len(text) < 150 else f"{type(self).__name__}(...)"
 
     def _generator(self, seed: int | None) -> np.random.Generator:
@@ -232,7 +232,7 @@ class IndexSplitter(Splitter):
         taken = np.zeros(n, dtype=bool)
         for side in check_sides(([], *held_out), n, repr(self), self.advice, may_be_empty=("train",))[1:]:
             taken[side] = True
-        return (np.flatnonzero(~taken), *held_out)
+        return (np.flatnonzero(~taken), *map(np.asarray, held_out))
 
 
 class FuncSplitter(Splitter):
@@ -362,7 +362,7 @@ class TimeSplitter(Splitter):
         time: the name of a column, a function from an item to its time, or the times themselves, one an item: dates,
             numbers, or texts in ISO form (2024-03-31).
         gap: what is left out before each side after the first, so that neighbours in time don't tell the answer: a
-            number of items, or a time span (datetime.timedelta, pandas.Timedelta).
+            number of items, or the least time between them (datetime.timedelta, pandas.Timedelta).
     """
 
     advice = "Make gap= smaller, or the shares."
@@ -412,7 +412,7 @@ class TimeSplitter(Splitter):
             raise SettingError(
                 f"gap={self.gap!r} is a time span, but the times are numbers. Give gap= as a number of items, or the times as dates."
             )
-        return side[times[side] < next_start - pd.Timedelta(self.gap).to_timedelta64()]
+        return side[times[side] <= next_start - np.timedelta64(pd.Timedelta(self.gap))]
 
     def _times(self, items: Any, table: pd.DataFrame | None) -> np.ndarray:
         values = column_values(self.time, items, table, "time")

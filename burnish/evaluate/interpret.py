@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from burnish.data.loader import DataLoader
 from burnish.data.notes import note
 from burnish.data.show import draw_sample
 from burnish.errors import DataError, SettingError, listed, nearest
@@ -17,6 +18,8 @@ from burnish.evaluate import outcome as outcomes
 from burnish.evaluate import plots
 from burnish.evaluate.outcome import Outcome
 from burnish.evaluate.summary import chosen_metrics, measured, results_of
+from burnish.train.predict import loader_of
+from burnish.train.readout import readout
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -39,8 +42,9 @@ class Interpretation:
     def __init__(self, learn: Learner, found: Outcome, split: str, dl: Any = None, act: Callable[[Tensor], Tensor] | None = None) -> None:
         self.learn, self.split, self.dl, self.outcome = learn, split, dl, found
         self.outputs, self.targs, self.losses, self.rows = found
-        self.preds = outcomes.activated(learn, self.outputs) if act is None else act(self.outputs)
-        self.decoded = outcomes.decided(learn, self.preds)
+        how = readout(learn, act)
+        self.preds = how.activate(self.outputs)
+        self.decoded = how.decide(self.preds)
         self.task = outcomes.task(learn, self.outputs, self.targs)
         self.block = outcomes.target_block(learn)
 
@@ -63,6 +67,8 @@ class Interpretation:
             split: another name for `ds_idx`.
         """
         which = outcomes.split_name(ds_idx if split is None else split)
+        if dl is not None and any(dl is own for own in learn.dls.loaders):
+            which, dl = outcomes.SPLITS[[dl is own for own in learn.dls.loaders].index(True)], None
         return cls(learn, outcomes.run(learn, which, dl), which, dl, act)
 
     def __len__(self) -> int:
@@ -110,7 +116,7 @@ class Interpretation:
         self._draw(
             wanted,
             titles,
-            f"Largest losses: {self._heading()}" if largest else f"Smallest losses: {self._heading()}",
+            f"{'Largest' if largest else 'Smallest'} losses",
             nrows,
             ncols,
             figsize,
@@ -123,7 +129,7 @@ class Interpretation:
         wanted = (
             list(range(min(idxs, len(self)))) if isinstance(idxs, int) else self._within(range(len(self)) if idxs is None else idxs, "idxs")
         )
-        self._draw(wanted, [(self._said(i), self._right(i)) for i in wanted], self._heading(), nrows, ncols, figsize)
+        self._draw(wanted, [(self._said(i), self._right(i)) for i in wanted], None, nrows, ncols, figsize)
 
     def _within(self, places: Iterable[int], name: str) -> list[int]:
         places = [int(i) for i in places]
@@ -193,17 +199,19 @@ class Interpretation:
     def _groups(self) -> Sequence[Any] | None:
         return None if self.dl is not None else outcomes.groups_of(self.learn.dls, self.rows)
 
-    def _loader(self) -> Any:
-        dl = self.dl if self.dl is not None else self.learn.dls[outcomes.SPLITS.index(self.split)]
-        if not hasattr(dl, "columns") or not hasattr(dl, "reader"):
+    def _loader(self) -> DataLoader:
+        dl = loader_of(self.learn, self.split, self.dl)
+        if not isinstance(dl, DataLoader):
             raise DataError(
-                "The samples of a plain PyTorch loader can't be drawn: nothing says how. interp.table has the numbers; DataLoaders from a DataBlock can be drawn."
+                "The samples of a plain PyTorch loader can't be drawn: nothing says how. interp.table has the numbers; "
+                "DataLoaders from a DataBlock (ImageDataLoaders.from_folder, say) can be drawn."
             )
         return dl
 
     def _item(self, i: int) -> Any:
-        dl = self.dl if self.dl is not None else self.learn.dls[outcomes.SPLITS.index(self.split)]
-        return dl.columns[0][int(self.rows[i])] if hasattr(dl, "columns") else int(self.rows[i])
+        """The raw cell of a sample's first input; its position where there is none."""
+        dl, row = loader_of(self.learn, self.split, self.dl), int(self.rows[i])
+        return dl.columns[0][row] if isinstance(dl, DataLoader) else row
 
     def _draw_one(self, i: int, ax: Any) -> None:
         """The inputs of a sample as the model saw them."""
@@ -223,23 +231,19 @@ class Interpretation:
         self._loader()
         plots.draw_samples(len(wanted), lambda place, ax: self._draw_one(wanted[place], ax), titles, heading, nrows, ncols, figsize)
 
-    def _heading(self) -> str:
-        return "prediction / actual, each with its probability" if self.task == "category" else "prediction / actual"
-
     def _said(self, i: int) -> str:
-        """Prediction and actual value of a sample, for its title."""
+        """Prediction and actual value of a sample, with the probabilities of both classes, for its title."""
         if self.task == "other":
             return ""
         said, actual = (self._words(v) for v in (self.decoded[i : i + 1], self.targs[i : i + 1]))
-        if self.task != "category":
-            return f"{said} / {actual}"
-        p, p_actual = float(self.preds[i].max()), float(self.preds[i, int(self.targs[i])])
-        return f"{said} {p:.0%} / {actual} {p_actual:.0%}" if len(said) + len(actual) < 24 else f"{said} {p:.0%}\n{actual} {p_actual:.0%}"
+        if self.task == "category":
+            said = f"{said} {float(self.preds[i].max()):.0%}"
+            actual = actual if self._right(i) else f"{actual} {float(self.preds[i, int(self.targs[i])]):.0%}"
+        return f"predicted {said}\nactual {actual}"
 
     def _words(self, encoded: Tensor) -> str:
         value = self._readable(encoded)[0]
-        text = self.block.say(value) if self.block is not None else str(value)
-        return text if len(text) <= 28 else text[:27] + "…"
+        return plots.brief(self.block.say(value) if self.block is not None else str(value))
 
     def _right(self, i: int) -> bool | None:
         return bool(torch.equal(self.decoded[i].long(), self.targs[i].long())) if self.task in ("category", "labels") else None

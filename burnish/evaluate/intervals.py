@@ -151,13 +151,13 @@ def evaluated(metric: Metric, output: Tensor, target: Tensor) -> float:
 
 
 def ratio_interval(units: Units, level: float = 0.95, n_boot: int = 2000, seed: int = 0, method: str = "bca") -> tuple[float, float, str]:
-    """Interval of ``finish(sum of sums / sum of counts)``: Wilson's if all terms are 0 or 1, else a bootstrap. The third
-    value is the method used."""
+    """Interval of ``finish(sum of sums / sum of counts)``: Wilson's if all terms are 0 or 1, else a bootstrap; nan where
+    all terms are alike, from which nothing can be resampled. The third value is the method used."""
     sums, counts, finish = units
     m, total = len(sums), counts.sum()
     if m and finish is float and (counts == 1).all() and np.isin(sums, (0.0, 1.0)).all():
         return *wilson(sums.sum(), m, level), "wilson"
-    if m < 2 or not total or not np.isfinite(sums).all():
+    if m < 2 or not total or not np.isfinite(sums).all() or np.ptp(sums / np.maximum(counts, 1)) == 0:
         return *NOWHERE, method
     if m > MANY:
         half = _z(level) * math.sqrt(float(((sums - sums.sum() / total * counts) ** 2).sum())) / total
@@ -277,8 +277,8 @@ def _members(n: int, groups: Sequence[Any] | None) -> list[np.ndarray]:
 def _quantiles(values: np.ndarray, level: float) -> tuple[float, float]:
     _z(level)
     values = values[np.isfinite(values)]
-    if not len(values):
-        return NOWHERE
+    if not len(values) or values.min() == values.max():
+        return NOWHERE  # resamples that never differ (a perfect score) don't show that the value is certain
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -24,6 +24,9 @@ Weights = Tensor | Sequence[float] | None
 class _Loss(nn.Module):
     """Base: a checked, settable ``reduction``; predictions as they are."""
 
+    weight: Tensor | None
+    pos_weight: Tensor | None
+
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
         self.reduction = reduction

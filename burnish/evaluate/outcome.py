@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from burnish.data.block import Block
 from burnish.errors import DataError, SettingError, nearest
+from burnish.evaluate.losses import BCEWithLogitsLossFlat
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
         output: raw outputs ``(samples, ...)``.
         target: targets ``(samples, ...)``.
         losses: the loss of each sample ``(samples,)``.
-        rows: the position of each sample in ``dls.table``; 0, 1, ... where there is no table.
+        rows: the position of each sample in ``dls.table`` (or among the items of a loader of its own).
     """
 
     output: Tensor
@@ -47,29 +47,15 @@ def run(learn: Learner, split: str = "valid", dl: Any = None) -> Outcome:
     """One inference pass over a split, or over `dl`.
 
     Raises:
-        DataError: there are no samples, or no targets to compare with.
+        DataError: there are no targets to compare with, or several.
     """
-    given = {"dl": dl} if dl is not None else {"ds_idx": SPLITS.index(split)}
-    found = learn.get_preds(**given, with_loss=True, act=nn.Identity())
-    output, target, losses = found[0], found[1], found[-1]
-    if target is None or losses is None:
-        raise DataError(
-            "There are no targets to compare with: this loader has no labels. Use learn.get_preds(dl=...) for its predictions, or test_dl(items, with_labels=True)."
-        )
+    found = learn.get_preds(split, dl, with_loss=True, act=nn.Identity())
+    output, target, losses = found.preds, found.targs, found.losses
     if not isinstance(output, Tensor) or not isinstance(target, Tensor):
         raise DataError(
             f"Only one output and one target per sample can be judged here; the model gives {_counted(output)} and the data {_counted(target)}."
         )
-    if not len(target):
-        raise DataError("There are no samples to judge: the split is empty.")
-    rows = getattr(found, "rows", None)
-    rows = np.arange(len(target)) if rows is None else np.asarray(rows, dtype=np.int64)
-    return Outcome(output.detach().cpu(), target.detach().cpu(), per_sample(losses.detach().cpu().float()), rows)
-
-
-def per_sample(losses: Tensor) -> Tensor:
-    """The mean of each sample's losses (one for each label or pixel, say) as ``(samples,)``."""
-    return losses.reshape(len(losses), -1).mean(1) if losses.ndim > 1 else losses
+    return Outcome(output.detach().cpu(), target.detach().cpu(), losses.detach().cpu().float(), found.rows)
 
 
 def groups_of(dls: Any, rows: np.ndarray) -> list[Any] | None:
@@ -91,33 +77,6 @@ def target_block(learn: Learner) -> Block | None:
     return targets[0] if len(targets) == 1 else None
 
 
-def activated(learn: Learner, output: Tensor) -> Tensor:
-    """Raw outputs as predictions a person can read (probabilities), as the target's block or the loss says."""
-    loss = learn.loss_func
-    block = target_block(learn)
-    with torch.no_grad():
-        if hasattr(loss, "activation"):
-            return loss.activation(output)
-        if block is not None:
-            return block.activation(output)
-        if isinstance(loss, nn.CrossEntropyLoss):
-            return output.float().softmax(1)
-        return output.float().sigmoid() if isinstance(loss, nn.BCEWithLogitsLoss) else output
-
-
-def decided(learn: Learner, preds: Tensor) -> Tensor:
-    """Activated predictions as targets: class indices, or yes and no."""
-    loss = learn.loss_func
-    block = target_block(learn)
-    if hasattr(loss, "decodes"):
-        return loss.decodes(preds)
-    if block is not None:
-        return block.decide(preds)
-    if isinstance(loss, nn.CrossEntropyLoss):
-        return preds.argmax(1)
-    return preds > 0.5 if isinstance(loss, nn.BCEWithLogitsLoss) else preds
-
-
 def task(learn: Learner, output: Tensor, target: Tensor) -> str:
     """What is predicted: "category" (one label), "labels" (several), "numbers", or "other" (masks, points ...)."""
     block = target_block(learn)
@@ -125,6 +84,6 @@ def task(learn: Learner, output: Tensor, target: Tensor) -> str:
         return TARGET_KINDS.get(block.kind, "other")
     if not target.is_floating_point() and target.ndim == 1 and output.ndim == 2 and output.shape[1] > 1:
         return "category"
-    if isinstance(learn.loss_func, nn.BCEWithLogitsLoss) or hasattr(learn.loss_func, "thresh"):
+    if isinstance(learn.loss_func, (nn.BCEWithLogitsLoss, BCEWithLogitsLossFlat)):
         return "labels"
     return "numbers" if target.is_floating_point() and target.ndim <= 2 else "other"

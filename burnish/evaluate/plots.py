@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,35 +38,39 @@ def draw_confusion(
 
     classes = len(names)
     shown = shares_of_rows(counts) if normalize else counts
-    side = min(14.0, max(4.0, 1.6 + 0.36 * classes))
-    _, ax = plt.subplots(figsize=figsize or (side, side), dpi=dpi, layout="constrained")
+    side = min(13.0, max(5.0, 2.4 + 0.42 * classes))
+    width, height = figsize or (side, side)
+    _, ax = plt.subplots(figsize=(width, height), dpi=dpi, layout="constrained")
     ax.imshow(shown, cmap=cmap, vmin=0, vmax=1 if normalize else max(1, counts.max()), interpolation="nearest")
-    small = float(np.clip(11 - 0.12 * classes, 5, 10))
-    labels = [textwrap.shorten(n, 24, placeholder="…") for n in names]
     step = max(1, classes // 60)  # of very many classes, every so many are named
+    cell = 72 * 0.75 * min(width, height) / classes  # points
+    size = float(np.clip(0.75 * cell * step, 5, 10))
     places = range(0, classes, step)
-    ax.set_xticks(list(places), [labels[i] for i in places], rotation=90, fontsize=small)
-    ax.set_yticks(list(places), [labels[i] for i in places], fontsize=small)
+    ax.set_xticks(list(places), [brief(names[i]) for i in places], rotation=90, fontsize=size)
+    ax.set_yticks(list(places), [brief(names[i]) for i in places], fontsize=size)
     ax.set(title=title, xlabel="predicted", ylabel="actual")
     if plot_txt and classes <= MOST_WITH_NUMBERS:
-        _write_cells(ax, shown, counts, normalize, norm_dec, small)
+        _write_cells(ax, shown, counts, norm_dec if normalize else 0, cell)
 
 
-def _write_cells(ax: Any, shown: np.ndarray, counts: np.ndarray, normalize: bool, decimals: int, size: float) -> None:
-    dark = shown.max() / 2
-    wide = len(shown) > 12  # small cells: .05 instead of 0.05
-    for i, j in zip(*np.nonzero(counts), strict=True):
-        text = f"{shown[i, j]:.{decimals}f}" if normalize else f"{counts[i, j]}"
-        text = text.removeprefix("0") if wide and normalize and decimals else text
-        ax.text(
-            j,
-            i,
-            text,
-            ha="center",
-            va="center",
-            fontsize=size * (0.72 if wide and normalize else 0.9),
-            color="white" if shown[i, j] > dark else "black",
-        )
+def _write_cells(ax: Any, shown: np.ndarray, counts: np.ndarray, decimals: int, cell: float) -> None:
+    """Writes the numbers that aren't 0, as large as the cells (`cell` points wide) allow; .05 for 0.05 where it is tight."""
+    places = list(zip(*np.nonzero(counts), strict=True))
+    texts = [f"{shown[i, j]:.{decimals}f}" for i, j in places]
+    if max(map(len, texts), default=0) * 6 > cell:
+        texts = [t.removeprefix("0") if decimals else t for t in texts]
+    size = min(10.0, cell / (0.68 * max(map(len, texts), default=1)))
+    for (i, j), text in zip(places, texts, strict=True):
+        ax.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if shown[i, j] > shown.max() / 2 else "black")
+
+
+def brief(name: str, most: int = 24) -> str:
+    """A long name with its middle left out: names often differ only at the end.
+
+    >>> brief("golden delicious apple number 12")
+    'golden delici… number 12'
+    """
+    return name if len(name) <= most else f"{name[: most - 11].rstrip()}…{name[-10:].strip()}"
 
 
 def shares_of_rows(counts: np.ndarray) -> np.ndarray:
@@ -79,7 +82,7 @@ def draw_samples(
     n: int,
     draw: Callable[[int, Any], None],
     titles: Sequence[tuple[str, bool | None]],
-    heading: str,
+    heading: str | None = None,
     nrows: int | None = None,
     ncols: int | None = None,
     figsize: tuple[float, float] | None = None,
@@ -90,12 +93,12 @@ def draw_samples(
         n: how many.
         draw: called as ``draw(i, ax)``.
         titles: each sample's title, and whether the prediction is right (green), wrong (red) or neither (None).
-        heading: what the titles say.
+        heading: above them all.
     """
     axes = grid(n, nrows, ncols, figsize, cell=2.6)
     for i, ax in enumerate(axes[:n]):
         draw(i, ax)
         text, right = titles[i]
         ax.set_title(text, fontsize=9, color="black" if right is None else RIGHT if right else WRONG)
-    if axes:
-        axes[0].figure.suptitle(heading, fontsize=10)
+    if axes and heading:
+        axes[0].figure.suptitle(heading, fontsize=11)

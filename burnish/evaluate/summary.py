@@ -19,6 +19,7 @@ from burnish.evaluate.intervals import Interval, Units, grouped, interval, ratio
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.outcome import Outcome
 from burnish.train.callback import Callback
+from burnish.train.callbacks.trackers import SaveModel
 from burnish.train.metric import Metric
 from burnish.train.recipes import FROZEN
 
@@ -110,29 +111,38 @@ def sentence(table: pd.DataFrame, split: str, unit: str, base: Baseline | None, 
         better: metric -> "higher" or "lower", to say when a result is no better than the baseline.
     """
     rows = [r for r in table.to_dict("records") if r["metric"] != "loss"] or table.to_dict("records")
-    told = []
-    for i, row in enumerate(rows):
-        known = row["low"] == row["low"]
-        inside = [f"{'95 % interval ' if i == 0 else ''}{_short(row['low'])} to {_short(row['high'])}"] if known else []
-        inside += [f"{row['n']:,} {unit}"] if i == 0 else []
-        told.append(f"{row['metric']} {_short(row['value'])}" + (f" ({', '.join(inside)})" if inside else ""))
-    text = f"{split}: {', '.join(told)}"
+    text = f"{split}: {', '.join(_told(row, unit if i == 0 else None) for i, row in enumerate(rows))}"
     compared = [r for r in rows if r["baseline"] == r["baseline"]]
     if base is None or not compared:
         return text
-    values = _short(compared[0]["baseline"]) if len(rows) == 1 else ", ".join(f"{r['metric']} {_short(r['baseline'])}" for r in compared)
-    text += f"; {base.says}{' ' if len(rows) == 1 else ': '}{values}"
+    if len(rows) == 1:
+        text += f"; {base.says} {_shown(compared[0])}"
+    else:
+        each = ", ".join(f"{r['metric']} {_shown(r)}" for r in compared)
+        text += f"; {base.says}: {each}"
     doubtful = [r["metric"] for r in compared if not _clearly_better(r, better.get(r["metric"]))]
     return text + (f". Not clearly better than that: {', '.join(doubtful)}" if doubtful else "")
+
+
+def _told(row: dict[str, Any], unit: str | None) -> str:
+    """A metric with its interval; the first one (`unit` is given) also says what the numbers in brackets are."""
+    inside = []
+    if row["low"] == row["low"]:
+        inside.append(f"{'95 % interval ' if unit else ''}{_shown(row, 'low')} to {_shown(row, 'high')}")
+    if unit:
+        inside.append(f"{row['n']:,} {unit}")
+    return f"{row['metric']} {_shown(row, 'value')}" + (f" ({', '.join(inside)})" if inside else "")
+
+
+def _shown(row: dict[str, Any], which: str = "baseline") -> str:
+    """A number with as many decimals as its interval justifies: two digits of the interval's half width."""
+    half = (row["high"] - row["low"]) / 2
+    return f"{row[which]:,.{int(np.clip(1 - math.floor(math.log10(half)), 0, 5))}f}" if half > 0 else f"{row[which]:.3g}"
 
 
 def _clearly_better(row: dict[str, Any], direction: str | None) -> bool:
     edge = {"higher": row["low"] > row["baseline"], "lower": row["high"] < row["baseline"]}
     return direction is None or row["low"] != row["low"] or edge[direction]
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 or value != value else f"{value:,.0f}"
 
 
 class ResultNote(Callback):
@@ -193,20 +203,20 @@ class ResultNote(Callback):
             self._tell(learn, batches)
 
     def _tell(self, learn: Learner, batches: list[tuple[Tensor, Tensor, list[int] | None]]) -> None:
-        output, target = (torch.cat([b[i] for b in batches]).cpu() for i in (0, 1))
+        output, target = torch.cat([b[0] for b in batches]).cpu(), torch.cat([b[1] for b in batches]).cpu()
         rows = [r for _, _, part in batches for r in (part or [])]
         found = Outcome(output, target, torch.zeros(0), np.array(rows if len(rows) == len(target) else range(len(target)), dtype=np.int64))
         groups = outcomes.groups_of(learn.dls, found.rows) if len(rows) == len(target) else None
         table = results_of(learn, found, None, groups)
-        self.table = table[table["metric"] != "loss"].reset_index(drop=True)
-        if len(self.table):
+        self.table = table = table.query("metric != 'loss'").reset_index(drop=True)
+        if len(table):
             better = {m.name: m.better for m in chosen_metrics(learn)}
-            note(sentence(self.table, "valid", _unit(learn), learn_baseline(learn), better))
+            note(sentence(table, "valid", _unit(learn), learn_baseline(learn), better))
 
 
 def _restored_epoch(learn: Learner) -> int | None:
     """The epoch whose weights SaveModel puts back at the end."""
-    return next((cb.best_epoch for cb in learn.cbs if hasattr(cb, "best_epoch") and not getattr(cb, "every_epoch", 0)), None)
+    return next((cb.best_epoch for cb in learn.cbs if isinstance(cb, SaveModel) and not cb.every_epoch), None)
 
 
 def _is_first_phase(learn: Learner) -> bool:

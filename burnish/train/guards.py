@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from burnish.errors import DataError, SettingError
+from burnish.errors import DataError, SettingError, listed
 from burnish.train.callback import Callback
 
 if TYPE_CHECKING:
+    from burnish.data.dataloaders import DataLoaders
     from burnish.train.learner import Learner
 
 ELEMENTWISE = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.BCEWithLogitsLoss, nn.BCELoss)
@@ -120,6 +122,28 @@ class FirstBatchCheck(Callback):
             raise SettingError(
                 f"{loss_name(learn.loss_func)} returned {got}; training needs one number (a scalar tensor). Average it, e.g. reduction='mean'."
             )
+
+
+def check_same_targets(old: DataLoaders, new: DataLoaders) -> None:
+    """Raises DataError if the outputs of a model made for `old` would mean something else in `new`."""
+    for a, b in zip(old.target_blocks, new.target_blocks, strict=False):
+        known, given = getattr(a, "vocab", None), getattr(b, "vocab", None)
+        if known != given:
+            raise DataError(
+                f"The new data has the classes {listed(given or [], 8)}, but the model's outputs stand for {listed(known or [], 8)}, in this order. "
+                "Make the data with CategoryBlock(vocab=old.vocab), or make a new learner for it."
+            )
+
+
+def as_loss(loss_func: Any) -> Callable[..., Tensor]:
+    """A loss as it is; a loss class that needs no arguments made."""
+    if isinstance(loss_func, type):
+        return loss_func()
+    if not callable(loss_func):
+        raise SettingError(
+            f"loss_func={loss_func!r}: expected a function or module called as loss_func(output, target), e.g. nn.CrossEntropyLoss()."
+        )
+    return loss_func
 
 
 def loss_name(loss_func: Any) -> str:

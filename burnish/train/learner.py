@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.randomness import derive, fresh_seed, own_globals
-from burnish.errors import DataError, NotTrainableError, SettingError, listed
+from burnish.errors import NotTrainableError, SettingError
 from burnish.train import predict as prediction
 from burnish.train import recipes, storage
 from burnish.train.attached import Callbacks, HasCallbacks, as_callbacks
 from burnish.train.callback import Callback
 from burnish.train.freezing import Splitter, frozen_norms, layer_groups, set_frozen
-from burnish.train.guards import FirstBatchCheck, loss_name
+from burnish.train.guards import FirstBatchCheck, as_loss, check_same_targets, loss_name
 from burnish.train.loop import Events, count_batches, fit_loop, valid_pass
 from burnish.train.lr_find import SuggestedLRs, SuggestFunc, find_lr, valley
 from burnish.train.metric import Metric, as_metric
@@ -107,12 +107,12 @@ class Learner(HasCallbacks):
         self.path, self.model_dir = Path(path), Path(model_dir)
         self.precision = Precision(precision, self.device)
         self.model = model
-        self.loss_func = self._default_loss() if loss_func is None else _as_loss(loss_func)
+        self.loss_func = self._default_loss() if loss_func is None else as_loss(loss_func)
         if isinstance(self.loss_func, nn.Module):
             self.loss_func.to(self.device)
         self.metrics = metrics
         self.n_fits, self.fit_args, self.phase = 0, {}, None
-        self._reset_state()
+        self.reset_state()
         self.add_cbs([FirstBatchCheck(), Recorder(), Progress()])
         self.add_cbs(cbs)
 
@@ -123,7 +123,7 @@ class Learner(HasCallbacks):
             )
         return self.dls.loss()
 
-    def _reset_state(self) -> None:
+    def reset_state(self) -> None:
         """What callbacks find on the learner, before anything has run."""
         self.xb, self.yb, self.pred, self.loss = (), (), None, None
         self.epoch = self.n_epochs = self.batch_index = self.n_batches = self.step = 0
@@ -309,7 +309,7 @@ class Learner(HasCallbacks):
         set_hyper(self.opt, "lr", lr_per_group(self.lr if lr is None else lr, len(self.groups)))
         if (wd if wd is not None else self.wd) is not None:
             set_hyper(self.opt, "wd", wd if wd is not None else self.wd)
-        self._reset_state()
+        self.reset_state()
         self.n_epochs, self.start_epoch, self.resume = n_epochs, start_epoch, resume
         self.fit_args = settings or {}
         number, self.n_fits = self.n_fits, self.n_fits + 1
@@ -331,6 +331,7 @@ class Learner(HasCallbacks):
         self._frozen_norms = [] if self.train_bn else frozen_norms(self.model)
         with self.bound(cbs):
             try:
+                self.opt.zero_grad()
                 fit_loop(self)
             finally:
                 self.opt.zero_grad()
@@ -411,9 +412,12 @@ class Learner(HasCallbacks):
             list of the loss and the metrics, which also answers to their names: ``scores["accuracy"]``.
         """
         loader, recorder = prediction.loader_of(self, ds_idx, dl), Recorder()
-        with prediction.undisturbed(self), own_globals(derive(self.seed, "validate")):
-            with self.bound([*self.acting_cbs(), *as_callbacks(cbs), recorder]):
-                valid_pass(self, loader)
+        with (
+            prediction.undisturbed(self),
+            own_globals(derive(self.seed, "validate")),
+            self.bound([*self.acting_cbs(), *as_callbacks(cbs), recorder]),
+        ):
+            valid_pass(self, loader)
         return Scores(["valid_loss", *(m.name for m in self.metrics)], recorder.valid_scores())
 
     def get_preds(
@@ -482,25 +486,3 @@ class Learner(HasCallbacks):
     def __repr__(self) -> str:
         names = ", ".join(m.name for m in self.metrics) or "none"
         return f"{type(self).__name__}({type(self.model).__name__}, {self.dls!r}; loss: {loss_name(self.loss_func)}, metrics: {names}, seed: {self.seed}, {self.precision.describe()})"
-
-
-def check_same_targets(old: DataLoaders, new: DataLoaders) -> None:
-    """Raises DataError if the outputs of a model made for `old` would mean something else in `new`."""
-    for a, b in zip(old.target_blocks, new.target_blocks, strict=False):
-        known, given = getattr(a, "vocab", None), getattr(b, "vocab", None)
-        if known != given:
-            raise DataError(
-                f"The new data has the classes {listed(given or [], 8)}, but the model's outputs stand for {listed(known or [], 8)}, in this order. "
-                "Make the data with CategoryBlock(vocab=old.vocab), or make a new learner for it."
-            )
-
-
-def _as_loss(loss_func: Any) -> Callable[..., Tensor]:
-    """A loss as it is; a loss class that needs no arguments made."""
-    if isinstance(loss_func, type):
-        return loss_func()
-    if not callable(loss_func):
-        raise SettingError(
-            f"loss_func={loss_func!r}: expected a function or module called as loss_func(output, target), e.g. nn.CrossEntropyLoss()."
-        )
-    return loss_func

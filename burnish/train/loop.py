@@ -35,14 +35,15 @@ def fit_loop(learn: Learner) -> None:
     fire, opt, precision = learn.events, learn.opt, learn.precision
     try:
         fire.begin()  # before_fit
-        for learn.epoch in range(learn.start_epoch, learn.n_epochs):
+        for epoch in range(learn.start_epoch, learn.n_epochs):
+            learn.epoch = epoch
             try:
                 fire("before_epoch")
                 try:
                     learn.start_pass(learn.dls.train, training=True)
                     fire("before_train")
-                    for learn.batch_index, batch in enumerate(learn.remaining_batches(), start=learn.start_batch):
-                        learn.progress = (learn.epoch + learn.batch_index / learn.n_batches) / learn.n_epochs
+                    for i, batch in enumerate(learn.remaining_batches(), start=learn.start_batch):
+                        learn.batch_index, learn.progress = i, (epoch + i / learn.n_batches) / learn.n_epochs
                         try:
                             learn.xb, learn.yb = split_batch(batch, learn.n_inp)
                             learn.pred = learn.loss = None

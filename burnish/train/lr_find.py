@@ -58,6 +58,7 @@ def find_lr(
     finder = LRFinder(start_lr, end_lr, max(6, num_it), stop_div)
     learn.check_trainable(1, 0)
     with everything_restored(learn), own_globals(derive(learn.seed, "lr_find")), learn.showing(rows=False):
+        learn.reset_state()
         learn.create_opt()
         learn.n_epochs = math.ceil(finder.num_it / max(1, len(learn.dls.train)))
         displays = [cb for cb in learn.cbs if isinstance(cb, Progress)]

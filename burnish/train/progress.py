@@ -152,7 +152,7 @@ class TerminalView(PlainView):
             TextColumn("{task.fields[note]}"),
         )
         self._rich = RichProgress(*columns_of_bar, transient=True, auto_refresh=False)
-        self._task = self._rich.add_task("", total=None, note="")
+        self._task = self._rich.add_task("", total=None, visible=False, note="")
         self._label = ""
         self._rich.start()
         super().begin(columns, caption)
@@ -160,7 +160,7 @@ class TerminalView(PlainView):
     def bar(self, label: str, done: int, total: int, loss: float | None) -> None:
         if label != self._label:
             self._label = label
-            self._rich.reset(self._task, total=total, description=label)
+            self._rich.reset(self._task, total=total, description=label, visible=True, note="")
         self._rich.update(self._task, completed=done, total=total, note="" if loss is None else f"loss {loss:.4f}")
         self._rich.refresh()
 

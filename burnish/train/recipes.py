@@ -12,7 +12,7 @@ from burnish.errors import ModelFileError, SettingError
 from burnish.train.callbacks.checkpoint import Checkpoint, read_checkpoint
 from burnish.train.optim import LearningRate, has_momentum, lr_per_group
 from burnish.train.results import Results, joined
-from burnish.train.schedule import SchedCos, Schedule, SchedNo, combine_scheds, combined_cos
+from burnish.train.schedule import SchedCos, SchedNo, Schedule, combine_scheds, combined_cos
 
 if TYPE_CHECKING:
     from burnish.train.attached import Callbacks

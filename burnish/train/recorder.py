@@ -184,7 +184,7 @@ class Recorder(Callback):
     # -- losses: from the device to numbers, when asked ---------------------------------------------------------------
     def _stack(self) -> None:
         if self._waiting:
-            self._stacks.append(torch.stack([w.reshape(()).float() for w in self._waiting]))
+            self._stacks.append(torch.stack(self._waiting).reshape(-1).float())
             self._waiting = []
 
     def _read_all(self) -> list[float]:

@@ -92,7 +92,7 @@ def output_shapes(model: nn.Module, xb: tuple[Any, ...]) -> dict[nn.Module, str]
     """The output shape of every module without children, in the order they ran. The model is left as it was."""
     shapes: dict[nn.Module, str] = {}
     leaves = [m for m in model.modules() if not list(m.children())]
-    hooks = [m.register_forward_hook(lambda m, _, out: shapes.setdefault(m, _shape(out))) for m in leaves]
+    hooks = [m.register_forward_hook(lambda m, _, out: shapes.update({m: _shape(out)})) for m in leaves]
     modes = [(m, m.training) for m in model.modules()]
     try:
         model.eval()

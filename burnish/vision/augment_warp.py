@@ -123,13 +123,13 @@ class Zoom(GeometricPart):
 
 class Warp(GeometricPart):
     """Tilts pictures as if seen from the side (perspective), with probability `p`. `draw_x`, `draw_y`: the tilt to the side and up or
-    down, -1 to 1 exclusive; at 0.2 one edge grows by a fifth and the opposite one shrinks by a fifth."""
+    down, -0.61 to 0.61; at 0.2 one edge grows by a fifth and the opposite one shrinks by a fifth."""
 
     def __init__(self, magnitude: float = 0.2, p: float = 0.5, draw_x: Draw = None, draw_y: Draw = None, size: HeightWidth | None = None,
                  mode: str = "bilinear", pad_mode: str = "reflection", align_corners: bool = True, batch: bool = False) -> None:  # fmt: skip
         super().__init__(p, size, mode, pad_mode, align_corners, batch)
-        if not 0 <= magnitude < 0.5:
-            raise SettingError(f"magnitude={magnitude}: expected 0 (none) to below 0.5, where the picture would be seen edge-on.")
+        if not 0 <= magnitude <= 0.61:
+            raise SettingError(f"magnitude={magnitude}: expected 0 (none) to 0.61; beyond, the picture would be seen edge-on.")
         self.magnitude, self.draw_x, self.draw_y = magnitude, draw_x, draw_y
 
     def matrices(self, x: Tensor, size: Pixels, rng: Rng) -> Tensor:

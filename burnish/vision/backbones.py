@@ -337,8 +337,7 @@ def stage_groups(model: nn.Module, most: int = 4) -> list[list[nn.Parameter]]:
     params = dict(model.named_parameters())
     units = _timm_units(model, params) or _module_units(model, params)
     ends = _stage_ends(model, units) or _even_ends(len(units), most)
-    starts = [0, *ends[:-1]]
-    groups = [[params[n] for unit in units[a:b] for n in unit] for a, b in zip(starts, ends, strict=True)]
+    groups = [[params[n] for unit in units[a:b] for n in unit] for a, b in itertools.pairwise([0, *ends])]
     while len(groups) > most:
         groups[:2] = [groups[0] + groups[1]]
     return [g for g in groups if g]

@@ -35,15 +35,16 @@ class Explanation:
     index: int
     prob: float
 
-    def draw(self, ax: Any = None, alpha: float = 0.5, cmap: str = "inferno") -> Any:
-        """Draws the picture with the heat over it on matplotlib axes `ax` (new ones by default); returns the axes."""
+    def draw(self, ax: Any = None, alpha: float = 0.75, cmap: str = "turbo") -> Any:
+        """Draws the picture in grey with the heat over it on matplotlib axes `ax` (new ones by default); returns the axes."""
         if ax is None:
             from matplotlib import pyplot as plt
 
             ax = plt.figure(figsize=(4, 4)).add_subplot()
         picture = np.asarray(self.image)
-        ax.imshow(picture, cmap="gray" if picture.ndim == 2 else None)
-        ax.imshow(self.heat, cmap=cmap, alpha=alpha * np.sqrt(self.heat), vmin=0, vmax=1)
+        grey = picture if picture.ndim == 2 else picture[..., :3].mean(-1)  # so that every colour seen is heat
+        ax.imshow(grey, cmap="gray", vmin=0, vmax=255)
+        ax.imshow(self.heat, cmap=cmap, alpha=alpha * self.heat, vmin=0, vmax=1)
         ax.set_axis_off()
         ax.set_title(f"{self.label} ({self.prob:.0%})")
         return ax

@@ -39,6 +39,15 @@ def is_torchvision(obj: Any) -> bool:
     return any(cls.__module__.startswith("torchvision.transforms") for cls in type(obj).__mro__)
 
 
+class _Draws(OwnDraws):
+    """OwnDraws for AugMix too, which draws its weights by a private function of torch."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch._sample_dirichlet:
+            return func(*args, generator=self.generator)
+        return super().__torch_function__(func, types, args, kwargs)
+
+
 class TorchvisionTransform(ItemTransform):
     """Any transform object of ``torchvision.transforms.v2``, on the picture and its mask, boxes and points jointly; or of the
     older ``torchvision.transforms``, on the first picture of samples with one picture.
@@ -64,9 +73,8 @@ class TorchvisionTransform(ItemTransform):
         transform = self._calm if rng is None else self.transform
         if transform is None:
             return values
-        if rng is None or not self._draws:
-            return _call(transform, values)
-        with OwnDraws(torch.Generator().manual_seed(rng.getrandbits(63))):
+        seed = rng.getrandbits(63) if rng is not None and self._draws else 0  # those with nothing to choose may still draw
+        with _Draws(torch.Generator().manual_seed(seed)):
             return _call(transform, values)
 
     def config(self) -> dict[str, Any]:
@@ -103,7 +111,7 @@ class TorchvisionBatch(ImageBatchTransform):
             )
         together = rng is None or not self._item._draws
         portions = [slice(None)] if together else [slice(i, i + 1) for i in range(len(batch[where[0]]))]
-        with OwnDraws(rng or torch.Generator()):
+        with _Draws(rng or torch.Generator()):
             done = [self._portion(transform, [batch[i][some] for i in where], [kinds[i] for i in where]) for some in portions]
         out = list(batch)
         for place, results in zip(where, zip(*done, strict=True), strict=True):

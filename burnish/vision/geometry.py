@@ -151,8 +151,8 @@ def _move(value: Any, move: Any, size: Size) -> Any:
 
     if tv_tensors.is_rotated_bounding_format(value.format):
         raise SettingError(f"Boxes in the rotated format {value.format.name} aren't supported by this transform: convert them to XYXY.")
-    corners = convert(value.float(), new_format="XYXY").as_subclass(Tensor).reshape(-1, 2, 2)
+    corners = convert(value.as_subclass(Tensor).float(), old_format=value.format, new_format="XYXY").reshape(-1, 2, 2)
     moved = move(corners)
     ordered = torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1)
-    boxes = tv_tensors.BoundingBoxes(ordered, format="XYXY", canvas_size=canvas)  # type: ignore[call-overload]
-    return convert(boxes, new_format=value.format)
+    back = convert(ordered, old_format="XYXY", new_format=value.format)
+    return tv_tensors.BoundingBoxes(back, format=value.format, canvas_size=canvas)  # type: ignore[call-overload]

@@ -14,6 +14,7 @@ from typing import Any
 
 from burnish.data.transforms import BatchTransform, ItemFunction, ItemTransform, Size, Values
 from burnish.errors import SettingError, nearest
+from burnish.vision.foreign import TorchvisionTransform, is_torchvision
 from burnish.vision.geometry import Box, check_pad_mode, cut, pad, resample_name, size_of, turn
 
 HeightWidth = int | Sequence[int]
@@ -357,8 +358,6 @@ def as_item_transform(obj: Any) -> ItemTransform:
     Raises:
         SettingError: it is none of these, or a batch transform.
     """
-    from burnish.vision.foreign import TorchvisionTransform, is_torchvision
-
     if isinstance(obj, type):
         try:
             obj = obj()

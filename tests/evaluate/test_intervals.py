@@ -60,14 +60,26 @@ def test_every_metric_has_an_interval_around_its_value_that_repeats_itself(name:
     assert found.low < found.value < found.high and found.n == 40
     assert found.value == pytest.approx(metric_value(name, output, target))
     assert interval(name, output, target, n_boot=100) == found
-    assert found.high - found.low > interval(name, output, target, n_boot=100, level=0.5).high - interval(name, output, target, n_boot=100, level=0.5).low
+    assert (
+        found.high - found.low
+        > interval(name, output, target, n_boot=100, level=0.5).high - interval(name, output, target, n_boot=100, level=0.5).low
+    )
 
 
 def test_the_method_fits_the_metric() -> None:
     output, target = sample("accuracy")
     assert interval(accuracy, output, target)[1:3] == pytest.approx(wilson(round(accuracy(output, target).item() * 40), 40))
-    methods = {name: interval(name, *sample(name), n_boot=50).method for name in ("accuracy", "hamming_loss", "mae", "rmse", "f1_score", "roc_auc")}
-    assert methods == {"accuracy": "wilson", "hamming_loss": "wilson", "mae": "bca", "rmse": "bca", "f1_score": "percentile", "roc_auc": "percentile"}
+    methods = {
+        name: interval(name, *sample(name), n_boot=50).method for name in ("accuracy", "hamming_loss", "mae", "rmse", "f1_score", "roc_auc")
+    }
+    assert methods == {
+        "accuracy": "wilson",
+        "hamming_loss": "wilson",
+        "mae": "bca",
+        "rmse": "bca",
+        "f1_score": "percentile",
+        "roc_auc": "percentile",
+    }
 
 
 def test_resampled_counts_are_what_resampled_samples_give() -> None:
@@ -100,7 +112,7 @@ def test_samples_of_one_group_are_not_independent() -> None:
 
 def test_few_samples() -> None:
     assert all(map(math.isnan, bootstrap_mean([3.0])))
-    assert bootstrap_mean([2.0, 2.0, 2.0]) == (2.0, 2.0)
+    assert all(map(math.isnan, bootstrap_mean([2.0, 2.0, 2.0])))  # three alike don't make it certain
     one = interval(accuracy, torch.tensor([[2.0, 1.0]]), torch.tensor([0]))
     assert one.value == 1 and one.low == pytest.approx(wilson(1, 1)[0])
 

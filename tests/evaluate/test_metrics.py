@@ -16,7 +16,6 @@ from burnish.evaluate.metrics import (
     MULTI_LABEL,
     NUMBERS,
     RMSE,
-    SINGLE_LABEL,
     AccumMetric,
     BalancedAccuracy,
     CohenKappa,

@@ -14,8 +14,8 @@ from torch import nn
 
 import burnish.artifact as artifact
 from burnish.data.category import CategoryBlock
-from burnish.data.dataloaders import DataLoaders
 from burnish.data.datablock import DataBlock
+from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.data.split import RandomSplitter
 from burnish.errors import ModelFileError, NotTrainableError
@@ -257,7 +257,7 @@ TAMPERED = {
     "builder": (lambda c: c["model"].update(builder="os"), "needs the builder 'os'"),
     "loss module": (lambda c: c.update(loss={"module": "os", "type": "system", "args": {}}), "none that burnish knows"),
     "loss name": (lambda c: c.update(loss={"module": "torch.nn.modules.loss", "type": "warnings", "args": {}}), "none that burnish knows"),
-    "loss function": (lambda c: c.update(loss={"function": "__import__"}), "KeyError|none that burnish knows"),
+    "loss function": (lambda c: c.update(loss={"function": "__import__"}), "none that burnish knows"),
     "block": (lambda c: c["data"]["blocks"][0].update(type="Popen", module="subprocess"), "class 'Popen'"),
     "block argument": (lambda c: c["data"]["blocks"][0].update(run="evil"), "has no parameter"),
     "missing part": (lambda c: c.pop("data"), "can't be used"),
@@ -276,7 +276,7 @@ def test_tampered_descriptions_are_refused(file: Path, tmp_path: Path, name: str
 
 def test_a_user_class_must_be_defined_before_loading(file: Path, tmp_path: Path) -> None:
     path = rewritten(file, tmp_path / "m", lambda c: c["data"]["item_tfms"].append({"type": "user:Sharpen", "module": "__main__"}))
-    with pytest.raises(ModelFileError, match="Sharpen.*Import or define it"):
+    with pytest.raises(ModelFileError, match=r"Sharpen.*Import or define it"):
         load_learner(path)
 
 

@@ -222,7 +222,7 @@ def test_a_function_that_builds_a_network():
     import torchvision
 
     assert create_body(torchvision.models.resnet18, pretrained=False).num_features == 512
-    with pytest.raises(SettingError, match="returned a int; expected an nn.Module"):
+    with pytest.raises(SettingError, match=r"returned a int; expected an nn.Module"):
         create_body(lambda: 3, pretrained=False)
     with pytest.raises(SettingError, match=r"arch=7 \(int\): expected a name such as 'resnet34'"):
         create_body(7, pretrained=False)
@@ -236,7 +236,7 @@ def test_a_network_that_cant_take_images_is_refused():
 
 
 def test_a_network_with_auxiliary_classifiers_is_refused():
-    with pytest.raises(SettingError, match="GoogLeNet has auxiliary classifiers.*aux_logits"):
+    with pytest.raises(SettingError, match=r"GoogLeNet has auxiliary classifiers.*aux_logits"):
         create_body("torchvision:googlenet", pretrained=False, arch_args={"init_weights": False, "aux_logits": True})
 
 

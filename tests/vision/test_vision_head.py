@@ -86,7 +86,7 @@ def test_bad_settings_are_said():
         create_head(8, 0)
     with pytest.raises(SettingError, match=r"ps=\[0.1\]: expected one number from 0 to below 1, or one for each of the 2 linear layers"):
         create_head(8, 2, ps=[0.1])
-    with pytest.raises(SettingError, match="ps=1.0"):
+    with pytest.raises(SettingError, match=r"ps=1.0"):
         create_head(8, 2, ps=1.0)
     with pytest.raises(SettingError, match=r"y_range=\(5, 0\): expected \(low, high\)"):
         create_head(8, 1, y_range=(5, 0))

@@ -6,6 +6,7 @@ import http.server
 import pickle
 import threading
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -178,7 +179,7 @@ def test_layouts_of_a_weights_folder(place, tmp_path):
 def test_a_folder_with_several_candidates_or_none(tmp_path):
     for name in ("resnet18.a1_in1k.pth", "resnet18.tv_in1k.pth"):
         (tmp_path / name).touch()
-    with pytest.raises(SettingError, match="2 files in .* could be the weights of 'resnet18': resnet18.a1_in1k.pth, resnet18.tv_in1k.pth"):
+    with pytest.raises(SettingError, match=r"2 files in .* could be the weights of 'resnet18': resnet18.a1_in1k.pth, resnet18.tv_in1k.pth"):
         find_in_folder(tmp_path, ARCH)
     assert find_in_folder(tmp_path, "resnet18.tv_in1k") == tmp_path / "resnet18.tv_in1k.pth"
     (tmp_path / "resnet18.a1_in1k.safetensors").touch()
@@ -227,11 +228,12 @@ def test_without_network_the_message_names_the_ways_out(monkeypatch):
         create_body("resnet34", weights="offline")
 
 
-def test_weights_that_nobody_published(monkeypatch):
+def test_weights_that_nobody_published():
     with pytest.raises(
-        SettingError, match=r"Nobody published weights for 'resnet18'|Nobody published weights for 'efficientnet_b7'.*tf_efficientnet_b7"
+        SettingError,
+        match=r"Nobody published weights for 'efficientnet_l2'. Use pretrained=False, weights=PATH, or an architecture that has them.*tf_efficientnet_l2",
     ):
-        create_body("efficientnet_b7")
+        create_body("efficientnet_l2")
 
 
 def test_whether_the_hub_answers_is_asked_once_and_quickly(monkeypatch):
@@ -266,24 +268,33 @@ def test_network_errors_are_told_from_others():
 
 
 # -- the installed package --------------------------------------------------------------------------------------------
-@needs_package
-def test_the_packages_weights_recognise_fruit_in_photographs():
-    """Names differ, so they are matched by order: only the right order tells a lemon from an orange."""
+def _recognised(model, step):
+    """What share of every `step`-th of the sample's photographs of Granny Smiths and oranges have ImageNet's class for it among the first five.
+
+    The first five, as this network calls most of the oranges lemons first. With red and blue swapped it has 1 orange of
+    23 among them, with ImageNet's usual statistics in place of its own 6, as it should be 19.
+    """
     from burnish.vision.sample import sample_photos
 
-    model = fresh(LITE, num_classes=1000).eval()
+    hits = []
+    for kind, answer in (("granny_smith", 948), ("orange", 950)):
+        files = sorted((sample_photos() / kind).glob("*.jpg"))[::step]
+        pixels = np.stack([np.array(Image.open(f).convert("RGB").resize((224, 224))) for f in files])
+        with torch.no_grad():
+            best = model.eval()((torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5).topk(5).indices
+        hits.append((best == answer).any(1).float().mean().item())
+    return min(hits)
+
+
+@needs_package
+def test_the_packages_weights_recognise_fruit_in_photographs():
+    """Names differ, so they are matched by order: this shows that the order is right."""
+    model = fresh(LITE, num_classes=1000)
+    assert _recognised(model, 6) < 0.3
     with captured_notes() as notes:
         report = load_weights(model, "offline", LITE)
     assert report.how == "order" and report.ignored == () and "matched one by one in order" in notes[0]
-    hits = 0
-    for kind, answer in (("granny_smith", 948), ("orange", 950)):
-        for file in sorted((sample_photos() / kind).glob("*.jpg"))[:6]:
-            picture = (
-                torch.from_numpy(__import__("numpy").array(Image.open(file).convert("RGB").resize((224, 224)))).permute(2, 0, 1)[None] / 255
-            )
-            with torch.no_grad():
-                hits += int(model((picture - 0.5) / 0.5).argmax()) == answer
-    assert hits >= 8, f"{hits} of 12 photographs recognised"
+    assert _recognised(model, 2) > 0.7
 
 
 @needs_package

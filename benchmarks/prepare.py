@@ -1,0 +1,88 @@
+"""The photographs that are measured on, made once from the groceries set (tests/realdata.py) and kept in its cache."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import realdata
+
+SMALL = realdata.ROOT / "benchmarks"
+
+
+def groceries(quick: bool) -> Path:
+    """A CSV (file, label, coarse, split) of the set with its official split; `quick`: 4 classes and 12 photographs a class and split."""
+    table = realdata.groceries()
+    if not quick:
+        return _written(table, "groceries.csv")
+    some = table[table["label"].isin(["Granny-Smith", "Orange", "Pink-Lady", "Watermelon"])]
+    return _written(some.groupby(["label", "split"]).head(12), "groceries_quick.csv")
+
+
+def small_set(n: int = 60) -> Path:
+    """A CSV (file, label, is_valid) of `n` photographs of two classes, half of which validate."""
+    table = realdata.groceries()
+    some = table[table["label"].isin(["Granny-Smith", "Orange"])].groupby("label").head(n // 2).reset_index(drop=True)
+    return _written(some.assign(is_valid=[i % 2 == 1 for i in range(len(some))])[["file", "label", "is_valid"]], "small.csv")
+
+
+def large_jpegs(n: int) -> Path:
+    """A CSV (file, label, is_valid) of `n` JPEGs of 1,600 x 1,200 and 8 that validate: mosaics of 5 x 4 photographs at their own
+    resolution, so that they hold as much detail as a camera's picture (enlarged photographs would decode too fast)."""
+    folder = SMALL / f"large_{n}"
+    files = list(realdata.groceries()["file"])
+    rows = []
+    for i in range(n + 8):
+        path = folder / f"{i:04}.jpg"
+        if not path.is_file():
+            _mosaic([files[(i * 20 + k) % len(files)] for k in range(20)], path)
+        rows.append({"file": str(path), "label": "ab"[i % 2], "is_valid": i >= n})
+    return _written(pd.DataFrame(rows), f"large_{n}.csv")
+
+
+def many_images(n: int) -> Path:
+    """A CSV (file, label, is_valid) of `n` JPEGs of 64 x 64, crops of the photographs; 100 of them validate."""
+    folder = SMALL / f"many_{n}"
+    folder.mkdir(parents=True, exist_ok=True)
+    table = realdata.groceries()
+    each = -(-n // len(table))
+    rows = []
+    for i, (file, label) in enumerate(zip(table["file"], table["label"], strict=True)):
+        paths = [folder / f"{i:04}_{k}.jpg" for k in range(each)]
+        if not paths[-1].is_file():
+            _crops(file, paths)
+        rows += [{"file": str(p), "label": label} for p in paths]
+    frame = pd.DataFrame(rows[:n])
+    frame["is_valid"] = frame.index % (n // 100) == 0
+    return _written(frame, f"many_{n}.csv")
+
+
+def _mosaic(files: list[str], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = Image.new("RGB", (1600, 1200))
+    for k, file in enumerate(files):
+        whole.paste(Image.open(file).convert("RGB").crop((0, 0, 320, 300)), (k % 5 * 320, k // 5 * 300))
+    whole.save(path, quality=90)
+
+
+def _crops(file: str, paths: list[Path]) -> None:
+    photo = Image.open(file).convert("RGB")
+    photo.thumbnail((160, 160))
+    for k, path in enumerate(paths):
+        left, top = k * 7 % (photo.width - 64), k * 11 % (photo.height - 64)
+        photo.crop((left, top, left + 64, top + 64)).save(path, quality=85)
+
+
+def _written(table: pd.DataFrame, name: str) -> Path:
+    SMALL.mkdir(parents=True, exist_ok=True)
+    table.to_csv(SMALL / name, index=False)
+    return SMALL / name
+
+
+def weights(arch: str) -> str:
+    """A safetensors file of ImageNet weights under timm's names, which both libraries load."""
+    return str({"mobilenetv2_100": realdata.mobilenetv2_weights, "resnet50": realdata.resnet50_weights}[arch]())

@@ -1,0 +1,254 @@
+"""burnish beside fastai, on this machine: ``python benchmarks/run.py [NAMES] [--pairs 5] [--quick]``.
+
+Every measurement is a fresh process; the two libraries take turns (who begins alternates), with the same files, split, seed,
+batch size, number of threads and torch. Results go to benchmarks/results.json and, as a table, to benchmarks/RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import prepare
+
+HERE = Path(__file__).resolve().parent
+PEER = "fastai==2.8.12"
+SAME = ("torch", "torchvision", "timm", "numpy", "pillow", "pandas", "matplotlib")  # the peer gets burnish's versions of these
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    Args:
+        key: the figure of the measurement. what: how the table calls it.
+        bar: what burnish is to reach. how: what the bar is about: "ratio" (ours / peer's, at most), "speedup" (ours / peer's, at
+            least), "ours" (our figure, at most), "lower" (ours less the peer's, at most).
+        over: how repeated measurements become one number.
+    """
+
+    key: str
+    what: str
+    bar: float | None
+    how: str = "ratio"
+    over: Callable[[list[float]], float] = median
+
+    def value(self, ours: float, peer: float) -> float:
+        return {"ratio": ours / (peer or float("nan")), "speedup": ours / (peer or float("nan")), "ours": ours, "lower": ours - peer}[
+            self.how
+        ]
+
+    def reached(self, ours: float, peer: float) -> bool | None:
+        if self.bar is None:
+            return None
+        value = self.value(ours, peer)
+        return value >= self.bar if self.how == "speedup" else value <= self.bar
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A measurement with its settings; `quick` overrides them for a first look. `sets` prepares the data, given quick."""
+
+    measure: str
+    settings: dict[str, Any]
+    quick: dict[str, Any]
+    figures: tuple[Figure, ...]
+    sets: Callable[[bool], dict[str, Any]] = lambda quick: {}
+    pairs: int | None = None  # fewer than asked for, where a pair takes very long
+    extra: tuple[str, ...] = field(default=())  # figures kept in results.json only
+
+
+def _groceries(quick: bool) -> dict[str, Any]:
+    return {"table": str(prepare.groceries(quick))}
+
+
+def _pretrained(arch: str) -> Callable[[bool], dict[str, Any]]:
+    return lambda quick: {**_groceries(quick), "weights": prepare.weights(arch)}
+
+
+def _finetune(arch: str, weights: bool, size: int, bs: int, epochs: int, figures: tuple[Figure, ...]) -> Benchmark:
+    return Benchmark(
+        "finetune", {"arch": arch, "size": size, "bs": bs, "epochs": epochs}, {"size": 64, "bs": 16, "epochs": 1}, figures,
+        _pretrained(arch) if weights else _groceries, pairs=3 if arch == "resnet50" else None,
+    )  # fmt: skip
+
+
+_ERRORS = (
+    Figure("seconds", "seconds", 0.6),
+    Figure("test_error", "error on the test split (mean)", 0.0, "lower", mean),
+    Figure("test_loss", "loss on the test split (mean)", None, "lower", mean),
+)
+BENCHMARKS: dict[str, Benchmark] = {
+    "finetune_scratch": _finetune("resnet18", False, 160, 32, 3, (
+        Figure("seconds", "seconds", 0.40),
+        Figure("valid_loss", "loss on the validation split (mean)", 0.0, "lower", mean),
+        Figure("test_loss", "loss on the test split (mean)", 0.0, "lower", mean),
+        Figure("test_error", "error on the test split (mean)", None, "lower", mean),
+    )),
+    "finetune_mobilenetv2": _finetune("mobilenetv2_100", True, 224, 64, 5, _ERRORS),
+    "finetune_resnet50": _finetune("resnet50", True, 224, 64, 5, _ERRORS),
+    "loader": Benchmark(
+        "loader", {"size": 224, "bs": 64, "epochs": 3}, {"bs": 16}, (
+            Figure("first_images_per_s", "images a second, first epoch", 2.0, "speedup"),
+            Figure("later_images_per_s", "images a second, later epochs", 8.0, "speedup"),
+        ), lambda quick: {"table": str(prepare.large_jpegs(48 if quick else 256))},
+    ),
+    "loop_overhead": Benchmark(
+        "loop", {"batches": 2000, "tries": 5}, {"batches": 300, "tries": 2},
+        (Figure("overhead_ms", "ms a batch beyond the plain loop", 0.1, "ours"),),
+    ),
+    "imports": Benchmark("imports", {}, {}, (
+        Figure("seconds", "seconds beyond torch and torchvision", 0.3),
+        Figure("mb", "MB beyond torch and torchvision", 0.3),
+    )),
+    "predict_latency": Benchmark(
+        "predict", {"size": 160, "calls": 200}, {"calls": 20},
+        (Figure("overhead_ms", "ms beyond decoding and forward pass", 1.0, "ours"),), lambda quick: {"table": str(prepare.small_set())},
+    ),
+    "interpretation_passes": Benchmark(
+        "interpretation", {"size": 64}, {}, (
+            Figure("passes", "passes over the validation set", 1.0, "ours"),
+            Figure("seconds", "seconds", None),
+        ), lambda quick: {"table": str(prepare.small_set())},
+    ),
+    "memory_20k": Benchmark(
+        "memory_use", {"size": 32, "bs": 64, "epochs": 4}, {"epochs": 3},
+        (Figure("growth_mb_per_epoch", "MB of growth an epoch", 5.0, "ours"), Figure("last_mb", "MB after the last epoch", None)),
+        lambda quick: {"table": str(prepare.many_images(2_000 if quick else 20_000))}, pairs=2,
+    ),
+    "augment": Benchmark("augment", {"size": 224, "bs": 64, "calls": 10}, {"bs": 16, "calls": 3}, (Figure("ms", "ms a batch", None),)),
+}  # fmt: skip
+
+
+def peer_python() -> str:
+    """The peer's interpreter: $BURNISH_PEER_PYTHON, or an environment made here at the first run."""
+    if given := os.environ.get("BURNISH_PEER_PYTHON"):
+        return given
+    venv = HERE / ".peer"
+    python, ready = venv / "bin" / "python", venv / ".ready"
+    if not ready.is_file():
+        print(f"Installing {PEER} in {venv} (once) ...", file=sys.stderr)
+        lock = (HERE.parent / "requirements.lock").read_text().splitlines()
+        same = [line for line in lock if line.split("==")[0].lower() in (*SAME, "safetensors")]
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", PEER, *same], check=True)
+        ready.touch()
+    return str(python)
+
+
+def run_once(benchmark: Benchmark, side: str, python: str, settings: dict[str, Any], threads: int) -> dict[str, Any]:
+    """One measurement in a process of its own, in an empty folder, on the CPU, without a network."""
+    environment = {
+        **os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1",
+        "MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore",
+    }  # fmt: skip
+    command = [python, str(HERE / "worker.py"), benchmark.measure, side, json.dumps(settings)]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{benchmark.measure} failed with {side} (exit {done.returncode}):\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def run(name: str, pairs: int, quick: bool, threads: int, sides: dict[str, str]) -> dict[str, Any]:
+    """All pairs of one benchmark: {"ours": [figures], "peer": [figures], "versions": {...}, ...}."""
+    benchmark = BENCHMARKS[name]
+    settings = {**benchmark.settings, **(benchmark.quick if quick else {}), **benchmark.sets(quick)}
+    pairs = min(pairs, benchmark.pairs or pairs)
+    result: dict[str, Any] = {"ours": [], "peer": [], "versions": {}, "settings": settings, "quick": quick, "threads": threads}
+    for i in range(pairs):
+        for side in sorted(sides, reverse=i % 2 == 0):
+            got = run_once(benchmark, side, sides[side], {**settings, "seed": i + 1}, threads)
+            result[side].append(got["figures"])
+            result["versions"] |= got["versions"]
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in got["figures"].items())
+            print(f"{name} {i + 1}/{pairs} {side}: {shown}", file=sys.stderr, flush=True)
+    return result
+
+
+def rows(name: str, result: dict[str, Any]) -> list[list[str]]:
+    """The table's lines of one benchmark; a side that was not run is shown as a dash."""
+    lines = []
+    for f in BENCHMARKS[name].figures:
+        ours, peer = ([r[f.key] for r in result[side]] for side in ("ours", "peer"))
+        both = bool(ours and peer)
+        a, b = (f.over(v) if v else float("nan") for v in (ours, peer))
+        value = f.value(a, b)
+        met = f.reached(a, b) if both else None
+        bar = (
+            ""
+            if f.bar is None
+            else {"ratio": f"≤ {f.bar:g}×", "speedup": f"≥ {f.bar:g}×", "ours": f"≤ {f.bar:g}", "lower": "≤ the peer's"}[f.how]
+        )
+        shown = f"{value:.2f}×" if f.how in ("ratio", "speedup") else f"{value:+.3g}" if f.how == "lower" else f"{value:.3g}"
+        cells = [name, f.what, f"{a:.4g}" if ours else "–", f"{b:.4g}" if peer else "–", shown if both else "–", bar]
+        lines.append(
+            [*cells, "" if met is None else "yes" if met else "**no**", str(min(len(ours), len(peer)) or max(len(ours), len(peer)))]
+        )
+    return lines
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """RESULTS.md: machine, versions, command and the table."""
+    newest = list(results.values())[-1]
+    versions = ", ".join(f"{k} {v}" for k, v in newest["versions"].items())
+    head = ["benchmark", "figure", "burnish", "fastai", "compared", "bar", "reached", "pairs"]
+    lines = [head, ["---"] * len(head), *(row for name in BENCHMARKS if name in results for row in rows(name, results[name]))]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    quick = (
+        "\n\n**A quick look (`--quick`): small sets and few repeats; not the figures that count.**"
+        if any(r["quick"] for r in results.values())
+        else ""
+    )
+    return f"""# Results
+
+{date.today()} · {machine()} · {newest["threads"]} threads · Python {platform.python_version()} · {versions}
+
+Made by `python benchmarks/run.py` (see [README.md](README.md)); "compared" is burnish's figure divided by fastai's (×), less
+fastai's (+/-), or by itself where the bar is absolute. Times are medians over the pairs, errors and losses means over seeds.{quick}
+
+{table}
+"""
+
+
+def machine() -> str:
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    cpu = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), platform.processor())
+    return f"{cpu}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("names", nargs="*", help=f"which: {', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="small sets and few repeats: does it run, roughly what comes out")
+    parser.add_argument("--side", choices=["ours", "peer"], help="run one library only")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--out", type=Path, default=HERE, help="folder of results.json and RESULTS.md")
+    args = parser.parse_args()
+    if unknown := [n for n in args.names if n not in BENCHMARKS]:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
+    sides = {side: peer_python() if side == "peer" else sys.executable for side in ([args.side] if args.side else ["ours", "peer"])}
+    file = args.out / ("results_quick.json" if args.quick else "results.json")
+    results = json.loads(file.read_text()) if file.is_file() else {}
+    for name in args.names or BENCHMARKS:
+        results[name] = run(name, args.pairs, args.quick, args.threads, sides)
+        args.out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(results, indent=1))
+        (args.out / ("RESULTS_quick.md" if args.quick else "RESULTS.md")).write_text(markdown(results))
+    print(markdown(results))
+
+
+if __name__ == "__main__":
+    main()

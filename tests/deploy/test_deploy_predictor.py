@@ -1,0 +1,92 @@
+"""Predictor: an exported model, many inputs, a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from burnish.data.notes import captured_notes
+from burnish.deploy.predictor import Predictor
+from burnish.errors import ModelFileError, SettingError
+from burnish.vision.dataloaders import ImageDataLoaders
+from burnish.vision.learner import vision_learner
+from burnish.vision.transforms import Resize
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    for name, colour in {"red": (200, 30, 30), "blue": (20, 40, 190)}.items():
+        (root / name).mkdir()
+        for i in range(6):
+            Image.new("RGB", (40 + i, 36), tuple(c + 3 * i for c in colour)).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def predictor(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    with captured_notes():
+        dls = ImageDataLoaders.from_folder(folder, valid_pct=0.3, item_tfms=Resize(32), bs=4, device="cpu", num_workers=0)
+    learn = vision_learner(dls, "resnet18", pretrained=False, seed=1, lin_ftrs=[16])
+    return Predictor(learn.export(tmp_path_factory.mktemp("out") / "m.burnish"))
+
+
+def test_one_item_gives_label_index_and_probabilities(predictor: Predictor, folder: Path) -> None:
+    label, index, probs = predictor.predict(folder / "red" / "1.png")
+    assert predictor.vocab == ["blue", "red"] and label == predictor.vocab[int(index)]
+    assert float(probs.sum()) == pytest.approx(1, abs=1e-5)
+    assert predictor(folder / "red" / "1.png").label == label
+
+
+def test_the_table_has_a_row_an_item_in_their_order(predictor: Predictor, folder: Path) -> None:
+    files = sorted(folder.glob("*/*.png"))[::-1]
+    table = predictor.table(files)
+    assert list(table.columns) == ["file", "label", "probability", "error"]
+    assert table["file"].tolist() == [str(f) for f in files]
+    for row in table.iloc[[0, 5, 11]].to_dict("records"):
+        alone = predictor.predict(row["file"])
+        assert row["label"] == alone.label and row["probability"] == pytest.approx(float(alone.probs.max()), abs=1e-5)
+
+
+def test_all_probabilities_on_request(predictor: Predictor, folder: Path) -> None:
+    table = predictor.table([folder / "red" / "0.png"], all_probabilities=True)
+    assert table[["p(blue)", "p(red)"]].sum(axis=1).tolist() == pytest.approx([1], abs=1e-5)
+
+
+@pytest.mark.parametrize("bad", [[0], [1], [0, 1, 2], [2]], ids=str)
+def test_unreadable_items_are_named_and_the_others_predicted(predictor: Predictor, folder: Path, tmp_path: Path, bad: list[int]) -> None:
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    items: list[object] = [folder / "red" / f"{i}.png" for i in range(3)]
+    for i in bad:
+        items[i] = tmp_path / ("broken.png" if i < 2 else "missing.png")
+    with captured_notes() as notes:
+        table = predictor.table(items)
+    assert [i for i, e in enumerate(table["error"]) if e] == bad
+    assert all(str(items[i]) in table["error"][i] for i in bad)
+    assert table["label"].isna().tolist() == [i in bad for i in range(3)]
+    assert notes == []
+
+
+def test_no_items_give_an_empty_table(predictor: Predictor) -> None:
+    pd.testing.assert_frame_equal(predictor.table([]), pd.DataFrame(columns=["file", "label", "probability", "error"]))
+
+
+def test_one_path_is_no_list(predictor: Predictor) -> None:
+    with pytest.raises(SettingError, match=r"one item.*table\(\[item\]\)"):
+        predictor.table("a.png")
+
+
+def test_bytes_and_pictures_are_items_too(predictor: Predictor, folder: Path) -> None:
+    path = folder / "red" / "2.png"
+    table = predictor.table([path, path.read_bytes(), Image.open(path)])
+    assert table["probability"].max() - table["probability"].min() < 1e-6
+    assert table["file"].tolist()[1:] == ["<bytes>", "<PngImageFile>"]
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"PK\x03\x04....")
+    with pytest.raises(ModelFileError, match="zip archive"):
+        Predictor(tmp_path / "m")

@@ -1,0 +1,114 @@
+"""The report of a real run: what it shows, what it warns of, and that it stands alone."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from burnish.data.notes import captured_notes
+from burnish.deploy.report import write_report
+from burnish.errors import SettingError
+from burnish.evaluate.interpret import ClassificationInterpretation
+from burnish.train.export import load_learner
+from burnish.vision.dataloaders import ImageDataLoaders
+from burnish.vision.learner import VisionLearner, vision_learner
+from burnish.vision.transforms import Resize
+
+
+@pytest.fixture(scope="module")
+def learn(tmp_path_factory: pytest.TempPathFactory) -> VisionLearner:
+    root = tmp_path_factory.mktemp("photos")
+    for name, colour in {"red <i>": (200, 30, 30), "blue": (20, 40, 190)}.items():
+        (root / name).mkdir()
+        for i in range(9):
+            Image.new("RGB", (40 + i, 36), tuple(c + 3 * i for c in colour)).save(root / name / f"{i}.png")
+    (root / "blue" / "same.png").write_bytes((root / "blue" / "0.png").read_bytes())
+    with captured_notes():
+        dls = ImageDataLoaders.from_folder(root, valid_pct=0.3, item_tfms=Resize(32), bs=4, device="cpu", num_workers=0)
+        made = vision_learner(dls, "resnet18", pretrained=False, seed=1, lin_ftrs=[16], path=tmp_path_factory.mktemp("out"))
+        with made.no_logging():
+            made.fit_one_cycle(2)
+    return made
+
+
+@pytest.fixture(scope="module")
+def text(learn: VisionLearner) -> str:
+    path = write_report(learn, model_file=learn.export())
+    assert path == learn.path / "report.html"
+    return path.read_text(encoding="utf-8")
+
+
+class Tags(HTMLParser):
+    """Counts tags, and finds those that aren't closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.seen.append(tag)
+        if tag not in ("meta", "img", "br", "rect", "line", "path", "circle", "polyline"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("rect", "line", "path", "circle", "polyline"):
+            assert self.open.pop() == tag
+
+
+def test_it_is_well_formed_and_stands_alone(text: str) -> None:
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == [] and "script" not in tags.seen and "link" not in tags.seen
+    assert re.findall(r'(?:src|href)="(?!data:)', text) == [] and "url(" not in text
+    assert "red <i>" not in text and "red &lt;i&gt;" in text
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "How good is it?",
+        "Before you trust it",
+        "Where it errs",
+        "The most wrong",
+        "Training",
+        "What the model saw",
+        "Data",
+        "Use it",
+        "Settings",
+    ],
+)
+def test_every_part_is_there(text: str, heading: str) -> None:
+    assert f"<h2>{heading}</h2>" in text
+
+
+def test_results_have_intervals_and_the_baseline(text: str) -> None:
+    assert "95 % interval" in text and "trivial baseline" in text and ">accuracy<" in text
+
+
+def test_it_warns_of_what_it_knows(text: str) -> None:
+    assert "samples were validated on: the intervals above are wide" in text
+    assert "identical" in text  # the doubled picture
+
+
+def test_it_holds_photographs_charts_and_epochs(text: str) -> None:
+    assert text.count("data:image/jpeg;base64,") >= 8
+    assert '<svg class="chart"' in text and text.count("<polyline") == 2
+    assert "train_loss" in text and "resnet18" in text and "seed" in text
+    assert "load_learner(&quot;model.burnish&quot;)" in text
+
+
+def test_an_interpretation_that_is_there_is_used(learn: VisionLearner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    interp = ClassificationInterpretation.from_learner(learn)
+    monkeypatch.setattr(type(learn), "get_preds", lambda *a, **k: pytest.fail("a second pass"))
+    write_report(learn, tmp_path / "r.html", interp=interp, checks=False, title="My title")
+    assert "<h1>My title</h1>" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_loaded_model_has_nothing_to_report_on(learn: VisionLearner) -> None:
+    with pytest.raises(SettingError, match="needs a validation split"):
+        write_report(load_learner(learn.export("again.burnish")))
