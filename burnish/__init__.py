@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 __version__ = "0.1.0"
@@ -14,6 +15,8 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(name)
+    if importlib.util.find_spec(f"burnish.{name}") is not None:
+        return importlib.import_module(f"burnish.{name}")
     faces = importlib.import_module("burnish.vision.all")
     if name in faces.__all__:
         return getattr(faces, name)

@@ -61,7 +61,8 @@ def train(
         str, typer.Argument(help="A folder with a sub-folder of photographs a class; or 'sample', the photographs that come along.")
     ],
     arch: Annotated[str, typer.Option(help="The architecture: any name timm knows.")] = DEFAULT_ARCH,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training photographs after the head was trained.")] = 5,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training photographs in which the whole model learns.")] = 5,
+    freeze_epochs: Annotated[int, typer.Option(min=0, help="Passes before those, in which only the head learns.")] = 1,
     size: Annotated[int, typer.Option(min=8, help="Side in pixels of what the model sees.")] = 224,
     valid: Annotated[
         float | None, typer.Option(min=0.01, max=0.9, help="Share that validates; default: the folder 'valid', or a fifth.")
@@ -91,8 +92,24 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     learn = vision_learner(dls, arch, pretrained=pretrained, weights=weights, path=out, seed=seed)
     console.print(f"\nFine-tuning {arch} at {size} px, batches of {dls.bs}, on {dls.device}, seed {seed}.", highlight=False)
-    learn.fine_tune(epochs, base_lr=lr)
+    learn.fine_tune(epochs, base_lr=lr, freeze_epochs=freeze_epochs)
+    if dls.test is not None:
+        _say_test(console, learn)
     _write_results(console, learn, out)
+
+
+def _say_test(console: Console, learn: Any) -> None:
+    """The results on what was kept aside, which nothing was chosen by."""
+    from burnish.evaluate.summary import evaluate
+
+    shown = _table("on the test split", "value", "95 % interval", "baseline")
+    for row in evaluate(learn, "test").to_dict("records"):
+        known = row["low"] == row["low"]
+        shown.add_row(
+            row["metric"], f"{row['value']:.3g}", f"{row['low']:.3g} to {row['high']:.3g}" if known else "", f"{row['baseline']:.3g}"
+        )
+    console.print()
+    console.print(shown)
 
 
 def _loaders(
@@ -236,15 +253,25 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
 def _say_predictions(table: pd.DataFrame) -> None:
     console, shown = _console(sys.stdout), _table("file", "label", "probability")
     shown.columns[2].justify = "right"
+    shown.columns[2].no_wrap = shown.columns[1].no_wrap = True
     for row in table.to_dict("records"):
         if row["error"]:
-            shown.add_row(_plain(row["file"]), "can't be read", "")
+            shown.add_row(_plain(_end_of(row["file"])), "can't be read", "")
         else:
             sure = "" if row["probability"] != row["probability"] else f"{row['probability']:.1%}"
-            shown.add_row(_plain(row["file"]), _plain(row["label"]), sure)
+            shown.add_row(_plain(_end_of(row["file"])), _plain(row["label"]), sure)
     console.print(shown)
     for error in table.loc[table["error"] != "", "error"]:
         print(f"burnish: {error}", file=sys.stderr)
+
+
+def _end_of(file: str, most: int = 44) -> str:
+    """The end of a long path, cut between folders where it can be: the name tells more than the folders."""
+    if len(file) <= most:
+        return file
+    tail = file[-(most - 2) :]
+    cut = tail.find("/")
+    return f"…{tail[cut:]}" if cut >= 0 else f"…{tail}"
 
 
 # -- show, doctor -----------------------------------------------------------------------------------------------------

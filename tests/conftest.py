@@ -91,7 +91,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from burnish.vision.sample import sample_photos
 
     folder = tmp_path_factory.mktemp("photos")
-    for kind in ("granny_smith", "orange", "pink_lady"):
+    for kind in ("conference_pear", "granny_smith", "orange"):
         (folder / kind).mkdir()
         for source in sorted((sample_photos() / kind).glob("*.jpg"))[:12]:
             _shrink(source, folder / kind / source.name)

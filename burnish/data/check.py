@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -149,7 +149,7 @@ class _Files:
                 yield self.issue("odd_size", "low", f"{len(found)} picture(s) are {what}: {_shown(found)}.", advice, found)
 
 
-def _names_files(column: pd.Series) -> bool:
+def _names_files(column: Iterable[Any]) -> bool:
     """Whether the cells name picture files: paths, or texts that end like a picture's name or name a file."""
     cells = [c for c in column if isinstance(c, (str, PurePath))][:20]
     hits = sum(isinstance(c, PurePath) or _is_file_name(c) for c in cells)

@@ -107,7 +107,7 @@ class L(list[T]):
 
     def starmap(self, f: Callable[..., U], *args: Any, **kwargs: Any) -> L[U]:
         """``f(*element, *args, **kwargs)`` of each."""
-        return _new(f(*o, *args, **kwargs) for o in self)
+        return _new(f(*o, *args, **kwargs) for o in self)  # type: ignore[misc]
 
     def map_dict(self, f: Callable[[T], U] | None = None) -> dict[T, Any]:
         """Element -> ``f(element)``."""
@@ -173,7 +173,7 @@ class L(list[T]):
         self, key: Callable[[T], Any] | str | int | None = None, reverse: bool = False, cmp: Callable[[T, T], int] | None = None
     ) -> L[T]:
         """Sorted by `key`: a function, the name of an attribute, or the position of an item; or by comparing with `cmp`."""
-        by = functools.cmp_to_key(cmp) if cmp is not None else _getter(key)
+        by: Any = functools.cmp_to_key(cmp) if cmp is not None else _getter(key)
         return _new(sorted(self, key=by, reverse=reverse))
 
     def unique(self, sort: bool = False, bidir: bool = False, start: Iterable[T] | None = None) -> Any:
@@ -202,7 +202,7 @@ class L(list[T]):
         """The elements, each iterable, zipped; `cycled` repeats the shorter ones to the longest."""
         if not cycled:
             return _new(zip(*self, strict=False))
-        columns = [list(o) for o in self]
+        columns = [L(o) for o in self]
         longest = max(map(len, columns), default=0)
         return _new(zip(*[itertools.islice(itertools.cycle(c), longest) for c in columns], strict=False))
 

@@ -230,9 +230,10 @@ class IndexSplitter(Splitter):
     def split(self, items: Any, table: pd.DataFrame | None) -> Sides:
         n, held_out = len(items), [self.valid_idx] if self.test_idx is None else [self.valid_idx, self.test_idx]
         taken = np.zeros(n, dtype=bool)
-        for side in check_sides(([], *held_out), n, repr(self), self.advice, may_be_empty=("train",))[1:]:
+        checked = check_sides(([], *held_out), n, repr(self), self.advice, may_be_empty=("train",))[1:]
+        for side in checked:
             taken[side] = True
-        return (np.flatnonzero(~taken), *map(np.asarray, held_out))
+        return (np.flatnonzero(~taken), *checked)
 
 
 class FuncSplitter(Splitter):
@@ -412,7 +413,7 @@ class TimeSplitter(Splitter):
             raise SettingError(
                 f"gap={self.gap!r} is a time span, but the times are numbers. Give gap= as a number of items, or the times as dates."
             )
-        return side[times[side] <= next_start - np.timedelta64(pd.Timedelta(self.gap))]
+        return side[times[side] <= next_start - pd.Timedelta(self.gap).to_timedelta64()]  # type: ignore[union-attr]
 
     def _times(self, items: Any, table: pd.DataFrame | None) -> np.ndarray:
         values = column_values(self.time, items, table, "time")

@@ -37,9 +37,10 @@ td.number, th.number { text-align: right; white-space: nowrap; }
 figure { margin: 0; }
 figure img { width: 100%; aspect-ratio: 1; object-fit: contain; background: var(--page); border-radius: 8px; display: block; }
 figcaption { font-size: .85rem; line-height: 1.4; margin-top: 4px; overflow-wrap: anywhere; }
+figcaption .soft { font-size: .78rem; }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px; }
 svg { width: 100%; height: auto; display: block; }
-svg.chart { max-width: 620px; }
+svg.chart { max-width: 620px; } .tile svg { max-width: 340px; }
 svg text { fill: var(--soft); font: 14px system-ui, sans-serif; }
 pre { background: var(--page); border: 1px solid var(--line); border-radius: 8px; padding: 12px; overflow-x: auto; font-size: .88rem; }
 code { font-family: ui-monospace, "SF Mono", Consolas, monospace; }

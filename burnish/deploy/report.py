@@ -14,10 +14,11 @@ import pandas as pd
 
 from burnish.deploy import charts
 from burnish.deploy import page as html
-from burnish.errors import SettingError
+from burnish.errors import SettingError, listed
 from burnish.train.record import Record, run_record
 
 if TYPE_CHECKING:
+    from burnish.data.findings import Report
     from burnish.evaluate.interpret import Interpretation
     from burnish.train.learner import Learner
 
@@ -98,37 +99,42 @@ def _explained(results: pd.DataFrame) -> str:
     of = f" on {n:,} samples" if n else ""
     return html.paragraph(
         f"Measured{of} of the validation split, which the model was not trained on. The line on a bar is the interval in which the true value lies with "
-        "95 % confidence; the red mark is what one reaches without looking at the input, by always giving the most frequent answer.",
+        "95 % confidence; the red mark is what one reaches without looking at the input, by always giving the most frequent answer (for the loss: always the classes' frequencies).",
         "soft",
     )
 
 
 def _doubts(learn: Learner, results: pd.DataFrame, record: Record, checks: bool) -> list[str]:
     """What should make a reader careful, in the order of weight."""
-    said = [html.warning(text) for text in _number_doubts(results, record)]
+    found = learn.dls.check() if checks and len(learn.dls.table) else None
+    said = [html.warning(text) for text in _no_better(results)]
+    if found is None or "tiny_split" not in set(found.issues["kind"]):
+        said += [html.warning(text) for text in _few_samples(results)]
+    said += [html.warning(text) for text in _class_doubts(record)] if found is None else _findings(found)
     skipped = {str(why) for dl in learn.dls for why in getattr(dl, "skipped", {}).values()}
     if skipped:
-        said.append(html.warning(f"{len(skipped)} file(s) could not be read and were left out: {'; '.join(sorted(skipped)[:5])}"))
-    said += _found_by_checks(learn) if checks and len(learn.dls.table) else [html.warning(text) for text in _class_doubts(record)]
-    said.append(
-        html.paragraph(
-            "The validation split also guided choices, and comes from the same source as the training data: other cameras, places and people may be harder.",
-            "soft",
-        )
-    )
-    return said
+        said.append(html.warning(f"{len(skipped)} file(s) could not be read and were left out: {listed(sorted(skipped))}."))
+    last = "The validation split also guided choices, and comes from the same source as the training data: other cameras, places and people may be harder."
+    return [*said, html.paragraph(last, "soft")]
 
 
-def _number_doubts(results: pd.DataFrame, record: Record) -> list[str]:
+def _no_better(results: pd.DataFrame) -> list[str]:
+    """Results whose interval holds what one reaches without looking at the input."""
     said = []
-    n = _samples(results)
-    if n and n < 100:
-        said.append(f"Only {n} samples were validated on: the intervals above are wide, and a difference of a few points means little.")
     for row in results.to_dict("records"):
         low, high, baseline = (_number(row.get(k)) for k in ("low", "high", "baseline"))
         if low is not None and high is not None and baseline is not None and low <= baseline <= high:
             said.append(f"{row['metric']} is not clearly better than the trivial baseline: {_short(baseline)} lies within its interval.")
     return said
+
+
+def _few_samples(results: pd.DataFrame) -> list[str]:
+    n = _samples(results)
+    return (
+        [f"Only {n} samples were validated on: the intervals are wide, and a difference of a few points means little."]
+        if 0 < n < 100
+        else []
+    )
 
 
 def _class_doubts(record: Record) -> list[str]:
@@ -137,7 +143,7 @@ def _class_doubts(record: Record) -> list[str]:
     counts = record["classes"].get("train", {})
     few = [f"{label} ({k})" for label, k in counts.items() if k < 10]
     if few:
-        said.append(f"Classes with fewer than 10 training samples: {', '.join(few[:8])}.")
+        said.append(f"Classes with fewer than 10 training samples: {listed(few, 8)}.")
     if counts and max(counts.values()) >= 5 * min(counts.values()):
         most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
         said.append(
@@ -146,9 +152,8 @@ def _class_doubts(record: Record) -> list[str]:
     return said
 
 
-def _found_by_checks(learn: Learner, most: int = 12) -> list[str]:
+def _findings(found: Report, most: int = 12) -> list[str]:
     """The findings of the data's checks; grave ones stand out."""
-    found = learn.dls.check()
     said = []
     for row in found.issues.head(most).to_dict("records"):
         text = f"{row['message']} {row['advice']}"

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from burnish.errors import DataError
 from burnish.evaluate.intervals import evaluated
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.outcome import SPLITS, TARGET_KINDS, split_name
-from burnish.train.metric import Metric
+from burnish.train.guards import compute_loss
 
 
 class Baseline:
@@ -67,14 +67,19 @@ class Baseline:
         return self.output.expand(n, *self.output.shape).clone()
 
     def value(self, metric: Any, targets: Tensor) -> float:
-        """A metric (name, function or Metric) or a loss of the constant prediction; nan where it doesn't exist."""
+        """A metric (name, function or Metric) of the constant prediction; nan where it doesn't exist (a correlation, say)."""
         try:
-            if isinstance(metric, torch.nn.Module):
-                with torch.no_grad():
-                    return float(metric(self.outputs(len(targets)), targets).double().mean())
-            fresh: Metric = copy.copy(resolve_metrics(metric)[0])
-            return evaluated(fresh, self.outputs(len(targets)), targets)
-        except (ValueError, RuntimeError):  # a ranking of constants, say, has no value
+            return evaluated(copy.copy(resolve_metrics(metric)[0]), self.outputs(len(targets)), targets)
+        except ValueError:
+            return math.nan
+
+    def loss(self, loss_func: Any, targets: Tensor) -> float:
+        """A loss of the constant prediction; nan where the loss can't be computed for it."""
+        device = next(iter(loss_func.buffers()), targets).device if isinstance(loss_func, nn.Module) else targets.device
+        try:
+            with torch.no_grad():
+                return float(compute_loss(loss_func, self.outputs(len(targets)).to(device), (targets.to(device),)).double().mean())
+        except ValueError:
             return math.nan
 
     def __repr__(self) -> str:

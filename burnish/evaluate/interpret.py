@@ -226,7 +226,13 @@ class Interpretation:
         draw_sample(blocks, values, ax)
 
     def _draw(
-        self, wanted: list[int], titles: list[tuple[str, bool | None]], heading: str, nrows: int | None, ncols: int | None, figsize: Any
+        self,
+        wanted: list[int],
+        titles: list[tuple[str, bool | None]],
+        heading: str | None,
+        nrows: int | None,
+        ncols: int | None,
+        figsize: Any,
     ) -> None:
         self._loader()
         plots.draw_samples(len(wanted), lambda place, ax: self._draw_one(wanted[place], ax), titles, heading, nrows, ncols, figsize)
@@ -324,6 +330,5 @@ class ClassificationInterpretation(Interpretation):
 
         names = [str(v) for v in self.vocab]
         actual, decided = self.targs.reshape(-1).numpy(), self.decoded.reshape(-1).numpy()
-        return classification_report(
-            actual, decided, labels=list(range(len(names))), target_names=names, zero_division=0, output_dict=output_dict
-        )  # type: ignore[arg-type]
+        options: dict[str, Any] = {"labels": list(range(len(names))), "target_names": names, "zero_division": 0, "output_dict": output_dict}
+        return classification_report(actual, decided, **options)

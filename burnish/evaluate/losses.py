@@ -17,6 +17,18 @@ from torch.nn import functional as F
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.evaluate.shapes import class_outputs, elementwise
 
+__all__ = [
+    "LOSSES",
+    "BCEWithLogitsLossFlat",
+    "CrossEntropyLossFlat",
+    "FocalLossFlat",
+    "L1LossFlat",
+    "LabelSmoothingCrossEntropy",
+    "LabelSmoothingCrossEntropyFlat",
+    "MSELossFlat",
+    "class_weights",
+]
+
 REDUCTIONS = ("mean", "sum", "none")
 Weights = Tensor | Sequence[float] | None
 

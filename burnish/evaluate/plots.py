@@ -68,7 +68,7 @@ def brief(name: str, most: int = 24) -> str:
     """A long name with its middle left out: names often differ only at the end.
 
     >>> brief("golden delicious apple number 12")
-    'golden delici… number 12'
+    'golden delici…number 12'
     """
     return name if len(name) <= most else f"{name[: most - 11].rstrip()}…{name[-10:].strip()}"
 

@@ -56,12 +56,12 @@ def chosen_metrics(learn: Learner, metrics: Any = None) -> list[Metric]:
 
 def results_of(learn: Learner, found: Outcome, metrics: Any = None, groups: Sequence[Any] | None = None) -> pd.DataFrame:
     """The table of ``evaluate`` from stored outputs."""
-    base = learn_baseline(learn)
+    base = baseline_of(learn.dls)
     rows = []
     for metric in chosen_metrics(learn, metrics):
         result = measured(metric, found.output, found.target, groups)
         rows.append(_row(metric.name, result, math.nan if base is None else base.value(metric, found.target)))
-    rows.append(_row("loss", loss_interval(found.losses, groups), _baseline_loss(learn, base, found.target)))
+    rows.append(_row("loss", loss_interval(found.losses, groups), math.nan if base is None else base.loss(learn.loss_func, found.target)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -84,22 +84,6 @@ def loss_interval(losses: Tensor, groups: Sequence[Any] | None = None) -> Interv
     values = losses.double().numpy()
     low, high, method = ratio_interval(grouped(Units(values, np.ones(len(values)), float), groups))
     return Interval(float(values.mean()) if len(values) else math.nan, low, high, len(values), method)
-
-
-def learn_baseline(learn: Learner) -> Baseline | None:
-    """The baseline of the learner's training data; None where there is none."""
-    return baseline_of(learn.dls)
-
-
-def _baseline_loss(learn: Learner, base: Baseline | None, target: Tensor) -> float:
-    if base is None or not isinstance(learn.loss_func, torch.nn.Module):
-        return math.nan
-    device = next(iter(learn.loss_func.buffers()), torch.empty(0)).device
-    try:
-        with torch.no_grad():
-            return float(learn.loss_func(base.outputs(len(target)).to(device), target.to(device)).double().mean())
-    except (ValueError, RuntimeError):
-        return math.nan
 
 
 def sentence(table: pd.DataFrame, split: str, unit: str, base: Baseline | None, better: dict[str, str | None]) -> str:
@@ -211,7 +195,7 @@ class ResultNote(Callback):
         self.table = table = table.query("metric != 'loss'").reset_index(drop=True)
         if len(table):
             better = {m.name: m.better for m in chosen_metrics(learn)}
-            note(sentence(table, "valid", _unit(learn), learn_baseline(learn), better))
+            note(sentence(table, "valid", _unit(learn), baseline_of(learn.dls), better))
 
 
 def _restored_epoch(learn: Learner) -> int | None:

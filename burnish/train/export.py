@@ -106,8 +106,8 @@ def load_learner(
         )
     try:
         dls = DataLoaders.from_config(config["data"], device=device)
-        module = _rebuild(config["model"], path) if model is None else model
         loss = loss_func if loss_func is not None else _revive_loss(config["loss"], path)
+        module = _rebuild(config["model"], path) if model is None else model
         learner_class, splitter = _learner_class(config["model"] if model is None else None)
         metrics = _revive_metrics(config["metrics"])
         record, card = config["record"], config["card"]

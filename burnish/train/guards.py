@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +62,7 @@ def match_target(pred: Tensor, target: Tensor, loss_func: Any) -> Tensor:
     return target if target.is_floating_point() else target.to(pred.dtype)
 
 
-def raise_explained(error: Exception, loss_func: Any, pred: Any, yb: tuple[Any, ...]) -> Any:
+def raise_explained(error: Exception, loss_func: Any, pred: Any, yb: tuple[Any, ...]) -> NoReturn:
     """Raises `error` with what the loss was given; for a class-index loss as a DataError that says what is wrong."""
     given = f"{loss_name(loss_func)} got the output {_described(pred)} and the target {', '.join(map(_described, yb))}"
     wrong = (
@@ -135,7 +134,7 @@ def check_same_targets(old: DataLoaders, new: DataLoaders) -> None:
             )
 
 
-def as_loss(loss_func: Any) -> Callable[..., Tensor]:
+def as_loss(loss_func: Any) -> Any:
     """A loss as it is; a loss class that needs no arguments made."""
     if isinstance(loss_func, type):
         return loss_func()

@@ -76,6 +76,15 @@ class Learner(HasCallbacks):
 
     model_config: dict[str, Any] | None = None  # from which the architecture is rebuilt, when burnish built it
     pretrained: bool | None = None  # whether the body has trained weights; None when nobody said
+    opt: Any  # a torch.optim.Optimizer; None until a fit needs one
+    phase: str | None  # of fine_tune
+    fit_args: dict[str, Any]  # what the last fit was called with, as JSON
+    xb: tuple[Any, ...]
+    yb: tuple[Any, ...]
+    pred: Any
+    loss: Any  # a scalar tensor; None where a batch has none
+    dl: Any
+    exception: BaseException | None
 
     def __init__(
         self,
@@ -159,7 +168,7 @@ class Learner(HasCallbacks):
             )
         self._model = to_channels_last(model.to(self.device))
         self.groups = layer_groups(self._model, self.splitter)
-        self.opt: torch.optim.Optimizer | None = None
+        self.opt = None
 
     @property
     def metrics(self) -> list[Metric]:
@@ -303,12 +312,11 @@ class Learner(HasCallbacks):
             settings: what the recipe was called with, as JSON; a checkpoint keeps it, to refuse resuming another run.
         """
         self.check_trainable(n_epochs, start_epoch)
-        if self.opt is None or reset_opt:
-            self.create_opt()
-        restore_defaults(self.opt, self._opt_defaults)  # nothing sticks from the fit before
-        set_hyper(self.opt, "lr", lr_per_group(self.lr if lr is None else lr, len(self.groups)))
+        opt = self.create_opt() if self.opt is None or reset_opt else self.opt
+        restore_defaults(opt, self._opt_defaults)  # nothing sticks from the fit before
+        set_hyper(opt, "lr", lr_per_group(self.lr if lr is None else lr, len(self.groups)))
         if (wd if wd is not None else self.wd) is not None:
-            set_hyper(self.opt, "wd", wd if wd is not None else self.wd)
+            set_hyper(opt, "wd", wd if wd is not None else self.wd)
         self.reset_state()
         self.n_epochs, self.start_epoch, self.resume = n_epochs, start_epoch, resume
         self.fit_args = settings or {}

@@ -35,7 +35,7 @@ def find_lr(
     num_it: int = 100,
     stop_div: bool = True,
     show_plot: bool = True,
-    suggest_funcs: SuggestFunc | Sequence[SuggestFunc] = None,  # type: ignore[assignment]
+    suggest_funcs: SuggestFunc | Sequence[SuggestFunc] | None = None,
 ) -> SuggestedLRs:
     """Trains for `num_it` batches while the rate rises geometrically from `start_lr` to `end_lr`, and suggests rates.
 
@@ -46,7 +46,7 @@ def find_lr(
         num_it: batches; at least 6. The loader is gone through again when it has fewer.
         stop_div: end when the smoothed loss is 4 times the best one.
         show_plot: draw the loss by rate, with the suggestions.
-        suggest_funcs: one or several of `valley`, `slide`, `minimum`, `steep`, or functions of (rates, losses) that give
+        suggest_funcs: one or several of `valley` (the default), `slide`, `minimum`, `steep`, or functions of (rates, losses) that give
             a rate.
 
     Returns:

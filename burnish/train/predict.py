@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,13 @@ from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.randomness import derive, own_globals, torch_rng
 from burnish.data.reader import Reader
 from burnish.errors import DataError, SettingError
+from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callback import Callback
 from burnish.train.loop import valid_pass
 from burnish.train.readout import Readout, readout, sample_losses
 from burnish.train.stores import Store, make_store
 
 if TYPE_CHECKING:
-    from burnish.train.attached import Callbacks
     from burnish.train.learner import Learner
 
 Split = int | str
@@ -101,15 +101,15 @@ def get_preds(
     """
     loader = loader_of(learn, ds_idx, dl)
     gather = Gather(readout(learn, act), with_input, with_decoded, with_loss, None if save_to is None else Path(save_to))
-    _run(learn, loader, [*learn.acting_cbs(), gather], cbs)
-    return gather.result()
+    return _gathered(learn, loader, gather, cbs)
 
 
-def _run(learn: Learner, loader: Any, cbs: Sequence[Callback], more: Callbacks = None) -> None:
-    from burnish.train.attached import as_callbacks
-
-    with undisturbed(learn), own_globals(derive(learn.seed, "predict")), learn.bound([*cbs, *as_callbacks(more)]):
+def _gathered(learn: Learner, loader: Any, gather: Gather, cbs: Callbacks = None) -> Predictions:
+    """What `gather` collects in one pass over `loader`."""
+    acting = [*learn.acting_cbs(), gather, *as_callbacks(cbs)]
+    with undisturbed(learn), own_globals(derive(learn.seed, "predict")), learn.bound(acting):
         valid_pass(learn, loader)
+    return gather.result()
 
 
 class Gather(Callback):
@@ -180,7 +180,7 @@ def tta(learn: Learner, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: flo
     plain = get_preds(learn, dl=loader)
     total: Any = None
     for i in range(n):
-        drawn = get_preds(learn, dl=_augmented(learn.dls, loader, i)).preds
+        drawn = _gathered(learn, _augmented(learn.dls, loader, i), Gather(readout(learn))).preds
         total = drawn if total is None else torch.maximum(total, drawn) if use_max else total + drawn
     if use_max:
         return Predictions.of(torch.maximum(total, plain.preds), plain.targs, plain.rows)

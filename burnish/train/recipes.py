@@ -9,13 +9,13 @@ import numpy as np
 
 from burnish.data.notes import note
 from burnish.errors import ModelFileError, SettingError
+from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callbacks.checkpoint import Checkpoint, read_checkpoint
 from burnish.train.optim import LearningRate, has_momentum, lr_per_group
 from burnish.train.results import Results, joined
 from burnish.train.schedule import SchedCos, SchedNo, Schedule, combine_scheds, combined_cos
 
 if TYPE_CHECKING:
-    from burnish.train.attached import Callbacks
     from burnish.train.learner import Learner
 
 Moments = tuple[float, float, float]
@@ -192,8 +192,6 @@ def fine_tune(
 
 def _saved_phase(learn: Learner, cbs: Callbacks) -> str | None:
     """The phase of fine_tune that the newest checkpoint is of, or None when there is none."""
-    from burnish.train.attached import as_callbacks
-
     for cb in [*learn.cbs, *as_callbacks(cbs)]:
         if isinstance(cb, Checkpoint):
             folder = cb.path or Path(learn.path) / learn.model_dir / "checkpoint"

@@ -59,6 +59,8 @@ class Recorder(Callback):
         self._failed: set[str] = set()
         self._train_scores: list[float] = []
         self._valid_scores: list[float] = []
+        self._total: Tensor | float = 0.0  # of the validation loss over samples
+        self._count = 0
 
     # -- during a fit -------------------------------------------------------------------------------------------
     def before_fit(self, learn: Learner) -> None:
@@ -77,6 +79,7 @@ class Recorder(Callback):
     def before_epoch(self, learn: Learner) -> None:
         self._started = time.perf_counter()
         self._train_scores, self._valid_scores = [], []
+        self._total, self._count = 0.0, 0
 
     def before_train(self, learn: Learner) -> None:
         if self.train_metrics:
@@ -86,8 +89,7 @@ class Recorder(Callback):
         self._begin_scores(learn)
 
     def _begin_scores(self, learn: Learner) -> None:
-        self._total: Tensor | float = 0.0
-        self._count = 0
+        self._total, self._count = 0.0, 0
         for metric in learn.metrics:
             metric.reset()
 
@@ -120,7 +122,7 @@ class Recorder(Callback):
         pred = learn.pred.detach() if isinstance(learn.pred, Tensor) else learn.pred
         if isinstance(pred, Tensor) and pred.dtype in (torch.float16, torch.bfloat16):
             pred = pred.float()
-        targets = learn.yb[0] if len(learn.yb) == 1 else learn.yb
+        targets: Any = learn.yb[0] if len(learn.yb) == 1 else learn.yb
         for metric in learn.metrics:
             if metric.name not in self._failed:
                 self._guarded(metric.name, lambda metric=metric: metric.update(pred, targets))
@@ -329,7 +331,7 @@ def batch_size(targets: tuple[Any, ...]) -> int:
 
 
 def _first(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    return table[[column, *[c for c in table.columns if c != column]]]
+    return table.loc[:, [column, *[c for c in table.columns if c != column]]]
 
 
 def _new_axes(figsize: tuple[float, float]) -> Any:

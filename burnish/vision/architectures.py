@@ -87,7 +87,7 @@ def resolve(arch: str) -> str:
     """
     name = str(ARCHITECTURES.get(str(arch), arch))
     known = _known(name)
-    if known is True:
+    if known is None:
         return name
     raise SettingError(
         f"Unknown architecture {str(arch)!r}: expected a name that timm knows, for example 'resnet34', 'convnext_tiny' or 'vit_small_patch16_224', "
@@ -95,18 +95,18 @@ def resolve(arch: str) -> str:
     )
 
 
-def _known(name: str) -> bool | list[str]:
-    """True when `name` exists, otherwise the names that do."""
+def _known(name: str) -> list[str] | None:
+    """None when `name` exists, otherwise the names that do."""
     if name.startswith(TORCHVISION):
         import torchvision
 
         names = [TORCHVISION + n for n in torchvision.models.list_models(module=torchvision.models)]
-        return name in names or names
+        return None if name in names else names
     import timm
 
     base, _, tag = name.partition(".")
     if timm.is_model(base) and (not tag or name in timm.list_pretrained(base + ".*")):
-        return True
+        return None
     if timm.is_model(base):
         return timm.list_pretrained(base + ".*")
     return list(dict.fromkeys([*ARCHITECTURES, *timm.list_models()]))

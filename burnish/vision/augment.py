@@ -20,7 +20,7 @@ from burnish.vision.augment_color import Brightness, ColourPart, Contrast, Hue, 
 from burnish.vision.augment_erase import Normalize, RandomErasing, cifar_stats, imagenet_stats, mnist_stats
 from burnish.vision.augment_parts import Part, Sampling, float_images, to_device
 from burnish.vision.augment_warp import Dihedral, Flip, GeometricPart, RandomResizedCropGPU, Rotate, Warp, Zoom
-from burnish.vision.transforms import HeightWidth, height_width
+from burnish.vision.transforms import HeightWidth, checked_size, height_width
 
 __all__ = [
     "Augment",
@@ -83,25 +83,22 @@ def aug_transforms(
     """
     if min_scale < 1 and size is None:
         raise SettingError(f"aug_transforms(min_scale={min_scale}) crops, and needs to know to which size: pass size= too.")
-    how: dict[str, Any] = {"mode": mode, "pad_mode": pad_mode, "align_corners": align_corners, "batch": batch}
-    crops = min_scale < 1
+    how: dict[str, Any] = {"mode": mode, "pad_mode": pad_mode, "align_corners": align_corners}
     parts: list[Any] = list(xtra_tfms) if isinstance(xtra_tfms, (list, tuple)) else [xtra_tfms] if xtra_tfms is not None else []
+    if size is not None and min_scale >= 1:
+        parts.insert(0, Augment([], size=size, **how))
     if do_flip:
-        parts.append((Dihedral if flip_vert else Flip)(p=0.5, **how))
+        parts.append((Dihedral if flip_vert else Flip)(p=0.5, batch=batch, **how))
     if max_warp:
-        parts.append(Warp(magnitude=max_warp * mult, p=p_affine, **how))
+        parts.append(Warp(magnitude=max_warp * mult, p=p_affine, batch=batch, **how))
     if max_rotate:
-        parts.append(Rotate(max_deg=max_rotate * mult, p=p_affine, **how))
+        parts.append(Rotate(max_deg=max_rotate * mult, p=p_affine, batch=batch, **how))
     if min_zoom < 1 or max_zoom > 1:
-        parts.append(Zoom(min_zoom=min_zoom, max_zoom=max_zoom, p=p_affine, **how))
-    if crops:
-        parts.append(
-            RandomResizedCropGPU(size, min_scale=min_scale, ratio=(1, 1), mode=mode, pad_mode=pad_mode, align_corners=align_corners)
-        )  # type: ignore[arg-type]
+        parts.append(Zoom(min_zoom=min_zoom, max_zoom=max_zoom, p=p_affine, batch=batch, **how))
+    if size is not None and min_scale < 1:
+        parts.append(RandomResizedCropGPU(size, min_scale=min_scale, ratio=(1, 1), batch=batch, **how))
     if max_lighting:
-        parts += [Brightness(max_lighting * mult, p=p_lighting, batch=batch), Contrast(max_lighting * mult, p=p_lighting, batch=batch)]
-    if size is not None and not crops:
-        parts.insert(0, Augment([], size=size, mode=mode, pad_mode=pad_mode, align_corners=align_corners))
+        parts += [part(max_lighting * mult, p=p_lighting, batch=batch) for part in (Brightness, Contrast)]
     return compose([as_batch_transform(part) for part in parts])
 
 
@@ -151,9 +148,8 @@ class Augment(Part):
         align_corners: bool = True,
     ) -> None:
         super().__init__()
-        self.parts, self.size = list(parts), size
-        if size is not None:
-            height_width(size)
+        self.parts = list(parts)
+        self.size = None if size is None else checked_size(size)
         self.sampling = Sampling(mode, pad_mode, align_corners)
         self.mode, self.pad_mode, self.align_corners = mode, pad_mode, align_corners
         self._geometry = [p for p in self.parts if isinstance(p, GeometricPart)]
@@ -246,7 +242,10 @@ def _runs(parts: Sequence[ColourPart]) -> list[Callable[..., Any]]:
 
 
 def _portions(n: int, device: torch.device) -> list[slice]:
-    step = 2 * torch.get_num_threads() if device.type == "cpu" else n
+    """Slices of the batch: all of it on an accelerator; on a CPU few pictures, so that they stay in its cache. With several
+    threads more of them, since the threads meet after every operation, and wait long for each other on a busy machine."""
+    threads = torch.get_num_threads()
+    step = n if device.type != "cpu" else 2 if threads == 1 else 8 * threads
     return [slice(i, min(i + step, n)) for i in range(0, n, max(step, 1))]
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from burnish.errors import SettingError
-from burnish.vision.augment_parts import ImageBatchTransform, Rng, float_images
+from burnish.vision.augment_parts import Rng, float_images
+from burnish.vision.foreign import StorableBatchTransform
 from burnish.vision.transforms import check_p
 
 imagenet_stats = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -17,7 +18,7 @@ cifar_stats = ([0.491, 0.482, 0.447], [0.247, 0.243, 0.261])
 mnist_stats = ([0.131], [0.308])
 
 
-class RandomErasing(ImageBatchTransform):
+class RandomErasing(StorableBatchTransform):
     """Covers random rectangles with noise, in training: other ones in every picture.
 
     Args:
@@ -72,7 +73,7 @@ class RandomErasing(ImageBatchTransform):
         return found
 
 
-class Normalize(ImageBatchTransform):
+class Normalize(StorableBatchTransform):
     """Subtracts `mean` and divides by `std`, per channel, in training and else.
 
     Models made by ``vision_learner`` normalise by themselves, with the statistics of their own weights; this is for
@@ -81,6 +82,9 @@ class Normalize(ImageBatchTransform):
     Args:
         mean, std: one number per channel, for images in 0..1; for example ``Normalize.from_stats(*imagenet_stats)``.
     """
+
+    _mean: Tensor
+    _std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

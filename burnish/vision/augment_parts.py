@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from burnish.data.config import Configurable
 from burnish.data.transforms import BatchTransform
 from burnish.errors import DataError, SettingError, nearest
+from burnish.vision.foreign import StorableBatchTransform
 
 Draw = float | Sequence[float] | Callable[[Tensor], Any] | None
 Rng = torch.Generator
@@ -34,17 +34,7 @@ class Sampling:
                 raise SettingError(f"{name}={value!r}: expected one of {', '.join(known)}.{nearest(str(value), known)}")
 
 
-class ImageBatchTransform(BatchTransform):
-    """A batch transform of this package. (``nn.Module.parameters`` hides ``Configurable.parameters``; here the latter counts,
-    since these modules hold no weights.)"""
-
-    @classmethod
-    def parameters(cls, recurse: bool = True) -> Any:
-        """Names of the constructor's parameters."""
-        return Configurable.parameters.__func__(cls)  # type: ignore[attr-defined]
-
-
-class Part(ImageBatchTransform):
+class Part(StorableBatchTransform):
     """One augmentation that can be fused with its neighbours (see ``burnish.vision.augment.Augment``)."""
 
     when = "train"

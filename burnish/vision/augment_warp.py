@@ -14,7 +14,7 @@ from torch import Tensor
 
 from burnish.errors import SettingError
 from burnish.vision.augment_parts import Draw, Part, Rng, Sampling, chosen, drawn, uniform
-from burnish.vision.transforms import HeightWidth, check_p, height_width
+from burnish.vision.transforms import HeightWidth, check_p, checked_size, height_width
 
 Pixels = tuple[int, int]  # (height, width)
 
@@ -26,9 +26,8 @@ class GeometricPart(Part):
 
     def __init__(self, p: float, size: HeightWidth | None, mode: str, pad_mode: str, align_corners: bool, batch: bool) -> None:
         super().__init__()
-        self.p, self.size, self.batch = check_p(p), size, batch
-        if size is not None:
-            height_width(size)
+        self.p, self.batch = check_p(p), batch
+        self.size = None if size is None else checked_size(size)
         self.sampling = Sampling(mode, pad_mode, align_corners)
         self.mode, self.pad_mode, self.align_corners = mode, pad_mode, align_corners
 

@@ -121,13 +121,19 @@ def create_body(
     else:
         name = resolve(arch)
         model = _timm_model(name, pretrained and weights is None, n_in, arch_args or {})
-    label = name or getattr(arch, "__name__", type(arch).__name__)
+    sizes = _probe_sizes(model, arch_args or {})
+    # timm's networks lose what they don't use before weights are put in, so that a body takes back what it once gave.
+    output = _probe(model, n_in, sizes) if hasattr(model, "forward_features") else None
     if weights is not None:
-        load_weights(model, weights, label)
-    if not hasattr(model, "forward_features"):
+        load_weights(model, weights, name or getattr(arch, "__name__", type(arch).__name__))
+    if output is None:
         _adapt_first_conv(model, n_in)
         model = cut_classifier(model, n_in)
-    return _as_backbone(model, n_in, normalize, name, _probe_sizes(model, arch_args or {}))
+        output = _probe(model, n_in, sizes)
+    config = getattr(model, "pretrained_cfg", None) or {}
+    first = InputNormalize(*input_stats(config, n_in)) if normalize else nn.Identity()
+    body = Backbone(model, first, output.shape[1], output.ndim == 4, name)
+    return body.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 # -- making the network -----------------------------------------------------------------------------------------------
@@ -189,20 +195,9 @@ def _adapt_first_conv(model: nn.Module, n_in: int) -> None:
         raise SettingError(
             f"n_in={n_in}: the first convolution {name!r} takes {old.in_channels} channels, which can't be adapted. Build the network for {n_in} channels."
         )
-    new = nn.Conv2d(
-        n_in,
-        old.out_channels,
-        old.kernel_size,
-        old.stride,
-        old.padding,
-        old.dilation,
-        bias=old.bias is not None,
-        padding_mode=old.padding_mode,
-    )  # pyright: ignore[reportArgumentType]
-    with torch.no_grad():
-        new.weight.copy_(adapt_input_conv(n_in, old.weight))
-        if old.bias is not None and new.bias is not None:
-            new.bias.copy_(old.bias)
+    new = copy.deepcopy(old)
+    new.in_channels = n_in
+    new.weight = nn.Parameter(adapt_input_conv(n_in, old.weight.detach()))
     model.set_submodule(name, new)
 
 
@@ -236,18 +231,11 @@ def cut_classifier(model: nn.Module, n_in: int = 3) -> nn.Module:
 
 
 # -- from network to body ---------------------------------------------------------------------------------------------
-def _as_backbone(model: nn.Module, n_in: int, normalize: bool, name: str | None, sizes: Sequence[Size]) -> Backbone:
-    output = _probe(model, n_in, sizes)
-    config = getattr(model, "pretrained_cfg", None) or {}
-    first = InputNormalize(*input_stats(config, n_in)) if normalize else nn.Identity()
-    body = Backbone(model, first, output.shape[1], output.ndim == 4, name)
-    return body.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-
 def _probe_sizes(model: nn.Module, arch_args: dict[str, Any]) -> list[Size]:
     """Image sizes to try a network with: small where it takes any."""
     config = getattr(model, "pretrained_cfg", None) or {}
-    own: Size = tuple((config.get("input_size") or (3, 224, 224))[1:])
+    _, height, width = config.get("input_size") or (3, 224, 224)
+    own: Size = (height, width)
     chosen = arch_args.get("img_size")
     if chosen is not None:
         return [(chosen, chosen) if isinstance(chosen, int) else tuple(chosen)]
@@ -322,9 +310,9 @@ def layer_groups(model: nn.Module) -> list[list[nn.Parameter]]:
     For ``nn.Sequential(body, head)`` the body's stages and then the head: a resnet gives
     ``[stem + layer1, layer2, layer3, layer4, head]``. For any other network its stages. Each parameter is in one group.
     """
-    if isinstance(model, nn.Sequential) and len(model) and isinstance(model[0], Backbone):
-        head = list(nn.ModuleList(model[1:]).parameters())
-        return [g for g in (*model[0].layer_groups(), head) if g]
+    body = model[0] if isinstance(model, nn.Sequential) and len(model) else None
+    if isinstance(model, nn.Sequential) and isinstance(body, Backbone):
+        return [g for g in (*body.layer_groups(), list(model[1:].parameters())) if g]
     return stage_groups(model)
 
 

@@ -124,10 +124,10 @@ def _module(model: nn.Module, layer: str | nn.Module | None) -> nn.Module:
 def _last_tokens(model: nn.Module) -> nn.Module:
     """The last layer of a transformer whose tokens all still matter: where the last block begins to mix them."""
     blocks = getattr(model, "blocks", None)
-    last = blocks[-1] if isinstance(blocks, (nn.Sequential, nn.ModuleList)) and len(blocks) else None
+    norm = getattr(blocks[-1], "norm1", None) if isinstance(blocks, (nn.Sequential, nn.ModuleList)) and len(blocks) else None
     # What comes after the last mixing may be read off a single token, and says nothing about the others.
-    if last is not None and isinstance(getattr(last, "norm1", None), nn.Module):
-        return last.norm1
+    if isinstance(norm, nn.Module):
+        return norm
     info = getattr(model, "feature_info", None) or []
     if not info:
         raise SettingError(

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from burnish.data.config import Configurable
 from burnish.data.randomness import OwnDraws
 from burnish.data.transforms import BatchTransform, ItemTransform, Values
 from burnish.errors import DataError, ModelFileError, SettingError
-from burnish.vision.augment_parts import ImageBatchTransform
 
 _HOMES = ("torchvision.transforms", "torchvision.transforms.v2")
 _DRAWING = {"AugMix", "AutoAugment", "ColorJitter", "ElasticTransform", "GaussianBlur", "GaussianNoise", "JPEG", "RandAugment", "ScaleJitter", "TrivialAugmentWide"}  # fmt: skip
@@ -39,12 +39,17 @@ def is_torchvision(obj: Any) -> bool:
     return any(cls.__module__.startswith("torchvision.transforms") for cls in type(obj).__mro__)
 
 
+_ALIKE = {torch.randn_like: torch.randn, torch.rand_like: torch.rand}
+
+
 class _Draws(OwnDraws):
-    """OwnDraws for AugMix too, which draws its weights by a private function of torch."""
+    """OwnDraws for GaussianNoise and AugMix too, whose random functions take their generator in another way."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch._sample_dirichlet:
+        if func is torch._sample_dirichlet and self._on_cpu(args, {}):
             return func(*args, generator=self.generator)
+        if func in _ALIKE and self._on_cpu(args, {}):
+            return _ALIKE[func](args[0].shape, dtype=args[0].dtype, generator=self.generator)
         return super().__torch_function__(func, types, args, kwargs)
 
 
@@ -84,7 +89,17 @@ class TorchvisionTransform(ItemTransform):
         return f"TorchvisionTransform({' '.join(repr(self.transform).split())})"
 
 
-class TorchvisionBatch(ImageBatchTransform):
+class StorableBatchTransform(BatchTransform):
+    """A batch transform that a model file can hold. (``nn.Module.parameters`` hides ``Configurable.parameters``, which rebuilding
+    needs; these modules hold no weights, so here the latter counts.)"""
+
+    @classmethod
+    def parameters(cls, recurse: bool = True) -> Any:
+        """Names of the constructor's parameters."""
+        return Configurable.parameters.__func__(cls)  # type: ignore[attr-defined]
+
+
+class TorchvisionBatch(StorableBatchTransform):
     """A transform of torchvision on batches of images (and their masks): drawn for each picture on its own.
 
     Args:
@@ -135,11 +150,11 @@ class TorchvisionBatch(ImageBatchTransform):
         return f"TorchvisionBatch({' '.join(repr(self.transform).split())})"
 
 
-class BatchFunction(ImageBatchTransform):
+class BatchFunction(StorableBatchTransform):
     """Any function or module from a batch of images ``(batch, channel, height, width)`` to another, on every image input, in
     training and else. A module is put in training or evaluation mode accordingly."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
         super().__init__()
         self.function = function
 
@@ -148,7 +163,7 @@ class BatchFunction(ImageBatchTransform):
             self.function.train(rng is not None)
         if rng is None:
             return [self._run(x) if kind == "image" else x for x, kind in zip(batch, kinds, strict=True)]
-        with OwnDraws(rng):
+        with _Draws(rng):
             return [self._run(x) if kind == "image" else x for x, kind in zip(batch, kinds, strict=True)]
 
     def _run(self, x: Tensor) -> Tensor:
@@ -186,7 +201,7 @@ def as_batch_transform(obj: Any) -> BatchTransform:
     if is_torchvision(obj):
         return TorchvisionBatch(obj)
     if callable(obj):
-        return BatchFunction(obj)
+        return BatchFunction(obj)  # pyright: ignore[reportArgumentType]
     raise SettingError(f"batch_tfms got {obj!r}, a {type(obj).__name__}: expected a transform, or a function of a batch of images.")
 
 

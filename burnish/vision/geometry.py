@@ -133,16 +133,16 @@ def _is(value: Any, name: str) -> bool:
 def _like(value: Any, data: Tensor) -> Any:
     from torchvision import tv_tensors
 
-    return tv_tensors.wrap(data.as_subclass(Tensor), like=value)
+    return tv_tensors.wrap(data.as_subclass(Tensor), like=value)  # type: ignore[call-arg]
 
 
 def _move(value: Any, move: Any, size: Size) -> Any:
     """Points or boxes with their corners moved by a function of ``(..., 2)`` x, y; `size` is the new picture's."""
     from torchvision import tv_tensors
 
-    canvas = (size[1], size[0])
+    canvas, upright = (size[1], size[0]), tv_tensors.BoundingBoxFormat.XYXY
     if isinstance(value, tv_tensors.KeyPoints):
-        return tv_tensors.KeyPoints(move(value.as_subclass(Tensor).float()), canvas_size=canvas)
+        return tv_tensors.KeyPoints(move(value.as_subclass(Tensor).float()), canvas_size=canvas)  # type: ignore[call-arg]
     if not isinstance(value, tv_tensors.BoundingBoxes):
         raise SettingError(
             f"A {type(value).__name__} can't be cropped or resized here: put Resize and the like before transforms that make tensors."
@@ -151,8 +151,8 @@ def _move(value: Any, move: Any, size: Size) -> Any:
 
     if tv_tensors.is_rotated_bounding_format(value.format):
         raise SettingError(f"Boxes in the rotated format {value.format.name} aren't supported by this transform: convert them to XYXY.")
-    corners = convert(value.as_subclass(Tensor).float(), old_format=value.format, new_format="XYXY").reshape(-1, 2, 2)
+    corners = convert(value.as_subclass(Tensor).float(), old_format=value.format, new_format=upright).reshape(-1, 2, 2)
     moved = move(corners)
     ordered = torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1)
-    back = convert(ordered, old_format="XYXY", new_format=value.format)
+    back = convert(ordered, old_format=upright, new_format=value.format)
     return tv_tensors.BoundingBoxes(back, format=value.format, canvas_size=canvas)  # type: ignore[call-overload]

@@ -91,9 +91,10 @@ def vision_learner(
         model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, seed=seed, precision=precision, device=device,
     )  # fmt: skip
     learn.add_cb(ResultNote())
-    learn.arch, learn.pretrained = model[0].arch or _called(arch), pretrained or weights is not None
-    if custom_head is None and model[0].arch is not None:
-        learn.model_config = {**config, "arch": model[0].arch}
+    name = getattr(model[0], "arch", None)
+    learn.arch, learn.pretrained = name or _called(arch), pretrained or weights is not None
+    if custom_head is None and name is not None:
+        learn.model_config = {**config, "arch": name}
     if learn.pretrained:
         learn.freeze()
     return learn

@@ -44,6 +44,12 @@ def height_width(size: HeightWidth, name: str = "size") -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
+def checked_size(size: HeightWidth, name: str = "size") -> int | tuple[int, int]:
+    """`size` as it is kept: an int or a tuple. Raises SettingError as :func:`height_width` does."""
+    pair = height_width(size, name)
+    return size if isinstance(size, int) else pair
+
+
 class _Sized(ItemTransform):
     """A transform that gives pictures of one size, ``self.size`` as the user gave it."""
 
@@ -68,10 +74,10 @@ class Resize(_Sized):
     """
 
     def __init__(self, size: HeightWidth, method: str = "crop", pad_mode: str = "reflection", resample: str | int = "bilinear") -> None:
-        height_width(size)
+        self.size = checked_size(size)
         if method not in ("crop", "squish", "pad"):
             raise SettingError(f"method={method!r}: expected 'crop', 'squish' or 'pad'.{nearest(str(method), ('crop', 'squish', 'pad'))}")
-        self.size, self.method, self.pad_mode = size, method, check_pad_mode(pad_mode)
+        self.method, self.pad_mode = method, check_pad_mode(pad_mode)
         self.resample = resample_name(resample)
 
     def stages(self) -> tuple[ItemTransform | None, ItemTransform | None]:
@@ -114,7 +120,7 @@ class RandomResizedCrop(_Sized):
         max_scale: float = 1.0,
         resample: str | int = "bilinear",
     ) -> None:
-        height_width(size)
+        self.size = checked_size(size)
         if not 0 < min_scale <= max_scale <= 1:
             raise SettingError(
                 f"min_scale={min_scale}, max_scale={max_scale}: expected 0 < min_scale <= max_scale <= 1 (shares of the area)."
@@ -123,7 +129,7 @@ class RandomResizedCrop(_Sized):
             raise SettingError(f"ratio={ratio!r}: expected (least, most) width / height, both positive, as in (3/4, 4/3).")
         if val_xtra < 0:
             raise SettingError(f"val_xtra={val_xtra}: expected 0 or more.")
-        self.size, self.min_scale, self.max_scale, self.ratio = size, min_scale, max_scale, tuple(ratio)
+        self.min_scale, self.max_scale, self.ratio = min_scale, max_scale, tuple(ratio)
         self.val_xtra, self.resample = val_xtra, resample_name(resample)
 
     def stages(self) -> tuple[ItemTransform | None, ItemTransform | None]:
@@ -166,8 +172,8 @@ class CropPad(_Sized):
     """The centre of the picture at its own scale: cut where it is larger than `size`, padded where it is smaller."""
 
     def __init__(self, size: HeightWidth, pad_mode: str = "zeros") -> None:
-        height_width(size)
-        self.size, self.pad_mode = size, check_pad_mode(pad_mode)
+        self.size = checked_size(size)
+        self.pad_mode = check_pad_mode(pad_mode)
 
     def stages(self) -> tuple[ItemTransform | None, ItemTransform | None]:
         return self, None
@@ -181,8 +187,8 @@ class RandomCrop(_Sized):
     than `size` are padded."""
 
     def __init__(self, size: HeightWidth, pad_mode: str = "zeros") -> None:
-        height_width(size)
-        self.size, self.pad_mode = size, check_pad_mode(pad_mode)
+        self.size = checked_size(size)
+        self.pad_mode = check_pad_mode(pad_mode)
 
     def apply(self, values: Values, rng: random.Random | None) -> Values:
         place = (0.5, 0.5) if rng is None else (rng.random(), rng.random())

@@ -90,9 +90,18 @@ def test_results_have_intervals_and_the_baseline(text: str) -> None:
     assert "95 % interval" in text and "trivial baseline" in text and ">accuracy<" in text
 
 
-def test_it_warns_of_what_it_knows(text: str) -> None:
-    assert "samples were validated on: the intervals above are wide" in text
-    assert "identical" in text  # the doubled picture
+def doubts(text: str) -> str:
+    part = text[text.index("Before you trust it") :]
+    return part[: part.index("</section>")]
+
+
+def test_it_warns_of_what_it_knows(learn: VisionLearner, text: str, tmp_path: Path) -> None:
+    assert "valid has only" in doubts(text)
+    assert "same.png" in doubts(text)  # the doubled picture
+    write_report(learn, tmp_path / "r.html", checks=False)
+    unchecked = doubts((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "Only 6 samples were validated on: the intervals are wide" in unchecked
+    assert "fewer than 10 training samples" in unchecked and "same.png" not in unchecked
 
 
 def test_it_holds_photographs_charts_and_epochs(text: str) -> None:

@@ -40,12 +40,12 @@ def test_the_majority_class_of_training_is_judged_on_the_split() -> None:
 def test_its_loss_is_that_of_the_class_frequencies() -> None:
     base, targets = baseline_of(dls()), torch.tensor([1, 1, 0, 2])
     shares = np.tile(np.array([7, 4, 2]) / 13, (4, 1))
-    assert base.value(torch.nn.CrossEntropyLoss(), targets) == pytest.approx(log_loss(targets, shares, labels=[0, 1, 2]))
+    assert base.loss(torch.nn.CrossEntropyLoss(), targets) == pytest.approx(log_loss(targets, shares, labels=[0, 1, 2]))
 
 
 def test_a_class_without_training_samples_costs_something_finite() -> None:
     base = Baseline(torch.tensor([0, 0, 1]), "category", ["a", "b", "c"])
-    assert math.isfinite(base.value(torch.nn.CrossEntropyLoss(), torch.tensor([2])))
+    assert math.isfinite(base.loss(torch.nn.CrossEntropyLoss(), torch.tensor([2])))
     assert Baseline(torch.tensor([0, 0, 1]), "category").says == "always answering class 0"
 
 
@@ -55,6 +55,9 @@ def test_several_labels_and_numbers() -> None:
     assert Baseline(torch.zeros(3, 2), "labels").says == "always answering no label"
     mean = Baseline(torch.tensor([1.0, 2.0, 6.0]), "numbers")
     assert mean.says == "always answering the mean (3)" and mean.value("mae", torch.tensor([2.0, 5.0])) == 1.5
+    assert mean.loss(torch.nn.MSELoss(), torch.tensor([2.0, 5.0])) == 2.5 and math.isnan(
+        mean.loss(torch.nn.NLLLoss(), torch.tensor([[1.0]]))
+    )
     assert math.isnan(mean.value("pearson", torch.tensor([2.0, 5.0])))
 
 

@@ -31,7 +31,9 @@ def small_model(*, dropout: float = 0.2, images: bool = True) -> nn.Module:
         torch.manual_seed(1)
         if not images:
             return nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 3))
-        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(4, 3))
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(4, 3)
+        )
 
 
 def accuracy(pred: Tensor, targ: Tensor) -> Tensor:
@@ -55,5 +57,8 @@ def when(order: float = 0, **events: Callable[[Learner], object]) -> Callback:
     """A callback from functions: ``when(after_batch=lambda learn: ...)``; `order` places it among the others."""
     unknown = set(events) - set(EVENTS)
     assert not unknown, unknown
-    methods = {name: (lambda f: lambda self, learn: f(learn))(f) for name, f in events.items()}
-    return type("When", (Callback,), {"order": order, **methods})()
+    return type("When", (Callback,), {"order": order, **{name: _method(f) for name, f in events.items()}})()
+
+
+def _method(function: Callable[[Learner], object]) -> Callable[[Callback, Learner], object]:
+    return lambda self, learn: function(learn)

@@ -79,7 +79,11 @@ def test_validation_and_later_callbacks_see_the_average(tmp_path: Path) -> None:
 def test_the_best_weights_are_averaged_ones_and_stay(tmp_path: Path) -> None:
     kept: list[Weights] = []
     learn = small_learner(tmp_path)
-    learn.fit(3, 1e-2, cbs=[EMA(0.9), SaveModel("valid_loss", comp="higher"), when(order=99, after_epoch=lambda learn: kept.append(weights(learn)))])
+    learn.fit(
+        3,
+        1e-2,
+        cbs=[EMA(0.9), SaveModel("valid_loss", comp="higher"), when(order=99, after_epoch=lambda learn: kept.append(weights(learn)))],
+    )
     losses = [row["valid_loss"] for row in learn.recorder.rows]
     assert same_weights(weights(learn), kept[losses.index(max(losses))])
 

@@ -119,7 +119,7 @@ def test_accumulation_and_clipping_together_clip_the_whole_step(tmp_path: Path) 
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(SettingError, match="n_acc=0.*at least 1"):
+    with pytest.raises(SettingError, match=r"n_acc=0.*at least 1"):
         GradientAccumulation(0)
-    with pytest.raises(SettingError, match="max_norm=-1.*above 0"):
+    with pytest.raises(SettingError, match=r"max_norm=-1.*above 0"):
         GradientClip(-1)

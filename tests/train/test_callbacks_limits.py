@@ -120,5 +120,7 @@ def test_a_new_fit_replaces_or_appends(tmp_path: Path) -> None:
 
 def test_appending_to_other_columns_is_refused(tmp_path: Path) -> None:
     small_learner(tmp_path).fit(1, 1e-2, cbs=CSVLog())
-    with pytest.raises(SettingError, match=r"history\.csv has the columns epoch, .*accuracy.*this fit gives epoch, train_loss, valid_loss, time"):
+    with pytest.raises(
+        SettingError, match=r"history\.csv has the columns epoch, .*accuracy.*this fit gives epoch, train_loss, valid_loss, time"
+    ):
         small_learner(tmp_path, metrics=None).fit(1, 1e-2, cbs=CSVLog(append=True))

@@ -114,12 +114,12 @@ def test_validation_is_run_in_parts_too(tmp_path: Path) -> None:
 
 
 def test_without_room_for_one_sample_the_error_stands(tmp_path: Path) -> None:
-    with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate"):
+    with pytest.raises(torch.OutOfMemoryError, match=r"Tried to allocate"):
         trained(tmp_path, SmallMemory(0, "forward"), OutOfMemoryRetry())
 
 
 def test_other_errors_pass(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+    with pytest.raises(RuntimeError, match=r"mat1 and mat2"):
         trained(tmp_path, nn.Linear(5, 3), OutOfMemoryRetry())
 
 
@@ -139,5 +139,5 @@ def test_a_model_that_it_cannot_cut_is_named(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> dict[str, Tensor]:
             return {"out": self.line(x)}
 
-    with pytest.raises(SettingError, match="gives a tensor or a tuple of tensors; this one gives dict"):
+    with pytest.raises(SettingError, match=r"gives a tensor or a tuple of tensors; this one gives dict"):
         trained(tmp_path, Words(), OutOfMemoryRetry())

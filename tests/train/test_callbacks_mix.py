@@ -128,7 +128,10 @@ def test_training_mixes_training_batches_only_and_reports_the_mixed_loss(make: t
     watch = [
         when(order=-1000, before_batch=lambda learn: originals.append(learn.xb[0].clone())),
         when(order=1000, before_batch=lambda learn: seen.append((learn.training, torch.equal(learn.xb[0], originals[-1])))),
-        when(order=1000, after_loss=lambda learn: learn.training and losses.append((learn.loss.item(), loss_func(learn.pred, *learn.yb).item()))),
+        when(
+            order=1000,
+            after_loss=lambda learn: learn.training and losses.append((learn.loss.item(), loss_func(learn.pred, *learn.yb).item())),
+        ),
     ]
     losses: list[tuple[float, float]] = []
     learn.fit(1, 1e-2, cbs=[make(1.0), *watch])
@@ -142,7 +145,9 @@ def test_two_passes_are_mixed_differently_and_two_runs_alike(tmp_path: Path) -> 
     def run() -> list[float]:
         parts: list[float] = []
         cb = MixUp(1.0)
-        small_learner(tmp_path).fit(2, 1e-2, cbs=[cb, when(order=9, before_batch=lambda learn: learn.training and parts.append(float(cb._part[0])))])
+        small_learner(tmp_path).fit(
+            2, 1e-2, cbs=[cb, when(order=9, before_batch=lambda learn: learn.training and parts.append(float(cb._part[0])))]
+        )
         return parts
 
     first = run()
@@ -150,11 +155,11 @@ def test_two_passes_are_mixed_differently_and_two_runs_alike(tmp_path: Path) -> 
 
 
 def test_what_cannot_be_mixed_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="alpha=0.*above 0"):
+    with pytest.raises(SettingError, match=r"alpha=0.*above 0"):
         MixUp(0)
-    with pytest.raises(SettingError, match="inputs here are int64"):
+    with pytest.raises(SettingError, match=r"inputs here are int64"):
         mixed(MixUp(), torch.ones(4, 3, dtype=torch.int64))
     with pytest.raises(SettingError, match=r"CutMix needs images.*\(4, 3\).*MixUp"):
         mixed(CutMix(), torch.ones(4, 3))
-    with pytest.raises(SettingError, match="reduction='sum'.*'mean'"):
+    with pytest.raises(SettingError, match=r"reduction='sum'.*'mean'"):
         per_sample_loss(nn.CrossEntropyLoss(reduction="sum"))

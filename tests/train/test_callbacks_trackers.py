@@ -34,7 +34,9 @@ class Script(Metric):
         return next(self.values)
 
 
-def run(tmp_path: Path, values: Sequence[float], *cbs: Callback, better: str | None = "lower", epochs: int | None = None, **kwargs: Any) -> tuple[Any, list[str]]:
+def run(
+    tmp_path: Path, values: Sequence[float], *cbs: Callback, better: str | None = "lower", epochs: int | None = None, **kwargs: Any
+) -> tuple[Any, list[str]]:
     learn = small_learner(tmp_path, metrics=Script(values, better=better), images=False, **kwargs)
     with captured_notes() as notes:
         learn.fit(epochs or len(values), 1e-2, cbs=list(cbs))
@@ -52,7 +54,9 @@ def run(tmp_path: Path, values: Sequence[float], *cbs: Callback, better: str | N
         ([float("nan"), float("nan"), 1], 2, 0.0, "lower", 2),
     ],
 )
-def test_stops_after_patience_epochs_without_improvement(values: list[float], patience: int, min_delta: float, better: str, epochs: int, tmp_path: Path) -> None:
+def test_stops_after_patience_epochs_without_improvement(
+    values: list[float], patience: int, min_delta: float, better: str, epochs: int, tmp_path: Path
+) -> None:
     cb = EarlyStopping("script", patience=patience, min_delta=min_delta)
     learn, notes = run(tmp_path, values, cb, better=better)
     assert len(learn.recorder.rows) == epochs
@@ -63,7 +67,9 @@ def test_stops_after_patience_epochs_without_improvement(values: list[float], pa
 
 def test_the_best_weights_come_back(tmp_path: Path) -> None:
     kept: list[dict[str, Tensor]] = []
-    learn, notes = run(tmp_path, [3, 1, 2, 4], SaveModel("script", fname="best"), when(after_epoch=lambda learn: kept.append(weights(learn))))
+    learn, notes = run(
+        tmp_path, [3, 1, 2, 4], SaveModel("script", fname="best"), when(after_epoch=lambda learn: kept.append(weights(learn)))
+    )
     assert same_weights(weights(learn), kept[1]) and not same_weights(kept[1], kept[3])
     assert notes == ["SaveModel: back to the best weights, of epoch 1 (script 1)."]
     other = small_learner(tmp_path, images=False)
@@ -74,7 +80,11 @@ def test_the_best_weights_come_back(tmp_path: Path) -> None:
 def test_early_stopping_and_the_best_weights_work_together(tmp_path: Path) -> None:
     kept: list[dict[str, Tensor]] = []
     learn, _ = run(
-        tmp_path, [3, 1, 2, 4], EarlyStopping("script", patience=2), SaveModel("script"), when(after_epoch=lambda learn: kept.append(weights(learn)))
+        tmp_path,
+        [3, 1, 2, 4],
+        EarlyStopping("script", patience=2),
+        SaveModel("script"),
+        when(after_epoch=lambda learn: kept.append(weights(learn))),
     )
     assert same_weights(weights(learn), kept[1])
 
@@ -96,7 +106,9 @@ def test_an_interrupted_fit_keeps_its_weights_and_names_the_file(tmp_path: Path)
     learn = small_learner(tmp_path, metrics=Script([3, 1, 2]), images=False)
     kept: list[dict[str, Tensor]] = []
     with captured_notes() as notes, pytest.raises(KeyboardInterrupt):
-        learn.fit(3, 1e-2, cbs=[SaveModel("script"), when(order=99, after_step=lambda learn: kept.append(weights(learn)), after_epoch=interrupt)])
+        learn.fit(
+            3, 1e-2, cbs=[SaveModel("script"), when(order=99, after_step=lambda learn: kept.append(weights(learn)), after_epoch=interrupt)]
+        )
     assert same_weights(weights(learn), kept[-1])
     assert "interrupted" in notes[-1] and "epoch 1" in notes[-1] and "learn.load('model')" in notes[-1]
 
@@ -104,7 +116,12 @@ def test_an_interrupted_fit_keeps_its_weights_and_names_the_file(tmp_path: Path)
 @pytest.mark.parametrize(("every", "expected"), [(True, [0, 1, 2, 3]), (2, [0, 2])])
 def test_every_epoch_saves_each_and_loads_nothing(every: bool | int, expected: list[int], tmp_path: Path) -> None:
     kept: list[dict[str, Tensor]] = []
-    learn, _ = run(tmp_path, [3, 1, 2, 4], SaveModel("script", every_epoch=every, at_end=True), when(after_epoch=lambda learn: kept.append(weights(learn))))
+    learn, _ = run(
+        tmp_path,
+        [3, 1, 2, 4],
+        SaveModel("script", every_epoch=every, at_end=True),
+        when(after_epoch=lambda learn: kept.append(weights(learn))),
+    )
     assert same_weights(weights(learn), kept[3])
     assert {p.stem for p in (tmp_path / "models").iterdir()} == {*(f"model_{i}" for i in expected), "model_end"}
     for i in expected:
@@ -149,7 +166,9 @@ def test_a_second_fit_begins_anew_unless_told_otherwise(tmp_path: Path) -> None:
 @pytest.mark.parametrize("make", [EarlyStopping, SaveModel, ReduceLROnPlateau, Tracker])
 def test_an_unknown_column_lists_the_columns(make: type[Tracker], tmp_path: Path) -> None:
     learn = small_learner(tmp_path)
-    with pytest.raises(SettingError, match=rf"{make.__name__}\(monitor='valid_los'\).*Columns: train_loss, valid_loss, accuracy.*Did you mean: valid_loss"):
+    with pytest.raises(
+        SettingError, match=rf"{make.__name__}\(monitor='valid_los'\).*Columns: train_loss, valid_loss, accuracy.*Did you mean: valid_loss"
+    ):
         learn.fit(1, 1e-2, cbs=make("valid_los"))
 
 
@@ -164,15 +183,15 @@ def test_the_direction_follows_from_the_name(column: str, expected: str, tmp_pat
 def test_the_metrics_own_word_and_the_users_go_before_the_name(tmp_path: Path) -> None:
     learn, _ = run(tmp_path, [1, 2], EarlyStopping("script", comp=np.greater, patience=1), better="lower")
     assert len(learn.recorder.rows) == 2
-    with pytest.raises(SettingError, match="monitor='script'.*comp='lower' or comp='higher'"):
+    with pytest.raises(SettingError, match=r"monitor='script'.*comp='lower' or comp='higher'"):
         run(tmp_path, [1, 2], EarlyStopping("script"), better=None)
-    with pytest.raises(SettingError, match="comp='up'.*'lower' or 'higher'"):
+    with pytest.raises(SettingError, match=r"comp='up'.*'lower' or 'higher'"):
         EarlyStopping(comp="up")
 
 
 def test_bad_settings_are_named() -> None:
     for make in (lambda: EarlyStopping(patience=0), lambda: ReduceLROnPlateau(patience=0)):
-        with pytest.raises(SettingError, match="patience=0.*at least 1"):
+        with pytest.raises(SettingError, match=r"patience=0.*at least 1"):
             make()
     with pytest.raises(SettingError, match=r"factor=0\.1.*above 1"):
         ReduceLROnPlateau(factor=0.1)

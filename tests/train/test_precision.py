@@ -89,7 +89,7 @@ def test_cpu_capabilities_agree_with_the_system_where_torch_does_not_tell(monkey
 
 
 def test_an_unknown_setting_lists_the_known_ones() -> None:
-    with pytest.raises(SettingError, match="precision='half'.*'auto', 'fp32', 'bf16', 'fp16'"):
+    with pytest.raises(SettingError, match=r"precision='half'.*'auto', 'fp32', 'bf16', 'fp16'"):
         Precision("half", "cpu")
 
 

@@ -2,8 +2,6 @@
 
 import json
 import random
-import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +16,27 @@ from burnish.data.config import from_config
 from burnish.data.transforms import BatchTransform
 from burnish.errors import DataError, SettingError
 from burnish.vision.augment import (
-    Augment, Brightness, Contrast, Dihedral, Flip, Hue, Normalize, RandomErasing, RandomResizedCropGPU, Rotate, Saturation, Warp, Zoom,
-    as_batch_transform, aug_transforms, compose, imagenet_stats,
+    Augment,
+    Brightness,
+    Contrast,
+    Dihedral,
+    Flip,
+    Hue,
+    Normalize,
+    RandomErasing,
+    RandomResizedCropGPU,
+    Rotate,
+    Saturation,
+    Warp,
+    Zoom,
+    as_batch_transform,
+    aug_transforms,
+    compose,
+    imagenet_stats,
 )  # fmt: skip
 from burnish.vision.augment_parts import Part
 from burnish.vision.augment_warp import GeometricPart
-from burnish.vision.foreign import BatchFunction, TorchvisionBatch
+from burnish.vision.foreign import TorchvisionBatch
 from burnish.vision.transforms import Resize
 
 GEOMETRIC = [
@@ -54,7 +67,7 @@ def photos(n=6, height=40, width=40):
 
     image = Image.open(Path(sklearn.datasets.__file__).parent / "images" / "flower.jpg").convert("RGB")
     one = np.asarray(Resize((height, width)).apply((image,), None)[0])
-    return torch.from_numpy(np.stack([one] * n)).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(np.stack([one] * n)).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
 def places(n, height, width):
@@ -299,7 +312,7 @@ def test_draw_takes_a_number_a_list_or_a_function():
     assert torch.allclose(each[2], x[2].flip(1, 2), atol=1e-4) and torch.allclose(each[0], x[0], atol=1e-4)
     with pytest.raises(SettingError, match=r"Rotate\(draw=...\) gives 2 values for a batch of 4"):
         Rotate(p=1.0, draw=[1.0, 2.0])(x)
-    with pytest.raises(TypeError, match="Rotate.draw"):
+    with pytest.raises(TypeError, match=r"Rotate\.draw"):
         Rotate(draw=lambda x: x).config()
 
 
@@ -426,57 +439,6 @@ def test_an_empty_and_a_single_batch():
         assert len(tfm(photos(1))) == 1
 
 
-# -- from elsewhere -------------------------------------------------------------------------------------------------
-POLICIES = [
-    v2.RandAugment(), v2.AutoAugment(), v2.TrivialAugmentWide(), v2.AugMix(), v2.ColorJitter(0.5, 0.5, 0.5, 0.1), v2.JPEG((10, 40)), v2.RandomErasing(p=1.0),
-    v2.RandomAffine(20), v2.Compose([v2.RandomHorizontalFlip(), v2.GaussianNoise()]), v2.GaussianBlur(3), v2.RandomResizedCrop(24),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("policy", POLICIES, ids=repr)
-def test_torchvision_policies_are_drawn_per_picture_in_training_only(policy):
-    tfm, x, state = as_batch_transform(policy), photos(8), torch.get_rng_state()
-    out = tfm.apply([x, torch.arange(8)], ["image", "category"], generator())[0]
-    assert out.dtype == torch.float32 and out.min() >= 0 and out.max() <= 1 and len(out) == 8
-    assert len({o.numpy().tobytes() for o in out}) > 2
-    assert torch.equal(out, tfm.apply([x], ["image"], generator())[0]) and torch.equal(torch.get_rng_state(), state)
-    if not isinstance(policy, v2.RandomResizedCrop):
-        assert tfm.apply([x], ["image"], None)[0] is x
-    else:
-        assert tfm.apply([x], ["image"], None)[0].shape == (8, 3, 24, 24)
-
-
-def test_torchvision_takes_masks_along_and_refuses_points():
-    x = places(3, 20, 20)
-    mask = torch.arange(400).reshape(1, 20, 20).repeat(3, 1, 1)
-    out, moved = as_batch_transform(v2.RandomHorizontalFlip(1.0)).apply([x, mask], ["image", "mask"], generator())
-    assert torch.equal(moved, mask.flip(2)) and torch.equal(out, x.flip(3))
-    with pytest.raises(SettingError, match="points and boxes behind"):
-        as_batch_transform(v2.RandomHorizontalFlip()).apply([x, torch.rand(3, 2, 2)], ["image", "points"], generator())
-
-
-def test_deterministic_torchvision_runs_in_validation_too():
-    tfm = as_batch_transform(v2.Grayscale(3))
-    assert torch.equal(tfm.apply([photos(2)], ["image"], None)[0], tfm.apply([photos(2)], ["image"], generator())[0])
-
-
-def test_functions_and_modules():
-    invert = as_batch_transform(lambda x: 1 - x)
-    assert isinstance(invert, BatchFunction) and torch.equal(invert.apply([photos(2)], ["image"], None)[0], 1 - photos(2))
-    with pytest.raises(TypeError, match="plain function or module"):
-        invert.config()
-    dropout = as_batch_transform(torch.nn.Dropout(0.5))
-    assert torch.equal(dropout.apply([photos(2)], ["image"], None)[0], photos(2)) and (dropout(photos(2)) == 0).any()
-    with pytest.raises(DataError, match=r"gave a tensor of shape \(3, 40, 40\) for images of shape \(2, 3, 40, 40\)"):
-        as_batch_transform(lambda x: x[0]).apply([photos(2)], ["image"], None)
-    noise = as_batch_transform(lambda x: x + torch.rand(x.shape))
-    state = torch.get_rng_state()
-    assert torch.equal(noise.apply([photos(2)], ["image"], generator(1))[0], noise.apply([photos(2)], ["image"], generator(1))[0])
-    assert torch.equal(torch.get_rng_state(), state)
-    ours = Flip()
-    assert as_batch_transform(ours) is ours and isinstance(as_batch_transform(Flip), Flip)
-
-
 # -- on a device ----------------------------------------------------------------------------------------------------
 class _Watch(TorchDispatchMode):
     """Counts operations, and refuses those that would read back from another device or depend on a device's values."""
@@ -527,12 +489,3 @@ def test_every_part_says_when_it_runs():
         if isinstance(tfm, Part) and tfm.when == "train":
             x = photos(1)
             assert tfm.apply([x], ["image"], None)[0] is x
-
-
-def test_a_batch_is_augmented_fast_enough_to_notice_if_it_were_not():
-    x, (tfm,) = torch.rand(8, 3, 224, 224), aug_transforms()
-    with warnings.catch_warnings():
-        tfm(x)
-        start = time.perf_counter()
-        tfm(x)
-    assert time.perf_counter() - start < 2.0

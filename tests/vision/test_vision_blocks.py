@@ -82,7 +82,7 @@ def test_encode_refuses(value, words):
 def test_check_names_rows_without_pictures_and_missing_files(tmp_path):
     noise().save(tmp_path / "a.png")
     ImageBlock().check([tmp_path / "a.png", b"...", noise()], [0, 1, 2], "train")
-    with pytest.raises(DataError, match="1 row.*train split.*row 1"):
+    with pytest.raises(DataError, match=r"1 row.*train split.*row 1"):
         ImageBlock().check([tmp_path / "a.png", float("nan")], ["row 0", "row 1"], "train")
     with pytest.raises(FileNotFoundError, match=r"1 of 2 pictures.*b\.png"):
         ImageBlock().check([tmp_path / "a.png", tmp_path / "b.png"], [0, 1], "valid")

@@ -86,6 +86,14 @@ def test_a_body_takes_weights_and_counts_as_pretrained_without_the_hub(trained):
     assert same(create_body(ARCH, weights=trained).model, trained)
 
 
+@pytest.mark.parametrize("arch", ["mobilenetv3_small_050", "convnext_atto", "torchvision:mobilenet_v3_small", "torchvision:resnet18"])
+def test_a_body_takes_back_what_it_gave(arch):
+    torch.manual_seed(3)
+    first = create_body(arch, pretrained=False).state_dict()
+    again = create_body(arch, weights={f"0.{k}": v for k, v in first.items()} | {"1.8.weight": torch.zeros(2, 4)}).state_dict()
+    assert all(torch.equal(again[k], v) for k, v in first.items() if "num_batches" not in k)
+
+
 def test_other_channels_are_adapted(trained):
     grey = fresh(in_chans=1)
     load_weights(grey, trained, ARCH)

@@ -146,7 +146,9 @@ class Checkpoint(Callback):
             return
         aside = self.folder / "previous.burnish"
         os.replace(files[-1], aside)
-        note(f"Checkpoint: a new fit begins; the checkpoint of an unfinished run (which resume=True would have continued) is now {str(aside)!r}.")
+        note(
+            f"Checkpoint: a new fit begins; the checkpoint of an unfinished run (which resume=True would have continued) is now {str(aside)!r}."
+        )
 
     # -- resuming ---------------------------------------------------------------------------------------------------
     def _newest(self) -> dict[str, Any] | None:
@@ -163,12 +165,8 @@ class Checkpoint(Callback):
 
     def _restore(self, learn: Learner, saved: dict[str, Any]) -> None:
         _check_same_fit(saved["fit"], getattr(learn, "fit_args", None) or {}, self.folder)
-        try:
-            learn.model.load_state_dict(saved["model"])
-        except RuntimeError as error:
-            raise SettingError(
-                f"The checkpoint in {str(self.folder)!r} is of another model: {error}. Make the learner as the killed run did, or delete the folder."
-            ) from error
+        _check_same_model(learn.model.state_dict(), saved["model"], self.folder)
+        learn.model.load_state_dict(saved["model"])
         load_optimizer(learn.opt, saved["opt"])
         if saved["precision"]:
             learn.precision.load_state_dict(saved["precision"])
@@ -248,6 +246,18 @@ def load_optimizer(opt: torch.optim.Optimizer, state: dict[str, Any]) -> None:
 def _precision_state(learn: Learner) -> dict[str, object]:
     get = getattr(getattr(learn, "precision", None), "state_dict", None)
     return get() if get is not None else {}
+
+
+def _check_same_model(own: dict[str, Tensor], stored: dict[str, Tensor], folder: Path) -> None:
+    """Before anything is loaded, so that a refusal leaves the model as it is."""
+    shapes = [{name: tuple(t.shape) for name, t in weights.items() if isinstance(t, Tensor)} for weights in (own, stored)]
+    unlike = [name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name)]
+    if unlike:
+        first = ", ".join(f"{where} {shape.get(unlike[0], 'nothing')}" for where, shape in zip(("here", "there"), shapes, strict=True))
+        raise SettingError(
+            f"resume=True: the checkpoint in {str(folder)!r} is of another model: {len(unlike)} weight(s) differ ({listed(unlike, 3)}; of the first, {first}). "
+            "Make the learner as the killed run did, or delete the folder."
+        )
 
 
 def _check_same_fit(stored: dict[str, Any], given: dict[str, Any], folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -70,9 +70,9 @@ class EMA(Callback):
         return {"steps": self.steps, "swapped": self.swapped, "others": list(self._others)}
 
     @torch.no_grad()
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        self.steps, self.swapped = state["steps"], state["swapped"]  # type: ignore[assignment]
-        stored: list[Tensor] = list(state["others"])  # type: ignore[call-overload]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.swapped = state["steps"], state["swapped"]
+        stored: list[Tensor] = list(state["others"])
         if not self._others:
             self._others = [t.clone() for t in stored]
         for mine, theirs in zip(self._others, stored, strict=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from burnish.errors import SettingError
 from burnish.train.callback import Callback
@@ -69,13 +70,13 @@ class CSVLog(Callback):
     def state_dict(self) -> dict[str, object]:
         return {"size": self._size}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        self._size = state["size"]  # type: ignore[assignment]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._size = state["size"]
 
 
-def _line(values: object) -> bytes:
+def _line(values: Iterable[object]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)  # type: ignore[arg-type]
+    csv.writer(text, lineterminator="\n").writerow(values)
     return text.getvalue().encode()
 
 

@@ -58,8 +58,8 @@ class OutOfMemoryRetry(Callback):
     def state_dict(self) -> dict[str, object]:
         return {"parts": self.parts}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        self.parts = state["parts"]  # type: ignore[assignment]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.parts = state["parts"]
 
     # -- forward ----------------------------------------------------------------------------------------------------
     def _guarded(self, *args: Any, **kwargs: Any) -> Any:

@@ -174,7 +174,7 @@ def per_sample_loss(loss_func: Any) -> Loss | None:
         single = copy.copy(loss_func)
         single.reduction = "none"
         return single
-    if not isinstance(loss_func, nn.Module) and callable(loss_func) and _takes_reduction(loss_func):
+    if not isinstance(loss_func, nn.Module) and _takes_reduction(loss_func):
         return functools.partial(loss_func, reduction="none")
     return None
 

@@ -13,8 +13,8 @@ _TAG = "__burnish__"
 
 
 def pack(value: Any, tensors: dict[str, Tensor], path: str = "state") -> Any:
-    """`value` in JSON's types; its tensors and arrays go into `tensors` under their path. Floats, tuples, dicts with keys
-    that aren't strings and dtypes come back as they were.
+    """`value` in JSON's types; its tensors and arrays go into `tensors` under their path. Floats, tuples, dtypes, and the
+    order and the keys of dicts come back as they were.
 
     Raises:
         TypeError: something is in it that can't be stored; the message says where.
@@ -31,7 +31,8 @@ def pack(value: Any, tensors: dict[str, Tensor], path: str = "state") -> Any:
         items = [pack(v, tensors, f"{path}.{i}") for i, v in enumerate(value)]
         return items if isinstance(value, list) else {_TAG: "tuple", "items": items}
     if isinstance(value, Mapping):
-        if all(isinstance(k, str) for k in value) and _TAG not in value:
+        plain = all(isinstance(k, str) for k in value) and _TAG not in value
+        if plain and list(value) == sorted(value):  # the model file sorts its keys
             return {k: pack(v, tensors, f"{path}.{k}") for k, v in value.items()}
         pairs = [[pack(k, tensors, f"{path}.key{i}"), pack(v, tensors, f"{path}.{k}")] for i, (k, v) in enumerate(value.items())]
         return {_TAG: "dict", "pairs": pairs}

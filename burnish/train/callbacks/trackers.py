@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -73,8 +73,8 @@ class Tracker(Callback):
     def state_dict(self) -> dict[str, object]:
         return {"best": self.best}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        self.best = state["best"]  # type: ignore[assignment]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
 
 
 def monitored_columns(learn: Learner) -> list[str]:
@@ -142,9 +142,9 @@ class EarlyStopping(Tracker):
     def state_dict(self) -> dict[str, object]:
         return {**super().state_dict(), "waited": self.waited}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.waited = state["waited"]  # type: ignore[assignment]
+        self.waited = state["waited"]
 
 
 class SaveModel(Tracker):
@@ -221,9 +221,9 @@ class SaveModel(Tracker):
     def state_dict(self) -> dict[str, object]:
         return {**super().state_dict(), "best_epoch": self.best_epoch}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.best_epoch = state["best_epoch"]  # type: ignore[assignment]
+        self.best_epoch = state["best_epoch"]
 
 
 class ReduceLROnPlateau(Tracker):
@@ -302,10 +302,10 @@ class ReduceLROnPlateau(Tracker):
             "written": list(self._written),
         }
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.waited, self.scale = state["waited"], state["scale"]  # type: ignore[assignment]
-        self._base, self._written = list(state["base"]), list(state["written"])  # type: ignore[call-overload]
+        self.waited, self.scale = state["waited"], state["scale"]
+        self._base, self._written = list(state["base"]), list(state["written"])
 
 
 def _whole(name: str, value: int) -> int:

@@ -1,0 +1,170 @@
+"""Results told with interval and baseline: evaluate, and the note at the end of a fit."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from burnish.data.dataloaders import DataLoaders
+from burnish.data.notes import captured_notes
+from burnish.evaluate.intervals import wilson
+from burnish.evaluate.metrics import F1Score, RocAuc, accuracy, error_rate
+from burnish.evaluate.summary import ResultNote, evaluate
+from burnish.train.callback import Callback
+from burnish.train.callbacks.trackers import SaveModel
+from burnish.train.learner import Learner
+from burnish.train.metric import Metric
+from burnish.vision.dataloaders import ImageDataLoaders
+from burnish.vision.transforms import Resize
+
+
+@pytest.fixture(scope="module")
+def dls(photos: Path) -> DataLoaders:
+    return ImageDataLoaders.from_folder(photos, valid_pct=0.4, seed=2, item_tfms=Resize(16), bs=8, device="cpu")
+
+
+def learner(dls: DataLoaders, tmp_path: Path, **kwargs: object) -> Learner:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, dls.c))
+    return Learner(dls, model, seed=0, path=tmp_path, **{"metrics": accuracy, **kwargs})  # type: ignore[arg-type]
+
+
+def test_evaluate_gives_each_metric_its_interval_and_baseline(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path, metrics=[accuracy, error_rate, F1Score()])
+    table = evaluate(learn).set_index("metric")
+    scores, n = learn.validate(), len(dls.valid.rows)
+    assert list(table.index) == ["accuracy", "error_rate", "f1_score", "loss"] and (table["n"] == n).all()
+    for name in ("accuracy", "error_rate", "f1_score"):
+        assert table.loc[name, "value"] == pytest.approx(scores[name])
+    assert table.loc["loss", "value"] == pytest.approx(scores[0], rel=1e-4)
+    assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+    right = round(table.loc["accuracy", "value"] * n)
+    assert (table.loc["accuracy", "low"], table.loc["accuracy", "high"]) == pytest.approx(wilson(right, n))
+    rows = dls.table
+    most = rows[rows["split"] == "train"]["label"].value_counts().sort_index().idxmax()
+    share = (rows[rows["split"] == "valid"]["label"] == most).mean()
+    assert table.loc["accuracy", "baseline"] == pytest.approx(share) and table.loc["error_rate", "baseline"] == pytest.approx(1 - share)
+    assert table.loc["loss", "baseline"] == pytest.approx(math.log(3), abs=0.15)
+    assert len(evaluate(learn, "train", "error_rate")) == 2
+
+
+def test_without_metrics_the_targets_own_are_used(dls: DataLoaders, tmp_path: Path) -> None:
+    assert evaluate(learner(dls, tmp_path, metrics=None))["metric"].tolist() == ["accuracy", "loss"]
+
+
+def test_a_metric_that_cannot_be_computed_is_nan_and_says_why(dls: DataLoaders, tmp_path: Path) -> None:
+    class Never(Metric):
+        name = "never"
+
+        def reset(self) -> None: ...
+        def update(self, preds: torch.Tensor, targs: torch.Tensor) -> None: ...
+        def compute(self) -> float:
+            raise ValueError("there is no such thing.")
+
+    with captured_notes() as notes:
+        table = evaluate(learner(dls, tmp_path), metrics=[Never(), accuracy]).set_index("metric")
+    assert math.isnan(table.loc["never", "value"]) and table.loc["accuracy", "value"] >= 0
+    assert notes == ["The metric 'never' is nan: there is no such thing."]
+
+
+def test_groups_in_the_table_widen_the_interval(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path)
+    alone = evaluate(learn).set_index("metric").loc["loss"]
+    dls.table["group"] = [i % 3 for i in range(len(dls.table))]
+    try:
+        grouped = evaluate(learn).set_index("metric").loc["loss"]
+    finally:
+        del dls.table["group"]
+    assert grouped["value"] == alone["value"] and grouped["low"] != alone["low"]
+
+
+def results_said(notes: list[str]) -> list[str]:
+    return [n for n in notes if n.startswith("valid:")]
+
+
+def test_the_note_after_a_fit_says_what_evaluate_says(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path, cbs=ResultNote())
+    with captured_notes() as notes:
+        learn.fit(2, 1e-2)
+    (said,) = results_said(notes)
+    row = evaluate(learn).set_index("metric").loc["accuracy"]
+    assert said.startswith(
+        f"valid: accuracy {row['value']:.2f} (95 % interval {row['low']:.2f} to {row['high']:.2f}, {row['n']:.0f} images); always answering '"
+    )
+    assert f"' {row['baseline']:.2f}" in said
+    assert learn.result_note.table.set_index("metric").loc["accuracy"].tolist() == pytest.approx(row.tolist())
+    assert ("Not clearly better than that: accuracy" in said) == (row["low"] <= row["baseline"])
+
+
+def test_the_note_names_each_of_several_metrics(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path, cbs=ResultNote(), metrics=[accuracy, RocAuc()])
+    with captured_notes() as notes:
+        learn.fit(1)
+    (said,) = results_said(notes)
+    assert re.fullmatch(
+        r"valid: accuracy 0\.\d+ \(95 % interval 0\.\d+ to 0\.\d+, 14 images\), roc_auc 0\.\d+ \(0\.\d+ to 0\.\d+\); "
+        r"always answering '\w+': accuracy 0\.\d+, roc_auc 0\.50(\. Not clearly better than that: .+)?",
+        said,
+    )
+
+
+def test_fine_tune_says_it_once_and_the_finder_never(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path, cbs=ResultNote(), splitter=lambda m: [list(m[2].parameters())[:1], list(m[2].parameters())[1:]])
+    with captured_notes() as notes:
+        learn.fine_tune(1)
+        learn.lr_find(num_it=3, show_plot=False)
+        learn.validate()
+    assert len(results_said(notes)) == 1
+
+
+class Upset(Callback):
+    """Interrupts, or spoils the weights after the first epoch (and after SaveModel has kept them)."""
+
+    order = 65
+
+    def __init__(self, interrupt: bool) -> None:
+        self.interrupt = interrupt
+
+    def after_epoch(self, learn: Learner) -> None:
+        if self.interrupt:
+            raise KeyboardInterrupt
+        if learn.epoch == 0:
+            with torch.no_grad():
+                for p in learn.model.parameters():
+                    p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(5)) * 30)
+
+
+def test_an_interrupted_fit_says_nothing_and_keeps_nothing(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path, cbs=ResultNote())
+    with captured_notes() as notes, pytest.raises(KeyboardInterrupt):
+        learn.fit(2, cbs=Upset(interrupt=True))
+    assert not results_said(notes) and learn.result_note.table is None and not learn.result_note._kept
+
+
+def test_with_the_best_weights_put_back_it_tells_of_the_best_epoch(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path, cbs=ResultNote())
+    with captured_notes():
+        learn.fit(3, 1e-3, cbs=[SaveModel(), Upset(interrupt=False)])
+        best = evaluate(learn).set_index("metric")
+    told = learn.result_note.table.set_index("metric")
+    assert told.loc["accuracy"].tolist() == pytest.approx(best.loc["accuracy"].tolist())
+    last = learn.recorder.rows[-1]["valid_loss"]
+    assert best.loc["loss", "value"] < last  # the last epoch was indeed another one
+
+
+def test_plain_loaders_have_no_baseline(tmp_path: Path) -> None:
+    x, y = torch.randn(24, 3), torch.arange(24) % 2
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=8)
+    learn = Learner(
+        DataLoaders(loader, loader, device="cpu"), nn.Linear(3, 2), nn.CrossEntropyLoss(), metrics=accuracy, cbs=ResultNote(), seed=0
+    )
+    with captured_notes() as notes:
+        learn.fit(1)
+    (said,) = results_said(notes)
+    assert said.endswith(", 24 samples)") and np.isnan(learn.result_note.table["baseline"]).all()

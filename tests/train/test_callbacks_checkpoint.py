@@ -1,0 +1,257 @@
+"""Checkpoints: a killed run goes on to the same weights, bit for bit; and what happens when it can't go on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from callbacks_support import accuracy, same_weights, small_data, small_learner, small_model, weights, when
+from torch import Tensor, nn
+
+from burnish.artifact import read, write
+from burnish.data.notes import captured_notes
+from burnish.errors import ModelFileError, SettingError
+from burnish.train.callbacks import EMA, Checkpoint, EarlyStopping
+from burnish.train.callbacks.checkpoint import load_optimizer, read_checkpoint
+from burnish.train.callbacks.pack import pack, unpack
+from burnish.train.learner import Learner
+
+HERE = Path(__file__).parent
+
+
+def killed_runs(tmp_path: Path, *runs: str) -> list[str]:
+    """The verdicts of tests/train/callbacks_killed_run.py."""
+    command = [sys.executable, str(HERE / "callbacks_killed_run.py"), str(tmp_path), *runs]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    verdicts = killed_runs(tmp_path, "everything=1", "photos=1")
+    assert len(verdicts) == 2 and all(": same," in v for v in verdicts), verdicts
+    assert not any("killed 0" in v for v in verdicts)
+
+
+@pytest.mark.slow
+def test_killed_runs_of_every_kind_end_with_the_same_weights(tmp_path: Path) -> None:
+    verdicts = killed_runs(tmp_path, "plain=6", "everything=6", "epochs_only=6", "photos=6")
+    assert len(verdicts) == 24 and all(": same," in v for v in verdicts), verdicts
+
+
+# -- within one process: an interrupt at a chosen place instead of a kill ----------------------------------------------------
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(epoch: int, batch: int, event: str = "after_batch", order: float = 2000) -> Any:
+    def stop(learn: Any) -> None:
+        if learn.epoch == epoch and learn.batch_index == batch and (learn.training or event != "after_batch"):
+            raise Stop
+
+    return when(order=order, **{event: stop})
+
+
+def interrupted(tmp_path: Path, *cbs: Any, epochs: int = 3, **settings: Any) -> Any:
+    learn = small_learner(tmp_path, **settings)
+    with captured_notes(), pytest.raises(Stop):
+        learn.fit_one_cycle(epochs, 1e-2, cbs=list(cbs))
+    return learn
+
+
+def test_resuming_goes_on_where_the_checkpoint_was(tmp_path: Path) -> None:
+    interrupted(tmp_path, Checkpoint(every_steps=1), stop_at(1, 1))
+    learn, begun = small_learner(tmp_path), []
+    with captured_notes() as notes:
+        results = learn.fit_one_cycle(
+            3,
+            1e-2,
+            cbs=[Checkpoint(every_steps=1), when(before_batch=lambda learn: begun.append((learn.epoch, learn.batch_index)))],
+            resume=True,
+        )
+    assert begun[0] == (1, 2) and notes == ["Checkpoint: going on at epoch 1, batch 2."]
+    assert list(results["epoch"]) == [0, 1, 2] and len(learn.recorder.losses) == 12
+    whole = small_learner(tmp_path / "whole")
+    whole.fit_one_cycle(3, 1e-2)
+    assert same_weights(weights(learn), weights(whole))
+    assert learn.recorder.losses == whole.recorder.losses
+
+
+@pytest.mark.parametrize("place", [("head", 0, 1), ("whole", 0, 2), ("whole", 1, 0)])
+def test_fine_tune_goes_on_in_its_phase(place: tuple[str, int, int], tmp_path: Path) -> None:
+    phase, epoch, batch = place
+
+    def make(path: Path) -> Learner:
+        split = lambda m: [list(m[:3].parameters()), list(m[3:].parameters())]  # noqa: E731
+        return Learner(small_data(), small_model(), nn.CrossEntropyLoss(), metrics=accuracy, seed=3, path=path, splitter=split)
+
+    def stop(learn: Any) -> None:
+        if learn.training and (learn.phase, learn.epoch, learn.batch_index) == (phase, epoch, batch):
+            raise Stop
+
+    whole = make(tmp_path / "whole")
+    whole.fine_tune(2, 1e-2)
+    with captured_notes(), pytest.raises(Stop):
+        make(tmp_path).fine_tune(2, 1e-2, cbs=[Checkpoint(every_steps=1), when(order=2000, after_batch=stop)])
+    learn = make(tmp_path)
+    with captured_notes():
+        learn.fine_tune(2, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
+    assert same_weights(weights(learn), weights(whole))
+
+
+def test_a_finished_run_resumes_to_itself(tmp_path: Path) -> None:
+    first = small_learner(tmp_path)
+    first.fit_one_cycle(2, 1e-2, cbs=[Checkpoint(), EMA(0.9)])
+    again = small_learner(tmp_path)
+    with captured_notes():
+        results = again.fit_one_cycle(2, 1e-2, cbs=[Checkpoint(), EMA(0.9)], resume=True)
+    assert same_weights(weights(first), weights(again)) and len(results) == 2
+
+
+def test_without_a_checkpoint_resume_begins_at_the_beginning(tmp_path: Path) -> None:
+    learn = small_learner(tmp_path)
+    with captured_notes() as notes:
+        learn.fit(1, 1e-2, cbs=Checkpoint(), resume=True)
+    assert len(learn.recorder.rows) == 1 and "no checkpoint in" in notes[0] and "begins at the beginning" in notes[0]
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_the_newest_files_stay_and_leftovers_go(keep: int, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "checkpoint"
+    folder.mkdir(parents=True)
+    (folder / ".checkpoint-00000001.burnish.123.part").write_bytes(b"of a process that was killed while it wrote")
+    small_learner(tmp_path).fit(2, 1e-2, cbs=Checkpoint(every_steps=1, keep=keep))
+    files = sorted(p.name for p in folder.iterdir())
+    assert len(files) == keep and all(f.startswith("checkpoint-") for f in files)
+    assert [read_checkpoint(folder / f)["position"]["epoch"] for f in files][-1] == 2
+
+
+def test_steps_and_epochs_between_checkpoints(tmp_path: Path) -> None:
+    def places(**settings: Any) -> list[tuple[int, int]]:
+        learn, cb = small_learner(tmp_path / str(settings)), Checkpoint(keep=99, **settings)
+        with captured_notes():
+            learn.fit(3, 1e-2, cbs=cb)
+        positions = [read_checkpoint(p)["position"] for p in sorted(cb.folder.iterdir())]
+        return [(p["epoch"], p["batch"]) for p in positions]
+
+    assert places() == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    assert places(every_epochs=2) == [(0, 0), (2, 0)]
+    assert places(every_epochs=None, every_steps=3) == [(0, 0), (0, 3), (1, 2), (2, 1), (3, 0)]  # four batches an epoch
+    assert places(every_epochs=None, every_steps=4) == [(0, 0), (1, 0), (2, 0), (3, 0)]
+
+
+def test_a_damaged_newest_file_is_passed_over(tmp_path: Path) -> None:
+    cb = Checkpoint(every_steps=1, keep=2)
+    interrupted(tmp_path, cb, stop_at(1, 1))
+    newest = sorted(cb.folder.iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    learn, begun = small_learner(tmp_path), []
+    with captured_notes() as notes:
+        learn.fit_one_cycle(
+            3,
+            1e-2,
+            cbs=[Checkpoint(every_steps=1), when(before_batch=lambda learn: begun.append((learn.epoch, learn.batch_index)))],
+            resume=True,
+        )
+    assert "passed over" in notes[0] and newest.name in notes[0] and begun[0] == (1, 1)
+
+
+def test_a_new_fit_sets_an_unfinished_run_aside(tmp_path: Path) -> None:
+    interrupted(tmp_path, Checkpoint(every_steps=1), stop_at(1, 1))
+    with captured_notes() as notes:
+        small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint())
+    aside = tmp_path / "models/checkpoint/previous.burnish"
+    assert len(notes) == 1 and str(aside) in notes[0] and read_checkpoint(aside)["position"] == {"epoch": 1, "batch": 2, "step": 6}
+    with captured_notes() as notes:
+        small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint())  # the fit before it was finished: nothing to keep
+    assert notes == []
+
+
+def test_another_fit_another_model_and_other_callbacks_are_refused(tmp_path: Path) -> None:
+    interrupted(tmp_path, Checkpoint(every_steps=1), EarlyStopping(patience=9), stop_at(1, 1))
+    cbs = lambda: [Checkpoint(every_steps=1), EarlyStopping(patience=9)]  # noqa: E731
+    with pytest.raises(SettingError, match=r"of a fit with epochs=3; this one has epochs=4.*same arguments"):
+        small_learner(tmp_path).fit_one_cycle(4, 1e-2, cbs=cbs(), resume=True)
+    with pytest.raises(SettingError, match=r"written with the callbacks early_stopping, which this fit lacks"):
+        small_learner(tmp_path).fit_one_cycle(3, 1e-2, cbs=Checkpoint(), resume=True)
+    with pytest.raises(
+        SettingError, match=r"is of another model: 8 .*0\.weight.*here \(5, 3, 3, 3\), there \(4, 3, 3, 3\).*as the killed run did"
+    ):
+        Learner(small_data(), nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)), nn.CrossEntropyLoss(), path=tmp_path).fit_one_cycle(
+            3, 1e-2, cbs=cbs(), resume=True
+        )
+
+
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "model.burnish", {"kind": "learner"}, {})
+    with pytest.raises(ModelFileError, match=r"model\.burnish' is a burnish file, but no checkpoint.*load_learner"):
+        read_checkpoint(tmp_path / "model.burnish")
+
+
+def test_settings_that_cannot_be() -> None:
+    with pytest.raises(SettingError, match=r"every_steps=0.*at least 1, or None"):
+        Checkpoint(every_steps=0)
+    with pytest.raises(SettingError, match=r"keep=0: expected a whole number of at least 1\."):
+        Checkpoint(keep=0)
+    with pytest.raises(SettingError, match=r"would never write"):
+        Checkpoint(every_steps=None, every_epochs=None)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_moments_come_back_in_the_layout_of_their_parameter(fused: bool, tmp_path: Path) -> None:
+    """A file stores everything contiguous; a fused step walks through parameter and moments alike, whatever their strides."""
+
+    def stepped(p: nn.Parameter, opt: torch.optim.Optimizer, seed: int) -> None:
+        p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(seed)).to(memory_format=torch.channels_last)
+        opt.step()
+
+    make = lambda: nn.Parameter(torch.arange(288.0).view(8, 4, 3, 3).contiguous(memory_format=torch.channels_last))  # noqa: E731
+    whole, first = make(), make()
+    opt, opt_first = (torch.optim.AdamW([p], 0.1, fused=fused) for p in (whole, first))
+    stepped(whole, opt, 1)
+    stepped(first, opt_first, 1)
+    tensors: dict[str, Tensor] = {}
+    write(tmp_path / "opt.burnish", {"opt": pack(opt_first.state_dict(), tensors)}, tensors)
+    stored = read(tmp_path / "opt.burnish")
+    resumed = nn.Parameter(first.detach().clone(memory_format=torch.preserve_format))
+    opt_resumed = torch.optim.AdamW([resumed], 0.5, fused=fused)
+    group = opt_resumed.param_groups[0]
+    load_optimizer(opt_resumed, unpack(stored.config["opt"], stored.tensors))
+    assert opt_resumed.param_groups[0] is group and group["lr"] == 0.1
+    stepped(whole, opt, 2)
+    stepped(resumed, opt_resumed, 2)
+    assert torch.equal(whole, resumed)
+
+
+VALUES = [
+    None, True, 3, 0.1 + 0.2, float("inf"), "text", [1, [2]], (1, (2,)), {"a": 1}, {1: "b", "c": (3,)}, {"a.b": torch.ones(2), "a": {"b": torch.zeros(3)}},
+    torch.arange(3, dtype=torch.uint8), torch.tensor(2.5, dtype=torch.bfloat16), np.arange(4, dtype=np.uint32), torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda v: type(v).__name__)
+def test_nested_state_survives_a_file(value: Any, tmp_path: Path) -> None:
+    def equal(a: Any, b: Any) -> bool:
+        if isinstance(a, (Tensor, np.ndarray)):
+            return type(a) is type(b) and a.dtype == b.dtype and a.shape == b.shape and bool((a == b).all())
+        if isinstance(a, dict):
+            return list(a) == list(b) and all(equal(a[k], b[k]) for k in a)
+        return type(a) is type(b) and a == b
+
+    tensors: dict[str, Tensor] = {}
+    write(tmp_path / "x.burnish", {"state": pack({"v": value}, tensors)}, tensors)
+    stored = read(tmp_path / "x.burnish")
+    assert equal(unpack(stored.config["state"], stored.tensors)["v"], value)
+
+
+def test_what_cannot_be_stored_is_named() -> None:
+    with pytest.raises(TypeError, match=r"state\.a\.0 holds a function.*may hold tensors, arrays, numbers"):
+        pack({"a": [len.__class__, accuracy][1:]}, {})

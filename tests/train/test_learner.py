@@ -1,0 +1,528 @@
+"""The learner: its parts, freezing, recipes, keeping state, and what it says when something can't be."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import CLASSES, Log, accuracy, body_and_head, points, same, state, tiny_dls, tiny_learner, tiny_model
+from torch import nn
+
+from burnish.data.dataloaders import DataLoaders
+from burnish.data.notes import captured_notes
+from burnish.errors import DataError, ModelFileError, NotTrainableError, SettingError
+from burnish.train.callback import Callback
+from burnish.train.callbacks import Checkpoint
+from burnish.train.learner import Learner
+from burnish.train.metric import AverageMetric
+from burnish.train.recorder import Recorder
+from burnish.train.results import Results
+
+
+# -- it learns ----------------------------------------------------------------------------------------------------------
+def test_it_learns_with_nothing_but_two_loaders_a_module_and_a_loss() -> None:
+    learn = Learner(tiny_dls(), nn.Linear(4, CLASSES), F.cross_entropy, accuracy)
+    with learn.no_logging():
+        results = learn.fit_one_cycle(8, 0.1)
+    assert isinstance(results, Results)
+    assert list(results.columns) == ["epoch", "train_loss", "valid_loss", "accuracy", "time"]
+    assert results["accuracy"].iloc[-1] > 0.9
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda learn: learn.fit(1),
+        lambda learn: learn.fit_one_cycle(1),
+        lambda learn: learn.fit_flat_cos(1),
+        lambda learn: learn.fit_sgdr(2, 1, cycle_mult=1),
+        lambda learn: learn.fine_tune(1),
+        lambda learn: (learn.lr_find(num_it=8, show_plot=False), learn.fit(1)),
+    ],
+    ids=["fit", "one_cycle", "flat_cos", "sgdr", "fine_tune", "lr_find"],
+)
+@pytest.mark.usefixtures("untouched_globals")
+def test_one_seed_gives_the_same_numbers_twice_and_leaves_the_users_generators_alone(run) -> None:
+    found = []
+    for extra_draws in (1, 2):
+        before = random.getstate(), torch.get_rng_state(), np.random.get_state()
+        torch.rand(extra_draws), np.random.rand(extra_draws)  # what the user draws must not matter
+        learn = tiny_learner(model=tiny_model(dropout=0.5))
+        run(learn)
+        found.append(state(learn))
+        random.setstate(before[0]), torch.set_rng_state(before[1]), np.random.set_state(before[2])
+    assert same(*found)
+
+
+def test_another_seed_gives_other_numbers_and_a_drawn_one_is_told() -> None:
+    learns = [tiny_learner(seed=s) for s in (1, 2, None)]
+    for learn in learns:
+        learn.fit(1)
+    assert not same(state(learns[0]), state(learns[1]))
+    again = tiny_learner(seed=learns[2].seed)
+    again.fit(1)
+    assert same(state(again), state(learns[2]))
+
+
+# -- recipes ------------------------------------------------------------------------------------------------------------
+def test_flat_cos_is_flat_and_then_falls() -> None:
+    learn = tiny_learner()
+    learn.fit_flat_cos(4, 0.01, pct_start=0.5)
+    lrs = learn.recorder.lrs
+    assert set(lrs[: len(lrs) // 2]) == {0.01}
+    assert lrs[-1] < 0.001
+
+
+def test_sgdr_restarts_and_lasts_as_long_as_its_cycles() -> None:
+    learn = tiny_learner()
+    results = learn.fit_sgdr(3, 1, 0.01)
+    lrs, per_epoch = learn.recorder.lrs, 6
+    assert len(results) == 7
+    assert [lrs[i * per_epoch] for i in (0, 1, 3)] == pytest.approx([0.01] * 3)
+    assert lrs[per_epoch - 1] < 0.001
+    assert len(learn.fit_sgdr(2, 1, cycle_mult=1)) == 2
+
+
+def test_fine_tune_trains_the_head_first_then_everything_gently() -> None:
+    learn = tiny_learner()
+    watch: list[tuple[str | None, bool, list[float]]] = []
+
+    class Watch(Callback):
+        order = 45
+
+        def before_batch(self, learn) -> None:
+            if learn.training:
+                rates = {g["layer_group"]: g["lr"] for g in learn.opt.param_groups}
+                watch.append((learn.phase, learn.model[0][0].weight.requires_grad, [rates[0], rates[1]]))
+
+    results = learn.fine_tune(2, base_lr=0.02, freeze_epochs=2, cbs=Watch())
+    assert results["phase"].tolist() == ["head", "head", "whole", "whole"]
+    assert results["epoch"].tolist() == [0, 1, 0, 1]
+    head, whole = [w for w in watch if w[0] == "head"], [w for w in watch if w[0] == "whole"]
+    assert not any(trains for _, trains, _ in head)
+    assert all(trains for _, trains, _ in whole)
+    assert max(rates[1] for _, _, rates in head) == pytest.approx(0.02, rel=0.05)
+    assert whole[0][2] == pytest.approx([0.01 / 100 / 5, 0.01 / 5])
+    assert learn.phase is None
+
+
+def test_fine_tune_from_scratch_trains_everything_from_the_start() -> None:
+    learn = tiny_learner()
+    learn.pretrained = False
+    learn.freeze()
+    results = learn.fine_tune(2, freeze_epochs=1)
+    assert results["phase"].tolist() == ["whole"] * 3
+    assert all(p.requires_grad for p in learn.model.parameters())
+    assert max(learn.recorder.lrs) == pytest.approx(2e-3, rel=0.05)
+    with captured_notes() as notes:
+        assert tiny_learner(splitter=None).fine_tune(1)["phase"].tolist() == ["whole"] * 2
+    assert "one layer group" in notes[0]
+
+
+def test_start_epoch_stands_where_the_schedule_would_stand() -> None:
+    whole, rest = tiny_learner(), tiny_learner()
+    whole.fit_one_cycle(3, 0.1)
+    results = rest.fit_one_cycle(3, 0.1, start_epoch=2)
+    assert results["epoch"].tolist() == [2]
+    assert rest.recorder.lrs == whole.recorder.lrs[-len(rest.recorder.lrs) :]
+
+
+@pytest.mark.parametrize("recipe", ["fit", "fit_one_cycle", "fit_flat_cos", "fine_tune"])
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, "3"])
+def test_numbers_of_epochs_that_cannot_be(recipe: str, n) -> None:
+    kwargs = {"freeze_epochs": 0} if recipe == "fine_tune" else {}
+    with pytest.raises(SettingError, match=r"number of epochs is .*at least 1"):
+        getattr(tiny_learner(), recipe)(n, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda learn: learn.fit(2, start_epoch=2), "start_epoch=2: expected a number from 0 to 1"),
+        (lambda learn: learn.fit_sgdr(1, 0), "cycle_len=0"),
+        (lambda learn: learn.fine_tune(1, freeze_epochs=-1), "freeze_epochs=-1"),
+        (lambda learn: learn.fit(1, resume=True), r"resume=True needs .*cbs=Checkpoint"),
+        (lambda learn: learn.fit(1, lr=[1, 2, 3]), "3 values"),
+        (lambda learn: learn.fit(1, cbs=print), "expected a Callback"),
+        (lambda learn: (learn.freeze_to(2), learn.fit(1)), "frozen, so there is nothing to train"),
+    ],
+)
+def test_calls_that_cannot_work_say_why(call, message: str) -> None:
+    with captured_notes(), pytest.raises(SettingError, match=message):
+        call(tiny_learner())
+
+
+@pytest.mark.parametrize(
+    "method", ["fit", "fit_one_cycle", "fit_flat_cos", "fit_sgdr", "fine_tune", "lr_find", "validate", "get_preds", "predict", "tta"]
+)
+def test_unknown_keywords_are_errors(method: str) -> None:
+    with pytest.raises(TypeError, match="lr_maxx"):
+        getattr(tiny_learner(), method)(1, lr_maxx=3)
+
+
+@pytest.mark.parametrize("kill", [("head", 4), ("whole", 9)])
+def test_fine_tune_resumes_in_the_phase_it_was_in(tmp_path: Path, kill: tuple[str, int]) -> None:
+    whole = tiny_learner(tmp_path / "a", model=tiny_model(dropout=0.3))
+    expected = whole.fine_tune(2)
+
+    class Die(Callback):
+        order = 2000
+
+        def after_batch(self, learn) -> None:
+            if learn.training and (learn.phase, learn.step) == kill:
+                raise SystemExit
+
+    with captured_notes(), pytest.raises(SystemExit):
+        tiny_learner(tmp_path / "b", model=tiny_model(dropout=0.3)).fine_tune(2, cbs=[Checkpoint(every_steps=2), Die()])
+    again = tiny_learner(tmp_path / "b", model=tiny_model(dropout=0.3))
+    with captured_notes() as notes:
+        results = again.fine_tune(2, cbs=Checkpoint(every_steps=2), resume=True)
+    assert "going on at epoch" in notes[0]
+    assert same(state(whole), state(again))
+    last = expected.iloc[-1].drop("time")
+    assert results.iloc[-1].drop("time").equals(last)
+
+
+# -- layer groups and freezing ------------------------------------------------------------------------------------------
+def test_frozen_means_frozen() -> None:
+    learn = tiny_learner()
+    learn.freeze()
+    before = state(learn)
+    learn.fit(1, 0.1)
+    after = state(learn)
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    assert moved == {"1.weight", "1.bias"}
+    learn.unfreeze()
+    learn.fit(1, 0.1)
+    assert not torch.equal(after["0.1.running_mean"], state(learn)["0.1.running_mean"])
+
+
+def test_train_bn_keeps_the_norms_of_frozen_groups_training() -> None:
+    learn = tiny_learner(train_bn=True)
+    learn.freeze()
+    before = state(learn)
+    learn.fit(1, 0.1)
+    after = state(learn)
+    assert torch.equal(before["0.0.weight"], after["0.0.weight"])
+    assert not torch.equal(before["0.1.weight"], after["0.1.weight"])
+    assert not torch.equal(before["0.1.running_mean"], after["0.1.running_mean"])
+
+
+def test_a_frozen_norm_without_parameters_of_its_own_is_frozen_too() -> None:
+    model = nn.Sequential(nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8, affine=False)), nn.Linear(8, CLASSES))
+    learn = tiny_learner(model=model)
+    learn.freeze()
+    learn.fit(1)
+    assert torch.equal(model[0][1].running_mean, torch.zeros(8))
+
+
+def test_freezing_everything_is_said() -> None:
+    with captured_notes() as notes:
+        tiny_learner().freeze_to(2)
+    assert "freezes all 2 layer group(s)" in notes[0]
+
+
+def test_the_default_splitter_leaves_alone_what_the_user_froze() -> None:
+    model = tiny_model()
+    model[0].requires_grad_(False)
+    learn = tiny_learner(model=model, splitter=None)
+    learn.unfreeze()
+    assert not model[0][0].weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    "splitter", [lambda m: list(m.parameters()), lambda m: [m[0], m[1]], lambda m: [[m[0][0]], [m[0][1], m[1]]], lambda m: [m.parameters()]]
+)
+def test_forms_of_a_splitter(splitter) -> None:
+    learn = tiny_learner(splitter=splitter)
+    assert sum(map(len, learn.groups)) == 6
+    assert len(learn.fit(1)) == 1
+
+
+def test_a_splitter_that_repeats_or_forgets() -> None:
+    with pytest.raises(SettingError, match=r"more than one group: 1\.weight"):
+        tiny_learner(splitter=lambda m: [m[1], m])
+    with captured_notes() as notes:
+        tiny_learner(splitter=lambda m: [m[1]])
+    assert "4 parameter(s) into no layer group" in notes[0]
+
+
+# -- parts --------------------------------------------------------------------------------------------------------------
+def test_callbacks_are_attributes_by_name_and_a_wrong_name_gets_a_hint() -> None:
+    class MyWatcher(Callback):
+        pass
+
+    learn = tiny_learner(cbs=MyWatcher)
+    assert isinstance(learn.my_watcher, MyWatcher)
+    assert isinstance(learn.recorder, Recorder)
+    with pytest.raises(AttributeError, match=r"no attribute or callback 'recordr'.*Did you mean: recorder"):
+        _ = learn.recordr
+    learn.remove_cb(MyWatcher)
+    assert not hasattr(learn, "my_watcher")
+
+
+def test_adding_and_removing_for_a_while() -> None:
+    learn, log = tiny_learner(), Log()
+    with learn.added_cbs(log):
+        assert log in learn.cbs
+        with learn.removed_cbs(log):
+            assert log not in learn.cbs
+        learn.fit(1)
+    assert log.seen and log not in learn.cbs
+
+
+def test_a_callback_added_in_the_middle_of_a_fit_takes_part() -> None:
+    late = Log()
+
+    class Adds(Callback):
+        def before_train(self, learn) -> None:
+            learn.add_cb(late)
+
+    tiny_learner().fit(1, cbs=Adds())
+    assert "after_batch" in late.seen
+
+
+def test_a_second_recorder_takes_the_place_of_the_first() -> None:
+    learn = tiny_learner(cbs=Recorder(train_metrics=True))
+    assert list(learn.fit(1).columns) == ["epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "time"]
+
+
+def test_a_misspelled_event_is_an_error() -> None:
+    class Typo(Callback):
+        def after_epoc(self, learn) -> None: ...
+
+    with pytest.raises(TypeError, match=r"after_epoc is not an event.*after_epoch"):
+        tiny_learner(cbs=Typo())
+
+
+def test_metrics_may_be_assigned_any_time_and_must_differ_in_name() -> None:
+    learn = tiny_learner(metrics=None)
+    learn.metrics = [accuracy, AverageMetric(accuracy, name="again")]
+    assert list(learn.fit(1).columns)[3:5] == ["accuracy", "again"]
+    with pytest.raises(SettingError, match="Two metrics are called 'accuracy'"):
+        learn.metrics = [accuracy, accuracy]
+    with pytest.raises(TypeError, match="metrics: got 3"):
+        learn.metrics = 3
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"model": nn.Linear}, r"model is a type; expected a torch.nn.Module, made"),
+        ({"loss_func": 3}, "loss_func=3: expected a function or module"),
+        ({"loss_func": None}, r"No loss is known .* pass loss_func="),
+        ({"precision": "half"}, "precision='half'"),
+    ],
+)
+def test_parts_that_cannot_be(kwargs: dict, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        tiny_learner(**kwargs)
+
+
+def test_a_loss_class_is_made() -> None:
+    assert isinstance(tiny_learner(loss_func=nn.CrossEntropyLoss).loss_func, nn.CrossEntropyLoss)
+
+
+def test_conv_weights_are_laid_out_channels_last() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
+    data = [(torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0]))]
+    learn = tiny_learner(dls=DataLoaders(data, data, device="cpu"), model=model, splitter=None)
+    assert learn.model[0].weight.is_contiguous(memory_format=torch.channels_last)
+    learn.fit(1)
+
+
+def test_bf16_trains_and_reads_out_in_full_precision() -> None:
+    with captured_notes():  # emulated bf16 is said to be slow
+        learn = tiny_learner(precision="bf16")
+    learn.fit_one_cycle(3, 0.05)
+    assert learn.get_preds().preds.dtype == torch.float32
+    assert next(learn.model.parameters()).dtype == torch.float32
+
+
+def test_a_learner_without_data_cannot_train_and_says_what_to_do() -> None:
+    learn = tiny_learner(dls=DataLoaders(device="cpu"))
+    for call in (lambda: learn.fit(1), lambda: learn.fine_tune(1), lambda: learn.lr_find()):
+        with captured_notes(), pytest.raises(NotTrainableError, match=r"no training data.*learn\.dls ="):
+            call()
+    learn.dls = tiny_dls()
+    learn.fit(1)
+
+
+def test_a_fit_inside_a_fit_is_refused() -> None:
+    class Nested(Callback):
+        def after_epoch(self, learn) -> None:
+            learn.fit(1)
+
+    with pytest.raises(SettingError, match="training already"):
+        tiny_learner().fit(1, cbs=Nested())
+
+
+# -- the guards around the loss -----------------------------------------------------------------------------------------
+def regression(y_shape: tuple[int, ...], n_out: int = 1, dtype=torch.float32) -> DataLoaders:
+    x, _ = points(16)
+    batch = (x, (x.sum(1) > 0).to(dtype).reshape(-1, 1).expand(16, n_out).reshape(y_shape))
+    return DataLoaders([batch] * 4, [batch], device="cpu")
+
+
+ELEMENTWISE = [nn.MSELoss(), nn.L1Loss(), nn.SmoothL1Loss(), nn.HuberLoss(), nn.BCEWithLogitsLoss(), F.mse_loss, partial(F.l1_loss)]
+
+
+@pytest.mark.parametrize("loss_func", ELEMENTWISE, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_shapes_that_would_broadcast_are_brought_together(loss_func, dtype) -> None:
+    found = []
+    for shape in ((16,), (16, 1)):
+        learn = tiny_learner(dls=regression(shape, dtype=dtype), model=tiny_model(n_out=1), loss_func=loss_func, metrics=None)
+        found.append(learn.fit(2)["valid_loss"].tolist())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("loss_func", ELEMENTWISE, ids=str)
+def test_shapes_that_do_not_fit_are_an_error_with_both(loss_func) -> None:
+    learn = tiny_learner(dls=regression((16,)), model=tiny_model(n_out=3), loss_func=loss_func, metrics=None)
+    with pytest.raises(DataError, match=r"output is \(16, 3\) float32 and the target \(16,\) float32.*broadcast"):
+        learn.fit(1)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (torch.full((16,), 5), r"class indices go from 5 to 5, but the model has 3 outputs.*n_out=6"),
+        (torch.full((16,), -1), "from -1 to -1"),
+        (torch.rand(16), "must be whole numbers"),
+        (torch.zeros(16, 1, dtype=torch.int64), r"Expected a target of shape \(16,\)"),
+    ],
+)
+@pytest.mark.parametrize("loss_func", [nn.CrossEntropyLoss(), F.cross_entropy], ids=["module", "function"])
+def test_targets_that_are_no_class_indices(target, message: str, loss_func) -> None:
+    batches = [(points(16)[0], target)]
+    with pytest.raises(DataError, match=message):
+        tiny_learner(dls=DataLoaders(batches, device="cpu"), loss_func=loss_func).fit(1)
+
+
+def test_a_loss_that_is_not_one_number() -> None:
+    with pytest.raises(SettingError, match=r"CrossEntropyLoss returned \(16,\) float32; training needs one number"):
+        tiny_learner(loss_func=nn.CrossEntropyLoss(reduction="none")).fit(1)
+
+
+def test_an_error_inside_a_loss_of_ones_own_keeps_its_type_and_says_what_it_got() -> None:
+    def mine(output, target):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as raised:
+        tiny_learner(loss_func=mine).fit(1)
+    assert raised.value.__notes__ == ["mine got the output (16, 3) float32 and the target (16,) int64."]
+
+
+def test_data_with_other_classes_cannot_be_given_to_a_trained_model() -> None:
+    from burnish.data.category import CategoryBlock
+
+    learn, other = tiny_learner(), tiny_dls(n_inp=0)
+    learn.dls._n_inp, learn.dls.blocks, other.blocks = 0, [CategoryBlock(vocab=["a", "b"])], [CategoryBlock(vocab=["b", "a"])]
+    with pytest.raises(DataError, match=r"classes b, a, but the model's outputs stand for a, b"):
+        learn.dls = other
+
+
+# -- keeping ------------------------------------------------------------------------------------------------------------
+def test_saved_and_loaded_it_goes_on_the_same(tmp_path: Path) -> None:
+    learn = tiny_learner(tmp_path)
+    learn.fit(1)
+    path = learn.save("one")
+    assert path == tmp_path / "models" / "one.safetensors"
+    other = tiny_learner(tmp_path).load("one")
+    assert same(state(learn), state(other))
+    other.n_fits = learn.n_fits
+    for a in (learn, other):
+        a.fit(1)
+    assert same(state(learn), state(other)), "the optimizer's moments must have come along"
+
+
+def test_loading_what_is_not_there_or_of_another_model(tmp_path: Path) -> None:
+    learn = tiny_learner(tmp_path)
+    learn.save("one")
+    with pytest.raises(FileNotFoundError, match=r"no saved model .*two.*there are: one"):
+        learn.load("two")
+    other = tiny_learner(tmp_path, model=tiny_model(n_out=5))
+    with pytest.raises(SettingError, match=r"another model: 2 of another shape \(1\.weight, 1\.bias\).*strict=False"):
+        other.load("one")
+    with captured_notes() as notes:
+        other.load("one", strict=False, with_opt=False)
+    assert "Loaded 7 of 9 weights" in notes[0]
+    assert torch.equal(other.model[0][0].weight, learn.model[0][0].weight)
+
+
+def test_an_optimizer_that_does_not_fit_is_said_and_the_weights_are_loaded(tmp_path: Path) -> None:
+    learn = tiny_learner(tmp_path)
+    learn.fit(1)
+    learn.save("one")
+    other = tiny_learner(tmp_path, splitter=None)
+    with captured_notes() as notes:
+        other.load("one")
+    assert "optimizer state isn't" in notes[0]
+    assert same(state(learn), state(other))
+
+
+def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
+    learn = tiny_learner(tmp_path)
+    (tmp_path / "models").mkdir()
+    torch.save(learn.model.state_dict(), tmp_path / "models" / "pickled.safetensors")
+    with pytest.raises(ModelFileError):
+        learn.load("pickled")
+    exported = learn.export("models/exported.safetensors")
+    with pytest.raises(ModelFileError, match="load_learner"):
+        learn.load(exported.stem)
+
+
+# -- looking ------------------------------------------------------------------------------------------------------------
+def test_summary_says_layers_shapes_and_what_trains() -> None:
+    learn = tiny_learner()
+    learn.freeze()
+    before, modes = state(learn), [m.training for m in learn.model.modules()]
+    summary = learn.summary()
+    text = repr(summary)
+    for part in (
+        "0.0 Linear",
+        "16 x 16",
+        "1 Linear",
+        "16 x 3",
+        "163 parameters, of which 51 train and 112 are frozen",
+        "keeps its statistics",
+    ):
+        assert part in text, text
+    assert "<table>" in summary._repr_html_()
+    assert same(before, state(learn)) and modes == [m.training for m in learn.model.modules()]
+
+
+def test_summary_counts_parameters_outside_of_layers() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.linear = nn.Parameter(torch.ones(7)), nn.Linear(4, CLASSES)
+
+        def forward(self, x):
+            return self.linear(x) * self.scale.mean()
+
+    summary = tiny_learner(model=Own(), splitter=None).summary()
+    assert sum(row.params for row in summary.layers) == summary.total == 22
+
+
+def test_the_training_loop_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_learner().show_training_loop()
+    shown = capsys.readouterr().out
+    assert "after_batch      Recorder" in shown
+    assert shown.index("before_fit") < shown.index("after_fit")
+
+
+def test_its_repr_names_model_data_loss_metrics_and_seed() -> None:
+    text = repr(tiny_learner())
+    for part in ("Sequential", "train 96", "CrossEntropyLoss", "accuracy", "seed: 7", "fp32 on cpu"):
+        assert part in text
+
+
+def test_body_and_head_are_the_groups() -> None:
+    assert [len(list(m.parameters())) for m in body_and_head(tiny_model())] == [len(g) for g in tiny_learner().groups]
