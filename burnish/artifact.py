@@ -124,7 +124,7 @@ def _ready(tensor: Tensor) -> Tensor:
 
 def _bytes(tensor: Tensor) -> memoryview:
     """The bytes of a contiguous CPU tensor, not copied."""
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _canonical(description: dict[str, Any]) -> str:

@@ -160,7 +160,7 @@ def _write_results(console: Console, learn: Any, out: Path) -> None:
     from burnish.deploy.report import write_report
     from burnish.evaluate.interpret import ClassificationInterpretation
 
-    interp = ClassificationInterpretation.from_learner(learn)
+    interp: Any = ClassificationInterpretation.from_learner(learn)
     model = learn.export("model.burnish")
     _save(out / "batch.png", lambda: learn.dls.show_batch(max_n=9))
     _save(out / "loss.png", lambda: learn.recorder.plot_loss())
@@ -222,7 +222,7 @@ def predict(
         table.to_csv(sys.stdout, index=False)
     else:
         _say_predictions(table)
-    if (table["error"] != "").any():
+    if any(table["error"] != ""):
         raise typer.Exit(1)
 
 

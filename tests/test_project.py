@@ -204,3 +204,60 @@ def test_weights_fit_timms_architectures(arch: str, path):
     from safetensors.torch import load_file
 
     timm.create_model(arch, pretrained=False).load_state_dict(load_file(path()))
+
+
+# -- the benchmarks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch):
+    """benchmarks/run.py as a module, gone again afterwards."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import run
+
+    yield run
+    for name in ("run", "prepare"):
+        sys.modules.pop(name, None)
+
+
+def test_every_benchmark_has_its_measurement_and_a_line_in_the_readme(bench):
+    readme = (ROOT / "benchmarks/README.md").read_text()
+    for name, benchmark in bench.BENCHMARKS.items():
+        assert (ROOT / "benchmarks/measures" / f"{benchmark.measure}.py").is_file()
+        assert f"`{name}`" in readme
+        assert set(benchmark.quick) <= set(benchmark.settings), "quick overrides settings, it adds none"
+
+
+@pytest.mark.parametrize(
+    ("how", "bar", "ours", "peer", "reached"),
+    [
+        ("ratio", 0.4, 4.0, 10.0, True),
+        ("ratio", 0.4, 4.1, 10.0, False),
+        ("speedup", 2.0, 20.0, 10.0, True),
+        ("speedup", 2.0, 19.0, 10.0, False),
+        ("ours", 1.0, 1.0, 0.5, True),
+        ("ours", 1.0, 1.1, 5.0, False),
+        ("lower", 0.0, 0.2, 0.3, True),
+        ("lower", 0.0, 0.3, 0.2, False),
+        ("ratio", None, 9.0, 1.0, None),
+    ],
+)
+def test_bars_are_judged_rightly(bench, how: str, bar: float | None, ours: float, peer: float, reached: bool | None):
+    assert bench.Figure("x", "x", bar, how).reached(ours, peer) is reached
+
+
+def test_results_table_names_what_missed_its_bar(bench):
+    pair = {"ours": [{"seconds": 2.0, "mb": 50.0}] * 2, "peer": [{"seconds": 4.0, "mb": 200.0}] * 2}
+    text = bench.markdown({"imports": {**pair, "versions": {"torch": "2"}, "threads": 2, "quick": False}})
+    assert "| imports | seconds beyond torch and torchvision | 2 | 4 | 0.50× | ≤ 0.3× | **no** | 2 |" in text
+    assert "| imports | MB beyond torch and torchvision | 50 | 200 | 0.25× | ≤ 0.3× | yes | 2 |" in text
+
+
+@pytest.mark.slow
+@pytest.mark.data("groceries")
+@pytest.mark.parametrize("name", ["interpretation_passes", "predict_latency", "loop_overhead", "imports", "augment"])
+def test_our_side_of_the_benchmarks_runs(name: str, tmp_path: Path):
+    command = [sys.executable, "benchmarks/run.py", name, "--quick", "--pairs", "1", "--side", "ours", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"| {name} |" in (tmp_path / "RESULTS_quick.md").read_text()

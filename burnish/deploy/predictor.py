@@ -30,7 +30,7 @@ class Predictor:
 
     def __init__(self, path: str | os.PathLike[str], device: str | torch.device = "cpu") -> None:
         self.learn = load_learner(path, device=device)
-        self.vocab = next((b.vocab for b in self.learn.dls.target_blocks if getattr(b, "vocab", None) is not None), None)
+        self.vocab: list[Any] | None = next((v for b in self.learn.dls.target_blocks if (v := getattr(b, "vocab", None)) is not None), None)
         self.record, self.card = self.learn.record, self.learn.card
 
     def predict(self, item: Any) -> Any:

@@ -315,7 +315,7 @@ def _results(learn: Learner, interp: Any) -> pd.DataFrame:
 
 
 def _what(learn: Learner) -> str:
-    vocab = next((b.vocab for b in learn.dls.target_blocks if getattr(b, "vocab", None)), None)
+    vocab = next((v for b in learn.dls.target_blocks if (v := getattr(b, "vocab", None))), None)
     if vocab is None:
         return "results"
     return ", ".join(map(str, vocab)) if len(vocab) <= 6 else f"{len(vocab)} classes"
@@ -328,7 +328,7 @@ def _lead(record: Record) -> str:
 
 
 def _samples(results: pd.DataFrame) -> int:
-    return int(results["n"].max()) if "n" in results and len(results) and results["n"].notna().any() else 0
+    return max((int(n) for n in results["n"] if n == n), default=0) if "n" in results else 0
 
 
 def _is_share(metric: str) -> bool:

@@ -118,9 +118,10 @@ def load_learner(
     _load_weights(module, stored.tensors, path)
     learn = learner_class(dls, module.to(device), loss_func=loss, metrics=metrics, seed=record.get("seed"), splitter=splitter)
     learn.model.eval()
-    learn.record, learn.card, learn.pretrained = record, card, True
+    learn.pretrained, known = True, {"record": record, "card": card}
     if model is None:
-        learn.model_config, learn.arch = config["model"], config["model"].get("arch")
+        learn.model_config, known["arch"] = config["model"], config["model"].get("arch")
+    vars(learn).update(known)
     return learn
 
 
@@ -240,8 +241,8 @@ def _revive_loss(config: dict[str, Any], path: Any) -> Any:
 def _describe_metric(metric: Metric) -> dict[str, Any]:
     """A metric of burnish by name and arguments; of another one only its name."""
     said: dict[str, Any] = {"name": metric.name}
-    function = getattr(metric, "function", None)
     if isinstance(metric, AverageMetric):
+        function = metric.function
         own = inspect.isfunction(function) and function.__module__.startswith("burnish.evaluate.")
         return {**said, "function": function.__name__} if own else said
     args = _plain_args(metric) if type(metric).__module__.startswith("burnish.evaluate.") else None

@@ -52,9 +52,7 @@ def data_counts(table: pd.DataFrame) -> dict[str, int]:
 def class_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Samples by split and class, for a data set whose (first) target is a category."""
     targets = table.attrs.get("targets", [])
-    if not targets or "split" not in table or table[targets[0]].map(lambda v: isinstance(v, (list, tuple, set, dict))).any():
-        return {}
-    if table[targets[0]].map(lambda v: isinstance(v, float)).any():
+    if not targets or "split" not in table or any(isinstance(v, (list, tuple, set, dict, float)) for v in table[targets[0]]):
         return {}
     counts: dict[str, dict[str, int]] = {}
     for split, rows in table.groupby("split", sort=False)[targets[0]]:

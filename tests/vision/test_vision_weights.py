@@ -139,6 +139,7 @@ class Evil:
         return (open, ("executed", "w"))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize(
     "write", [lambda path: torch.save({"a": Evil()}, path), lambda path: path.write_bytes(pickle.dumps({"a": Evil()}))]
 )
