@@ -13,6 +13,7 @@ Reading executes nothing: there is no pickle here, and the JSON is only data.
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -89,6 +90,11 @@ def write(path: str | os.PathLike[str], config: Mapping[str, Any], tensors: Mapp
 
 def versions() -> dict[str, str]:
     """The versions that a result depends on: burnish, python, torch, torchvision, timm, and the platform."""
+    return dict(_versions())
+
+
+@functools.cache  # looking packages up reads files; every checkpoint asks
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     for package in ("burnish", "torch", "torchvision", "timm", "numpy", "pillow"):
         with suppress(PackageNotFoundError):

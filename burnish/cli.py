@@ -100,10 +100,10 @@ def train(
 
 def _say_test(console: Console, learn: Any) -> None:
     """The results on what was kept aside, which nothing was chosen by."""
-    from burnish.evaluate.summary import evaluate
+    from burnish.evaluate.summary import assess
 
     shown = _table("on the test split", "value", "95 % interval", "baseline")
-    for row in evaluate(learn, "test").to_dict("records"):
+    for row in assess(learn, "test").to_dict("records"):
         known = row["low"] == row["low"]
         shown.add_row(
             row["metric"], f"{row['value']:.3g}", f"{row['low']:.3g} to {row['high']:.3g}" if known else "", f"{row['baseline']:.3g}"

@@ -38,6 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.data{mark.args} must name one of: {', '.join(realdata.SETS)}.")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names a function or a functools.partial in a test's id by its name, not by its address: parallel processes must agree on ids."""
+    while hasattr(val, "func"):
+        val = val.func  # pyright: ignore[reportAttributeAccessIssue]
+    return getattr(val, "__name__", None) if callable(val) else None
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fetches what ``@pytest.mark.data`` names, so that a source that is gone fails the test with its own clear message."""
     import realdata

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -195,3 +196,12 @@ def test_importing_loads_nothing_slow(module: str):
     code = f"import sys, {module}; print([m for m in {slow} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.name != "__init__.py"], ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_the_architecture_names_every_file(file: Path):
+    """Each file stands in the table of docs/architecture.md, in a row that begins with its folder."""
+    folder = "".join(f"{part}/" for part in file.relative_to(PACKAGE).parts[:-1])
+    rows = [line.split("|")[1] for line in (ROOT / "docs/architecture.md").read_text().splitlines() if line.startswith("| `")]
+    named = [{n.split("/")[-1] for n in re.findall(r"`([^`]+)`", row)} for row in rows if row.strip().startswith(f"`{folder}")]
+    assert file.name in {n for names in named for n in names}

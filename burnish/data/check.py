@@ -9,7 +9,6 @@ from pathlib import PurePath
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from burnish.data.check_labels import check_labels, check_sizes_of_sides
 from burnish.data.duplicates import looks_same, same_content
@@ -17,6 +16,7 @@ from burnish.data.facts import FileFacts, in_parallel, look, look_inside, measur
 from burnish.data.files import image_extensions, undecodable_extensions
 from burnish.data.findings import Issue, Report
 from burnish.data.label import is_missing
+from burnish.data.lazy import pd
 from burnish.errors import SettingError, listed, nearest
 
 __all__ = ["Issue", "Report", "check_table"]

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-import pandas as pd
-
 from burnish.data.label import cell, is_missing
+from burnish.data.lazy import pd
 from burnish.errors import DataError, listed, nearest
 
 

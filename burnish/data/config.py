@@ -30,7 +30,7 @@ class Configurable:
         Configurable._registry[type_name(cls)] = cls
 
     @classmethod
-    def parameters(cls) -> list[str]:
+    def arguments(cls) -> list[str]:
         """Names of the constructor's parameters."""
         if cls.__init__ is object.__init__:
             return []
@@ -42,7 +42,7 @@ class Configurable:
         return {
             "type": type_name(type(self)),
             "module": type(self).__module__,
-            **{p: jsonable(getattr(self, p), f"{type(self).__name__}.{p}") for p in self.parameters()},
+            **{p: jsonable(getattr(self, p), f"{type(self).__name__}.{p}") for p in self.arguments()},
         }
 
     def __repr__(self) -> str:
@@ -109,7 +109,7 @@ def from_config(config: dict[str, Any]) -> Any:
         raise ModelFileError(
             f"The file needs the class {name.removeprefix('user:')!r} (from module {module!r}), which is not defined here. Import or define it before loading.{known}"
         )
-    unknown = set(args) - set(cls.parameters())
+    unknown = set(args) - set(cls.arguments())
     if unknown:
         raise ModelFileError(
             f"{name} has no parameter {sorted(unknown)}: the file was written by a newer burnish or altered. Update burnish, or export the model again."

@@ -8,18 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
-from burnish.data.check import check_table
-from burnish.data.label import ItemGetter
-from burnish.data.split import RandomSplitter
 
 from burnish.data.block import Block
+from burnish.data.check import check_table
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.foreign import as_batch_transforms, as_item_transforms
+from burnish.data.label import ItemGetter
+from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.randomness import derive
-from burnish.data.table import as_list, build_table, column_names, find_items, label_items
+from burnish.data.split import RandomSplitter
+from burnish.data.table import as_list, build_table, column_names, find_items, label_columns, label_items
 from burnish.errors import DataError, SettingError, listed
 
 _UNSET: Any = object()
@@ -159,7 +159,7 @@ class DataBlock:
             verbose: print a summary.
         """
         table = self.table(source, seed)
-        quick = check_table(table, table.attrs["inputs"], table.attrs["targets"], quick=True)
+        quick = check_table(table, table.attrs["inputs"], label_columns(self.blocks, self.n_inp), quick=True)
         if quick:
             note(f"{quick.brief()} (dls.check() tells all)")
         dls = DataLoaders.from_table(

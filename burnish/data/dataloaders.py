@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from burnish.data.check import Report, check_table
 from torch import nn
 
 from burnish.data.block import Block
 from burnish.data.cache import make_cache
+from burnish.data.check import Report, check_table
 from burnish.data.config import from_config
 from burnish.data.dataset import Dataset
+from burnish.data.lazy import pd
 from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.notes import note
 from burnish.data.randomness import fresh_seed
 from burnish.data.reader import Reader
-from burnish.data.table import column_names, rows_of
+from burnish.data.table import column_names, label_columns, rows_of
 from burnish.data.transforms import BatchTransform, ItemTransform
 from burnish.errors import DataError, NotTrainableError, SettingError, UnreadableFileError, listed, nearest
 
@@ -103,7 +103,7 @@ class DataLoaders:
             reader = Reader(dls.blocks, dls.item_tfms, train=train)
             _attach_cache(reader, cache, columns, where)
             dl = DataLoader(
-                columns, where, reader, batch_tfms=dls.batch_tfms, bs=bs if train else (val_bs or bs), train=train, shuffle=train and shuffle,
+                columns, where, reader, batch_tfms=dls.batch_tfms, bs=bs if train or val_bs is None else val_bs, train=train, shuffle=train and shuffle,
                 drop_last=drop_last if train else False, weights=weights if train else None, num_workers=num_workers,
                 device=dls.device, seed=dls.seed, on_error=on_error,
             )  # fmt: skip
@@ -280,7 +280,7 @@ class DataLoaders:
 
     def check(self) -> Report:
         """Looks for what spoils results: unreadable files, duplicates (also across splits), imbalance, odd sizes ..."""
-        return check_table(self.table, self.table.attrs["inputs"], self.table.attrs["targets"])
+        return check_table(self.table, self.table.attrs["inputs"], label_columns(self.blocks, self._n_inp or 1))
 
     def summary(self) -> str:
         """What the data is, in words: splits, classes, transforms, batch shapes."""

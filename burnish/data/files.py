@@ -178,6 +178,7 @@ def _check_folders(root: Path, only: set[str]) -> None:
 def _walk(root: Path, recurse: bool, only: set[str] | None, followlinks: bool) -> Iterator[str]:
     """Paths relative to `root`, "/" between the parts, in no particular order."""
     unreadable: list[str] = []
+    dangling: list[str] = []
     top = (os.fspath(root), "", (_identity(os.fspath(root)),))
     stack: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [top]
     while stack:
@@ -187,13 +188,17 @@ def _walk(root: Path, recurse: bool, only: set[str] | None, followlinks: bool) -
             named = only is not None and prefix == ""
             if entry.name.startswith(".") and not (named and entry.name in (only or ())):
                 continue
-            if not entry.is_dir():
+            if entry.is_symlink() and not os.path.exists(entry.path):
+                dangling.append(prefix + entry.name)
+            elif not entry.is_dir():
                 if not named or "." in (only or ()):
                     yield prefix + entry.name
             elif recurse and (not named or entry.name in (only or ())) and (followlinks or not entry.is_symlink()):
                 identity = _identity(entry.path)
                 if identity not in ancestors:  # else a link back up: it would never end
                     stack.append((entry.path, f"{prefix}{entry.name}/", (*ancestors, identity)))
+    if dangling:
+        note(f"{len(dangling)} link(s) under {root_name(root)} lead to files that don't exist and are left out: {listed(dangling, 3)}.")
     if unreadable:
         note(f"{len(unreadable)} folder(s) can't be read and are left out: {listed(unreadable, 3)}. Change their permissions to use them.")
 

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-import pandas as pd
-
+from burnish.data.lazy import pd
 from burnish.errors import listed
 
 SEVERITIES = ("high", "medium", "low")

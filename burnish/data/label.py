@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-import pandas as pd
-
 from burnish.data.collections import L
 from burnish.data.config import Configurable
+from burnish.data.lazy import pd
 from burnish.errors import DataError, SettingError, listed, nearest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 
 class LazyModule(ModuleType):
@@ -31,3 +31,11 @@ class LazyModule(ModuleType):
 
     def __repr__(self) -> str:
         return f"<module {self.__name__!r}, loaded at first use>"
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = LazyModule("pandas")  # more than half of what importing burnish would cost; `from burnish.data.lazy import pd`
+
+__all__ = ["LazyModule", "pd"]

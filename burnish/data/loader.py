@@ -73,6 +73,10 @@ class DataLoader:
     ) -> None:
         if not isinstance(bs, (int, np.integer)) or isinstance(bs, bool) or bs < 1:
             raise SettingError(f"bs={bs!r}: the batch size must be a whole number of at least 1.")
+        if num_workers is not None and (not isinstance(num_workers, (int, np.integer)) or isinstance(num_workers, bool) or num_workers < 0):
+            raise SettingError(
+                f"num_workers={num_workers!r}: expected a number of reading threads: 0 reads in the calling thread, None one a processor."
+            )
         if on_error not in ("skip", "raise"):
             raise SettingError(f"on_error={on_error!r}: expected 'skip' or 'raise'.")
         self.columns, self.rows, self.reader = columns, np.asarray(rows, dtype=np.int64), reader
@@ -209,11 +213,11 @@ class DataLoader:
         self.skipped.update(new)
         if rows and not read.rows:
             raise DataError(
-                f"None of the {len(rows)} samples of a batch could be read: {listed(read.failures.values(), 3)}. dls.check() lists all such files."
+                f"None of the {len(rows)} samples of a batch could be read: {_reasons(read.failures)}. dls.check() lists all such files."
             )
         if new:
             note(
-                f"{len(new)} file(s) could not be read and are left out: {listed(new.values(), 3)}. dls.check() lists them all; on_error='raise' stops instead."
+                f"{len(new)} file(s) could not be read and are left out: {_reasons(new)}. dls.check() lists them all; on_error='raise' stops instead."
             )
 
     # -- the device ---------------------------------------------------------------------------------------------
@@ -253,7 +257,7 @@ class DataLoader:
                 batch = self.finish(read.tensors, rng(i))
             if ahead is not None:
                 yield self._hand_over(*ahead)
-            ahead = (read.rows, batch, side.record_event())
+            ahead = (read.rows, batch, side.record_event())  # pyright: ignore[reportAssignmentType]
         if ahead is not None:
             yield self._hand_over(*ahead)
 
@@ -345,3 +349,9 @@ class PlainLoader:
         if isinstance(batch, (list, tuple)):
             return tuple(self._move(v) for v in batch)
         return batch
+
+
+def _reasons(failures: dict[int, str], most: int = 3) -> str:
+    """Why samples couldn't be read, as one clause."""
+    said = "; ".join(why.rstrip(".") for why in list(failures.values())[:most])
+    return said + (f"; and {len(failures) - most} more" if len(failures) > most else "")

@@ -81,6 +81,7 @@ _METHODS = {
         "multinomial",
     ]
 }
+_ALIKE = {torch.randn_like: torch.randn, torch.rand_like: torch.rand}  # take no generator themselves
 _RANDOM_CALLS = _FACTORIES | _METHODS
 
 
@@ -96,6 +97,10 @@ class OwnDraws(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func in _ALIKE and self._on_cpu(args, {}):
+            return _ALIKE[func](args[0].shape, dtype=args[0].dtype, generator=self.generator)
+        if func is torch._sample_dirichlet and self._on_cpu(args, {}):
+            return func(*args, generator=self.generator)
         if func in _RANDOM_CALLS and kwargs.get("generator") is None and self._on_cpu(args, kwargs):
             kwargs = {**kwargs, "generator": self.generator}
         return func(*args, **kwargs)

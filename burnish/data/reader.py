@@ -32,14 +32,14 @@ class Reader:
         self.fixed, self.drawn = _lay_out(self.item_tfms)
         hinted = any(b.takes_size_hint for b in blocks) and not any(b.kind in SHARES_GEOMETRY for b in blocks)
         self.size_hint = self.item_tfms[0].decode_size if hinted and self.item_tfms else None
-        self._copy_cached = any(not type(t).__module__.startswith("burnish.vision") for t in self.drawn)
+        self._copy_cached = any(type(t).__module__ != "burnish.vision.transforms" for t in self.drawn)
 
     def open(self, raws: Values) -> Values:
         """Raw cells as values: what a person recognises (a picture, a label)."""
         return tuple(
-            b.open(r, size_hint=self.size_hint) if b.takes_size_hint and self.size_hint else b.open(r)
+            b.open(r, size_hint=self.size_hint) if b.takes_size_hint and self.size_hint else b.open(r)  # pyright: ignore[reportCallIssue]
             for b, r in zip(self.blocks, raws, strict=True)
-        )  # type: ignore[call-arg]
+        )
 
     def prepare(self, raws: Values) -> Values:
         """The deterministic part: opened, and through the leading transforms that draw nothing; cached when it may be."""

@@ -12,14 +12,14 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from burnish.data.allot import allot_groups, allot_strata, thin_strata
 from burnish.data.columns import called, column_values, paths_of, refuse_missing
 from burnish.data.config import Configurable
+from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed
 from burnish.data.sides import SIDES, Sides, check_shares, check_sides, cut, positive_int, side_sizes, sides_of_marks
@@ -31,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 _ADDRESS = re.compile(r"<function (\S+) at 0x[0-9A-Fa-f]+>")
-Column = str | int | Callable[[Any], Any] | Sequence[Any] | np.ndarray | pd.Series
+Column: TypeAlias = "str | int | Callable[[Any], Any] | Sequence[Any] | np.ndarray | pd.Series"
 
 
 class Splitter:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from burnish.data.split import Splitter, check_sides
 
 from burnish.data.block import Block
 from burnish.data.collections import L
+from burnish.data.lazy import pd
 from burnish.data.notes import note
+from burnish.data.split import Splitter, check_sides
 from burnish.errors import DataError, listed
 
 SPLITS = ("train", "valid", "test")
@@ -67,6 +67,11 @@ def column_names(blocks: Sequence[Block]) -> list[str]:
     return names
 
 
+def label_columns(blocks: Sequence[Block], n_inp: int) -> list[str]:
+    """The columns of the targets that are labels: those whose block has a vocabulary."""
+    return [name for name, block in list(zip(column_names(blocks), blocks, strict=True))[n_inp:] if hasattr(block, "vocab")]
+
+
 def label_items(items: Sequence[Any], getters: Sequence[Getter | None], names: Sequence[str]) -> dict[str, list[Any]]:
     """The raw cells of every column. A getter that fails on some items is a DataError that names them all at once."""
     cells: dict[str, list[Any]] = {}
@@ -81,9 +86,8 @@ def label_items(items: Sequence[Any], getters: Sequence[Getter | None], names: S
             except Exception as error:
                 failed.append((i, item, error))
         if failed:
-            shown = "; ".join(f"item {i} ({_brief(item)}): {type(e).__name__}: {e}" for i, item, e in failed[:3])
             raise DataError(
-                f"{_called(getter)}, which gives the {name}, failed on {len(failed)} of {len(items)} items: {shown}."
+                f"{_called(getter)}, which gives the {name}, failed on {len(failed)} of {len(items)} items: {_failures(failed)}"
             ) from failed[0][2]
         cells[name] = column
     return cells
@@ -108,8 +112,8 @@ def build_table(source: Any, items: Sequence[Any], cells: dict[str, list[Any]], 
     for name, side in zip(SPLITS, sides, strict=False):
         split.iloc[side] = name
     table.insert(len(names), "split", split)
-    if hasattr(splitter, "groups"):
-        table.insert(len(names) + 1, "group", pd.Series(list(splitter.groups(items, table)), dtype=object))
+    if groups := getattr(splitter, "groups", None):
+        table.insert(len(names) + 1, "group", pd.Series(list(groups(items, table)), dtype=object))
     unused = int(split.isna().sum())
     if unused:
         note(f"{unused} of {len(table)} samples are in no split and are not used (dls.table[dls.table.split.isna()] shows them).")
@@ -126,6 +130,13 @@ def as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple, L)) else [value]
+
+
+def _failures(failed: list[tuple[int, Any, Exception]]) -> str:
+    """The first failure in full, the others by their items."""
+    i, item, error = failed[0]
+    others = f" So did item {listed((f'{i} ({_brief(item)})' for i, item, _ in failed[1:]), 2)}." if len(failed) > 1 else ""
+    return f"item {i} ({_brief(item)}): {type(error).__name__}: {str(error).rstrip('.')}.{others}"
 
 
 def _called(f: Any) -> str:

@@ -65,6 +65,10 @@ class BatchTransform(nn.Module, Configurable):
     def apply(self, batch: list[Tensor], kinds: Sequence[str], rng: torch.Generator | None) -> list[Tensor]:
         raise NotImplementedError
 
+    def fuse(self, following: BatchTransform) -> BatchTransform | None:
+        """This and the transform after it as one that does both in a single pass, or None when they can't be."""
+        return None
+
     def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Applies it as in training to a batch of images ``(batch, channel, height, width)``, for trying it out."""
         rng = rng or torch.Generator().manual_seed(random.SystemRandom().randrange(2**31))
@@ -93,5 +97,5 @@ class ItemFunction(ItemTransform):
     def config(self) -> dict[str, Any]:
         raise TypeError(
             f"The item transform {getattr(self.function, '__qualname__', self.function)!r} is a plain function, which a model file can't hold (no code is stored). "
-            "Write it as a class deriving from burnish.data.transforms.ItemTransform, which the person who loads the file imports first; or drop it with dls.without(...) if prediction doesn't need it."
+            "Write it as a class deriving from burnish.data.transforms.ItemTransform, which the person who loads the file imports first; or do this step on the files, before burnish reads them."
         )

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
+from burnish.data.lazy import pd
 from burnish.data.notes import captured_notes
 from burnish.data.reader import describe_failure
 from burnish.errors import DataError, SettingError

@@ -10,8 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from burnish.data.lazy import pd
 from burnish.deploy import charts
 from burnish.deploy import page as html
 from burnish.errors import SettingError, listed

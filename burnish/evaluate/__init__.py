@@ -4,7 +4,7 @@ from burnish.evaluate.baselines import Baseline, baseline
 from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 from burnish.evaluate.intervals import Interval, bootstrap, bootstrap_mean, interval, wilson
 from burnish.evaluate.metrics import METRICS, metric_by_name, resolve_metrics
-from burnish.evaluate.summary import ResultNote, evaluate
+from burnish.evaluate.summary import ResultNote, assess
 
 __all__ = [
     "METRICS",
@@ -13,10 +13,10 @@ __all__ = [
     "Interpretation",
     "Interval",
     "ResultNote",
+    "assess",
     "baseline",
     "bootstrap",
     "bootstrap_mean",
-    "evaluate",
     "interval",
     "metric_by_name",
     "resolve_metrics",

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
+from burnish.data.lazy import pd
 from burnish.data.loader import DataLoader
 from burnish.data.notes import note
 from burnish.data.show import draw_sample

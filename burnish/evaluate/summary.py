@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
+from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate.baselines import Baseline, baseline_of
@@ -30,7 +30,7 @@ COLUMNS = ["metric", "value", "low", "high", "baseline", "n"]
 MOST_KEPT = 100_000_000  # numbers; a split with more output than this (masks, say) isn't kept for an interval
 
 
-def evaluate(learn: Learner, split: int | str = "valid", metrics: Any = None, dl: Any = None) -> pd.DataFrame:
+def assess(learn: Learner, split: int | str = "valid", metrics: Any = None, dl: Any = None) -> pd.DataFrame:
     """How good a learner is on a split, from one pass: each metric and the loss with a 95 % interval and the baseline.
 
     Args:
@@ -55,7 +55,7 @@ def chosen_metrics(learn: Learner, metrics: Any = None) -> list[Metric]:
 
 
 def results_of(learn: Learner, found: Outcome, metrics: Any = None, groups: Sequence[Any] | None = None) -> pd.DataFrame:
-    """The table of ``evaluate`` from stored outputs."""
+    """The table of ``assess`` from stored outputs."""
     base = baseline_of(learn.dls)
     rows = []
     for metric in chosen_metrics(learn, metrics):
@@ -90,7 +90,7 @@ def sentence(table: pd.DataFrame, split: str, unit: str, base: Baseline | None, 
     """The results in one line.
 
     Args:
-        table: as ``evaluate`` gives it.
+        table: as ``assess`` gives it.
         unit: what the samples are: "images".
         better: metric -> "higher" or "lower", to say when a result is no better than the baseline.
     """
@@ -136,7 +136,7 @@ class ResultNote(Callback):
     weights back, those of the best epoch. Nothing is run a second time.
 
     Attributes:
-        table: the results of the last fit, as ``evaluate`` gives them; None before.
+        table: the results of the last fit, as ``assess`` gives them; None before.
     """
 
     order = 70

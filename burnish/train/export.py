@@ -75,7 +75,7 @@ def export(learn: Learner, path: str | os.PathLike[str] = "model.burnish") -> Pa
         "loss": _describe_loss(learn.loss_func),
         "metrics": [_describe_metric(m) for m in learn.metrics],
         "record": record,
-        "card": getattr(learn, "card", None) or model_card(record, learn.dls.blocks, learn.dls.n_inp),
+        "card": learn.card or model_card(record, learn.dls.blocks, learn.dls.n_inp),
     }
     artifact.write(target, config, model.state_dict())
     return target
@@ -118,10 +118,9 @@ def load_learner(
     _load_weights(module, stored.tensors, path)
     learn = learner_class(dls, module.to(device), loss_func=loss, metrics=metrics, seed=record.get("seed"), splitter=splitter)
     learn.model.eval()
-    learn.pretrained, known = True, {"record": record, "card": card}
+    learn.pretrained, learn.record, learn.card = True, record, card
     if model is None:
-        learn.model_config, known["arch"] = config["model"], config["model"].get("arch")
-    vars(learn).update(known)
+        learn.model_config, learn.arch = config["model"], config["model"].get("arch")
     return learn
 
 
@@ -130,7 +129,7 @@ def load_learner(
 
 def _model_config(learn: Learner, model: nn.Module) -> dict[str, Any] | None:
     """The architecture's description if it rebuilds this very architecture, else None (with a note)."""
-    config = getattr(learn, "model_config", None)
+    config = learn.model_config
     if config is None:
         return None
     rebuilt = _build(config)

@@ -123,6 +123,16 @@ class FirstBatchCheck(Callback):
             )
 
 
+def check_classes(dls: DataLoaders) -> None:
+    """Raises DataError if the target is a category with fewer than two classes."""
+    for block in getattr(dls, "target_blocks", ()):
+        if block.kind == "category" and block.n_out < 2:
+            raise DataError(
+                f"The data has one class only, {listed(map(repr, getattr(block, 'vocab', ())))}, so there is nothing to tell apart. "
+                "Give examples of at least one more class (in a folder a class: another sub-folder), or look at how the labels are made: print(dls.table)."
+            )
+
+
 def check_same_targets(old: DataLoaders, new: DataLoaders) -> None:
     """Raises DataError if the outputs of a model made for `old` would mean something else in `new`."""
     for a, b in zip(old.target_blocks, new.target_blocks, strict=False):

@@ -17,11 +17,11 @@ from burnish.train import predict as prediction
 from burnish.train import recipes, storage
 from burnish.train.attached import Callbacks, HasCallbacks, as_callbacks
 from burnish.train.callback import Callback
-from burnish.train.freezing import Splitter, frozen_norms, layer_groups, set_frozen
-from burnish.train.guards import FirstBatchCheck, as_loss, check_same_targets, loss_name
+from burnish.train.freezing import Splitter, layer_groups, set_frozen, steady_norms
+from burnish.train.guards import FirstBatchCheck, as_loss, check_classes, check_same_targets, loss_name
 from burnish.train.loop import Events, count_batches, fit_loop, valid_pass
 from burnish.train.lr_find import SuggestedLRs, SuggestFunc, find_lr, valley
-from burnish.train.metric import Metric, as_metric
+from burnish.train.metric import Metric, as_metrics
 from burnish.train.optim import (
     AdamW,
     LearningRate,
@@ -36,12 +36,13 @@ from burnish.train.optim import (
 from burnish.train.precision import Precision, to_channels_last
 from burnish.train.progress import Progress
 from burnish.train.recorder import Recorder
-from burnish.train.results import Results, Scores
 from burnish.train.schedule import ParamScheduler, Schedule
+from burnish.train.scores import Scores
 from burnish.train.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from burnish.data.dataloaders import DataLoaders
+    from burnish.train.results import Results
 
 Split = int | str
 
@@ -66,8 +67,8 @@ class Learner(HasCallbacks):
         device: where to train; the data's device by default.
         model_dir: the folder below `path` for saved weights.
         wd_bn_bias: decay biases and the parameters of normalisation layers too.
-        train_bn: keep training the normalisation layers of frozen groups. By default frozen means frozen: parameters
-            and running statistics.
+        train_bn: keep training the normalisation layers of frozen groups, and move the running statistics of all. By
+            default frozen means frozen, and a pretrained body keeps its statistics also when its weights are trained.
         moms: momentum at the start, the middle and the end of one cycle.
 
     Raises:
@@ -76,6 +77,9 @@ class Learner(HasCallbacks):
 
     model_config: dict[str, Any] | None = None  # from which the architecture is rebuilt, when burnish built it
     pretrained: bool | None = None  # whether the body has trained weights; None when nobody said
+    arch: str | None = None  # the architecture's name, when burnish built it
+    record: dict[str, Any] | None = None  # of the run that made a loaded model
+    card: str | None = None  # the model card; None has export write one
     opt: Any  # a torch.optim.Optimizer; None until a fit needs one
     phase: str | None  # of fine_tune
     fit_args: dict[str, Any]  # what the last fit was called with, as JSON
@@ -110,6 +114,7 @@ class Learner(HasCallbacks):
         self.events = Events(self, [])  # bound anew by every run
         self.device = torch.device(device if device is not None else dls.device)
         self.dls = dls
+        check_classes(dls)
         self.seed = fresh_seed() if seed is None else int(seed)
         self.opt_func, self.lr, self.wd, self.splitter = opt_func, lr, wd, splitter
         self.wd_bn_bias, self.train_bn, self.moms = wd_bn_bias, train_bn, moms
@@ -120,7 +125,7 @@ class Learner(HasCallbacks):
         if isinstance(self.loss_func, nn.Module):
             self.loss_func.to(self.device)
         self.metrics = metrics
-        self.n_fits, self.fit_args, self.phase = 0, {}, None
+        self.n_fits, self.n_passes, self.fit_args, self.phase = 0, 0, {}, None
         self.reset_state()
         self.add_cbs([FirstBatchCheck(), Recorder(), Progress()])
         self.add_cbs(cbs)
@@ -177,14 +182,8 @@ class Learner(HasCallbacks):
 
     @metrics.setter
     def metrics(self, metrics: Any) -> None:
-        several = list(metrics) if isinstance(metrics, (list, tuple)) else [] if metrics is None else [metrics]
-        self._metrics = [as_metric(m) for m in several]
-        names = [m.name for m in self._metrics]
-        doubled = sorted({n for n in names if names.count(n) > 1})
-        if doubled:
-            raise SettingError(
-                f"Two metrics are called {doubled[0]!r}, so the table couldn't tell them apart. Give one another name: AverageMetric(function, name='...')."
-            )
+        classes = [b.kind for b in getattr(self.dls, "target_blocks", ())] == ["category"]
+        self._metrics = as_metrics(metrics, self.dls.c if classes else None)
 
     @property
     def n_inp(self) -> int | None:
@@ -336,7 +335,7 @@ class Learner(HasCallbacks):
 
     def run_fit(self, cbs: Sequence[Callback]) -> None:
         """Runs the loop with the events bound to `cbs`, and lets go of the last batch when it ends."""
-        self._frozen_norms = [] if self.train_bn else frozen_norms(self.model)
+        self._steady_norms = [] if self.train_bn else steady_norms(self.model, self.groups, bool(self.pretrained))
         with self.bound(cbs):
             try:
                 self.opt.zero_grad()
@@ -379,12 +378,17 @@ class Learner(HasCallbacks):
 
     # -- what the loop asks ---------------------------------------------------------------------------------------
     def start_pass(self, dl: Any, training: bool) -> None:
-        """Sets the learner up for a pass over `dl`: counts, and the model's mode (frozen norms stay in eval mode)."""
+        """Sets the learner up for a pass over `dl`: counts, and the model's mode (frozen norms stay in eval mode).
+
+        The order and the draws of a training pass follow from how many this learner has made, whoever else has read the
+        same data in between.
+        """
         self.dl, self.training, self.batch_index = dl, training, 0
         self.n_batches = count_batches(dl, "training" if training else "validation")
         self.model.train(training)
         if training:
-            for module in self._frozen_norms:
+            dl.epoch, self.n_passes = self.n_passes, self.n_passes + 1
+            for module in self._steady_norms:
                 module.eval()
 
     def remaining_batches(self) -> Iterator[Any]:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from burnish.errors import SettingError
+
 
 class Metric:
     """Accumulates over a whole split and is read once.
@@ -29,6 +31,10 @@ class Metric:
     def update(self, preds: Tensor, targs: Tensor) -> None:
         raise NotImplementedError
 
+    def for_classes(self, n: int) -> None:
+        """Told the number of classes before training, where the target is a category: a metric whose name or working
+        depends on it overrides this."""
+
     def compute(self) -> float:
         """The value over everything since ``reset``; nan when there was nothing. Raises ValueError that says why when
         it can't be computed."""
@@ -46,8 +52,9 @@ class AverageMetric(Metric):
 
     def __init__(self, function: Callable[..., Any], name: str | None = None, better: str | None = None) -> None:
         self.function = function
-        self.name = name or _function_name(function)
-        self.better = better or getattr(function, "better", None)
+        inner = _innermost(function)
+        self.name = name or getattr(inner, "__name__", type(inner).__name__)
+        self.better = better or getattr(function, "better", getattr(inner, "better", None))
         self.reset()
 
     def reset(self) -> None:
@@ -65,10 +72,11 @@ class AverageMetric(Metric):
         return float(self._total) / self._count if self._count else float("nan")
 
 
-def _function_name(function: Any) -> str:
-    while hasattr(function, "func"):  # functools.partial
+def _innermost(function: Any) -> Any:
+    """What a functools.partial (of a partial ...) calls in the end."""
+    while hasattr(function, "func"):
         function = function.func
-    return getattr(function, "__name__", type(function).__name__)
+    return function
 
 
 def as_metric(metric: Any) -> Metric:
@@ -82,3 +90,23 @@ def as_metric(metric: Any) -> Metric:
     raise TypeError(
         f"metrics: got {metric!r} ({type(metric).__name__}); expected a function of (output, target), a Metric, or a list of them, e.g. metrics=[accuracy]."
     )
+
+
+def as_metrics(metrics: Any, classes: int | None = None) -> list[Metric]:
+    """One or several metrics (see ``as_metric``; None is none) as a list, told how many classes the target has.
+
+    Raises:
+        SettingError: two have the same name.
+    """
+    several = list(metrics) if isinstance(metrics, (list, tuple)) else [] if metrics is None else [metrics]
+    made = [as_metric(m) for m in several]
+    if classes is not None:
+        for metric in made:
+            metric.for_classes(classes)
+    names = [m.name for m in made]
+    doubled = sorted({n for n in names if names.count(n) > 1})
+    if doubled:
+        raise SettingError(
+            f"Two metrics are called {doubled[0]!r}, so the table couldn't tell them apart. Give one another name: AverageMetric(function, name='...')."
+        )
+    return made

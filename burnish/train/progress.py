@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from burnish.train.callback import Callback
-from burnish.train.results import as_text
+from burnish.train.scores import as_text
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner

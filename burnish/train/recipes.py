@@ -12,11 +12,11 @@ from burnish.errors import ModelFileError, SettingError
 from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callbacks.checkpoint import Checkpoint, read_checkpoint
 from burnish.train.optim import LearningRate, has_momentum, lr_per_group
-from burnish.train.results import Results, joined
 from burnish.train.schedule import SchedCos, SchedNo, Schedule, combine_scheds, combined_cos
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
+    from burnish.train.results import Results
 
 Moments = tuple[float, float, float]
 FROZEN, WHOLE = "head", "whole"  # the phases of fine_tune
@@ -162,12 +162,18 @@ def fine_tune(
     """
     if isinstance(freeze_epochs, bool) or not isinstance(freeze_epochs, int) or freeze_epochs < 0:
         raise SettingError(f"freeze_epochs={freeze_epochs!r}: expected a whole number of at least 0.")
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise SettingError(
+            f"epochs={epochs!r}: expected a whole number of at least 1. To train only the head: learn.freeze(), then learn.fit_one_cycle(1)."
+        )
     from_scratch = learn.pretrained is False or len(learn.groups) < 2
     if from_scratch and learn.pretrained is not False:
         note(
             "fine_tune: the model has one layer group, so there is no head to train first; all epochs train all of it. Pass splitter= to make groups."
         )
     common: dict[str, Any] = {"div_final": div_final, "wd": wd, "moms": moms, "cbs": cbs}
+    from burnish.train.results import joined
+
     parts: dict[str, Results] = {}
     saved = _saved_phase(learn, cbs) if resume else None
     try:

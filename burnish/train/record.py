@@ -7,9 +7,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 import burnish.artifact as artifact
+from burnish.data.lazy import pd
 from burnish.errors import listed
 
 if TYPE_CHECKING:
@@ -25,13 +24,13 @@ def run_record(learn: Learner) -> Record:
     results (rows of metric, value and, where known, low, high, baseline, n), settings, versions. A model that was
     loaded keeps the record it came with.
     """
-    kept = getattr(learn, "record", None)
+    kept = learn.record
     history = _history(learn)
     if kept and not history:
         return kept
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seed": getattr(learn, "seed", None),
+        "seed": learn.seed,
         "epochs": len(history),
         "history": history,
         "data": data_counts(learn.dls.table),
@@ -85,8 +84,8 @@ def _settings(learn: Learner) -> dict[str, Any]:
     dls = learn.dls
     loss = learn.loss_func
     return {
-        "architecture": str(getattr(learn, "arch", None) or type(learn.model).__name__),
-        "pretrained": getattr(learn, "pretrained", None),
+        "architecture": str(learn.arch or type(learn.model).__name__),
+        "pretrained": learn.pretrained,
         "loss": getattr(loss, "__name__", type(loss).__name__),
         "batch size": getattr(dls, "bs", None),
         "item transforms": [repr(t) for t in dls.item_tfms],

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
+from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.errors import SettingError, listed
 from burnish.train.callback import Callback
 from burnish.train.optim import get_hyper, has_momentum
-from burnish.train.results import Results, results_table
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
+    from burnish.train.results import Results
 
 _CHUNK = 512  # batch losses that wait as single tensors, before they are stacked (on the device, without waiting)
 
@@ -230,6 +230,8 @@ class Recorder(Callback):
 
     def results(self) -> Results:
         """The table of the last fit."""
+        from burnish.train.results import results_table
+
         return results_table(self.rows, self.columns)
 
     def history(self) -> pd.DataFrame:
@@ -252,6 +254,8 @@ class Recorder(Callback):
         self._clear(list(state["columns"]))
         self.rows, self.latest, self.iters = [dict(r) for r in state["rows"]], dict(state["latest"]), list(state["iters"])
         self.lrs, self.moms, self._read = state["lrs"].tolist(), state["moms"].tolist(), state["losses"].tolist()
+        from burnish.train.results import results_table
+
         self._runs = [results_table(r["rows"], r["columns"]) for r in state["runs"]]
 
     # -- plots ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.errors import DataError
-from burnish.train.freezing import frozen_norms
+from burnish.train.freezing import steady_norms
 from burnish.train.guards import loss_name
 from burnish.train.loop import run_model, split_batch
 
@@ -81,7 +81,11 @@ def summarise(learn: Learner) -> Summary:
         "loss": loss_name(learn.loss_func),
         "optimizer": getattr(learn.opt_func, "__name__", repr(learn.opt_func)),
         "layer groups": f"{len(learn.groups)}"
-        + ("" if learn.train_bn or not frozen_norms(model) else "; normalisation of the frozen part keeps its statistics"),
+        + (
+            ""
+            if learn.train_bn or not steady_norms(model, learn.groups, bool(learn.pretrained))
+            else "; the body's normalisation keeps its statistics"
+        ),
         "on": learn.precision.describe(),
         "callbacks": ", ".join(type(cb).__name__ for cb in learn.cbs),
     }

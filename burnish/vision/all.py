@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import PIL
 import torch
 import torch.nn.functional as F
@@ -30,7 +29,7 @@ from burnish.data.datablock import DataBlock
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files
 from burnish.data.label import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
-from burnish.data.lazy import LazyModule
+from burnish.data.lazy import LazyModule, pd
 from burnish.data.loader import DataLoader
 from burnish.data.split import *
 from burnish.data.split import __all__ as _splitters
@@ -78,12 +77,22 @@ from burnish.vision.head import AdaptiveConcatPool2d, SigmoidRange, create_head
 from burnish.vision.image import PILImage, PILImageBW, load_image, open_image
 from burnish.vision.learner import cnn_learner, vision_learner
 from burnish.vision.sample import sample_photos
-from burnish.vision.transforms import CropPad, DihedralItem, FlipItem, PadMode, RandomCrop, RandomResizedCrop, RatioResize, Resize, ResizeMethod
+from burnish.vision.transforms import (
+    CropPad,
+    DihedralItem,
+    FlipItem,
+    PadMode,
+    RandomCrop,
+    RandomResizedCrop,
+    RatioResize,
+    Resize,
+    ResizeMethod,
+)
 
 plt = LazyModule("matplotlib.pyplot")
 globals().update(_architectures.ARCHITECTURES)
 
-__all__ = [
+__all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
     # everyday Python, numpy, pandas, torch
     "F", "Image", "PIL", "Path", "Tensor", "functools", "json", "nn", "np", "optim", "os", "partial", "pd", "plt", "random", "re",
     "shutil", "sys", "torch",
@@ -103,4 +112,4 @@ __all__ = [
     "slide", "steep", "valley", *_callbacks,
     # evaluation
     *_evaluate, *_losses, *_metrics,
-]  # fmt: skip
+})  # fmt: skip

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
+from burnish.data.foreign import as_batch_transform
+from burnish.data.foreign import as_batch_transforms as compose
 from burnish.data.transforms import BatchTransform
 from burnish.errors import SettingError
 from burnish.vision.augment_color import Brightness, ColourPart, Contrast, Hue, Saturation, light
@@ -100,19 +102,6 @@ def aug_transforms(
     if max_lighting:
         parts += [part(max_lighting * mult, p=p_lighting, batch=batch) for part in (Brightness, Contrast)]
     return compose([as_batch_transform(part) for part in parts])
-
-
-def compose(tfms: Sequence[BatchTransform]) -> list[BatchTransform]:
-    """The same transforms in the same order, neighbours fused where they can be (see :meth:`Augment.fuse`)."""
-    out: list[BatchTransform] = []
-    for tfm in tfms:
-        before = as_augment(out[-1]) if out else None
-        fused = before.fuse(tfm) if before is not None else None
-        if fused is None:
-            out.append(tfm)
-        else:
-            out[-1] = fused
-    return out
 
 
 def as_augment(tfm: BatchTransform) -> Augment | None:
@@ -216,17 +205,6 @@ class Augment(Part):
         if kind == "mask":
             return _mask(x, matrix, size, self.sampling)
         return x if matrix is None else _moved(x, kind, matrix)
-
-
-def as_batch_transform(obj: Any) -> BatchTransform:
-    """`obj` as a BatchTransform: ours, torchvision's, a module or a function of the images.
-
-    Raises:
-        SettingError: it is none of these, or an item transform.
-    """
-    from burnish.vision.foreign import as_batch_transform as convert
-
-    return convert(obj)
 
 
 # -- the work -------------------------------------------------------------------------------------------------------

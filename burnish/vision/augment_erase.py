@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from burnish.data.transforms import BatchTransform
 from burnish.errors import SettingError
 from burnish.vision.augment_parts import Rng, float_images
-from burnish.vision.foreign import StorableBatchTransform
 from burnish.vision.transforms import check_p
 
 imagenet_stats = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -18,7 +18,7 @@ cifar_stats = ([0.491, 0.482, 0.447], [0.247, 0.243, 0.261])
 mnist_stats = ([0.131], [0.308])
 
 
-class RandomErasing(StorableBatchTransform):
+class RandomErasing(BatchTransform):
     """Covers random rectangles with noise, in training: other ones in every picture.
 
     Args:
@@ -73,7 +73,7 @@ class RandomErasing(StorableBatchTransform):
         return found
 
 
-class Normalize(StorableBatchTransform):
+class Normalize(BatchTransform):
     """Subtracts `mean` and divides by `std`, per channel, in training and else.
 
     Models made by ``vision_learner`` normalise by themselves, with the statistics of their own weights; this is for

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from burnish.data.transforms import BatchTransform
 from burnish.errors import DataError, SettingError, nearest
-from burnish.vision.foreign import StorableBatchTransform
 
 Draw = float | Sequence[float] | Callable[[Tensor], Any] | None
 Rng = torch.Generator
@@ -34,7 +33,7 @@ class Sampling:
                 raise SettingError(f"{name}={value!r}: expected one of {', '.join(known)}.{nearest(str(value), known)}")
 
 
-class Part(StorableBatchTransform):
+class Part(BatchTransform):
     """One augmentation that can be fused with its neighbours (see ``burnish.vision.augment.Augment``)."""
 
     when = "train"

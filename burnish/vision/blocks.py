@@ -22,7 +22,11 @@ class BytesToFloat(nn.Module):
     """uint8 pictures as float32 in 0..1, keeping the memory format; floats as they are."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
+        if x.dtype != torch.uint8:
+            return x.float()
+        if x.device.type == "cpu":  # one pass, in this thread: torch makes two, and waits for its other threads even for one picture
+            return torch.from_numpy(np.divide(x.numpy(), np.float32(255)))
+        return x.float().div_(255)
 
 
 class ImageBlock(Block):
@@ -94,6 +98,8 @@ class ImageBlock(Block):
             raise DataError(
                 f"The pictures of a batch have different types ({listed(sorted({str(i.dtype) for i in items}))}): an item transform makes tensors of only some."
             )
+        if len(items) == 1:  # prediction: nothing to copy, no threads to wake
+            return items[0].unsqueeze(0).contiguous(memory_format=torch.channels_last)
         return torch.stack([item.permute(1, 2, 0) for item in items]).permute(0, 3, 1, 2)
 
     def on_device(self) -> nn.Module:

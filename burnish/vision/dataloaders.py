@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-import pandas as pd
 import torch
-from burnish.data.label import ColReader, RegexLabeller, parent_label
-from burnish.data.split import ColSplitter, GrandparentSplitter, RandomSplitter
-from burnish.vision.blocks import ImageBlock
 
 from burnish.data.block import Block
 from burnish.data.category import CategoryBlock
 from burnish.data.datablock import DataBlock
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.files import get_image_files
+from burnish.data.label import ColReader, RegexLabeller, is_missing, parent_label
+from burnish.data.lazy import pd
 from burnish.data.notes import note
+from burnish.data.split import ColSplitter, GrandparentSplitter, RandomSplitter
 from burnish.errors import DataError, SettingError, listed, nearest
+from burnish.vision.blocks import ImageBlock
 
 
 class LoaderOptions(TypedDict, total=False):
@@ -62,15 +62,17 @@ class ImageDataLoaders(DataLoaders):
             splitter: Any = GrandparentSplitter(train_name=train, valid_name=valid, test_name=test if (path / test).is_dir() else None)
             files = lambda p: get_image_files(p, folders=names)  # noqa: E731
         else:
-            if valid_pct is None:
-                note(f"{path} has no folders {train!r} and {valid!r}: a fifth of the pictures, drawn at random, validates (valid_pct= changes that).")
+            if valid_pct is None and path.is_dir():  # a missing folder is told below
+                note(
+                    f"{path} has no folders {train!r} and {valid!r}: a fifth of the pictures, drawn at random, validates (valid_pct= changes that)."
+                )
             splitter = _random(0.2 if valid_pct is None else valid_pct, test_pct, seed)
             files = get_image_files
         block = DataBlock(
             blocks=(_image_block(img_cls), CategoryBlock(vocab=vocab)), get_items=files, splitter=splitter, get_y=parent_label,
             item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
-        return block.dataloaders(path, seed=seed, **options)
+        return block.dataloaders(path, seed=seed, **_known(options))
 
     @classmethod
     def from_path_func(
@@ -83,7 +85,7 @@ class ImageDataLoaders(DataLoaders):
             blocks=(_image_block(img_cls), CategoryBlock(vocab=vocab)), splitter=_random(valid_pct, test_pct, seed), get_y=label_func,
             item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
-        return block.dataloaders([Path(f) if isinstance(f, str) else f for f in fnames], seed=seed, **options)
+        return block.dataloaders([Path(f) if isinstance(f, str) else f for f in fnames], seed=seed, **_known(options))
 
     @classmethod
     def from_name_func(
@@ -92,8 +94,9 @@ class ImageDataLoaders(DataLoaders):
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:  # fmt: skip
         """From a list of files and a function from a file's name (a string) to its label."""
-        by_name = lambda f: label_func(Path(f).name)  # noqa: E731
-        return cls.from_path_func(path, fnames, by_name, valid_pct, seed, item_tfms, batch_tfms, img_cls, test_pct=test_pct, vocab=vocab, **options)
+        return cls.from_path_func(
+            path, fnames, _OfName(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, test_pct=test_pct, vocab=vocab, **options
+        )
 
     @classmethod
     def from_path_re(
@@ -102,7 +105,9 @@ class ImageDataLoaders(DataLoaders):
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:  # fmt: skip
         """From a list of files; the label is the first group of `pat` in the path (with forward slashes)."""
-        return cls.from_path_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, test_pct=test_pct, vocab=vocab, **options)
+        return cls.from_path_func(
+            path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, test_pct=test_pct, vocab=vocab, **options
+        )
 
     @classmethod
     def from_name_re(
@@ -111,7 +116,9 @@ class ImageDataLoaders(DataLoaders):
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:  # fmt: skip
         """From a list of files; the label is the first group of `pat` in the file's name."""
-        return cls.from_name_func(path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, test_pct=test_pct, vocab=vocab, **options)
+        return cls.from_name_func(
+            path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, test_pct=test_pct, vocab=vocab, **options
+        )
 
     @classmethod
     def from_df(
@@ -129,15 +136,20 @@ class ImageDataLoaders(DataLoaders):
             y_block: the target's block when it isn't a single label.
         """
         if label_delim is not None or (not isinstance(label_col, (int, str)) and len(label_col) > 1):
-            raise SettingError("Several labels a picture (label_delim, or more than one label_col) need a block for them: pass y_block=, and get the labels with a DataBlock.")
-        fn_col, label_col = _column(df, fn_col, "fn_col"), _column(df, label_col if isinstance(label_col, (int, str)) else label_col[0], "label_col")
+            raise SettingError(
+                "Several labels a picture (label_delim, or more than one label_col) need a block for them: pass y_block=, and get the labels with a DataBlock."
+            )
+        fn_col, label_col = (
+            _column(df, fn_col, "fn_col"),
+            _column(df, label_col if isinstance(label_col, (int, str)) else label_col[0], "label_col"),
+        )
         root = Path(path) / folder if folder is not None else Path(path)
         splitter = _random(valid_pct, test_pct, seed) if valid_col is None else ColSplitter(_column(df, valid_col, "valid_col"))
         block = DataBlock(
-            blocks=(_image_block(img_cls), y_block or CategoryBlock(vocab=vocab)), get_x=lambda row: root / f"{row[fn_col]}{suff}",
+            blocks=(_image_block(img_cls), y_block or CategoryBlock(vocab=vocab)), get_x=lambda row: _file(row, root, fn_col, suff),
             get_y=ColReader(label_col), splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
-        return block.dataloaders(df, seed=seed, **options)
+        return block.dataloaders(df, seed=seed, **_known(options))
 
     @classmethod
     def from_csv(
@@ -169,13 +181,50 @@ class ImageDataLoaders(DataLoaders):
             raise DataError(f"There are {len(fnames)} files and {len(labels)} labels; one label a file is needed, in the same order.")
         odd = next(((i, v) for i, v in enumerate(labels) if isinstance(v, (list, tuple, set)) or (isinstance(v, float) and v == v)), None)
         if y_block is None and odd is not None:
-            raise SettingError(f"The label of file {odd[0]} ({fnames[odd[0]]}) is {odd[1]!r}, which is no class name. Pass y_block= the block for such targets; y_block=CategoryBlock takes numbers as classes.")
+            raise SettingError(
+                f"The label of file {odd[0]} ({fnames[odd[0]]}) is {odd[1]!r}, which is no class name. Pass y_block= the block for such targets; y_block=CategoryBlock takes numbers as classes."
+            )
         block = DataBlock(
             blocks=(_image_block(img_cls), y_block or CategoryBlock(vocab=vocab)), splitter=_random(valid_pct, test_pct, seed),
             item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
         pairs = [(Path(f) if isinstance(f, str) else f, y) for f, y in zip(fnames, labels, strict=True)]
-        return block.dataloaders(pairs, seed=seed, **options)
+        return block.dataloaders(pairs, seed=seed, **_known(options))
+
+
+def _known(options: LoaderOptions) -> LoaderOptions:
+    """The options, none of them misspelt.
+
+    Raises:
+        TypeError: one is no option of ``DataBlock.dataloaders``.
+    """
+    known = LoaderOptions.__annotations__
+    wrong = [name for name in options if name not in known]
+    if wrong:
+        raise TypeError(
+            f"ImageDataLoaders got an unexpected keyword argument {wrong[0]!r}. Besides the arguments of this factory there are: "
+            f"{listed(known, 12)}.{nearest(wrong[0], [*known, 'valid_pct', 'test_pct', 'item_tfms', 'batch_tfms', 'img_cls', 'vocab'])}"
+        )
+    return options
+
+
+class _OfName:
+    """A label function of a file's name as one of its path, called as the user's own in messages."""
+
+    def __init__(self, function: Callable[[str], Any]) -> None:
+        self.function = function
+
+    def __call__(self, file: Any) -> Any:
+        return self.function(Path(file).name)
+
+    def __repr__(self) -> str:
+        return getattr(self.function, "__qualname__", None) or repr(self.function)
+
+
+def _file(row: Any, root: Path, column: str, suff: str) -> Path:
+    if is_missing(row[column]):
+        raise DataError(f"The column {column!r} names no file in this row. Fill it in, or drop the row.")
+    return root / f"{row[column]}{suff}"
 
 
 def _random(valid_pct: float, test_pct: float, seed: int | None) -> RandomSplitter:
@@ -192,4 +241,6 @@ def _column(df: pd.DataFrame, column: int | str, argument: str) -> str:
         return column  # type: ignore[return-value]
     if isinstance(column, int) and -len(df.columns) <= column < len(df.columns):
         return df.columns[column]
-    raise DataError(f"{argument}={column!r}: the table has no such column. It has: {listed(df.columns, 12)}.{nearest(str(column), map(str, df.columns))}")
+    raise DataError(
+        f"{argument}={column!r}: the table has no such column. It has: {listed(df.columns, 12)}.{nearest(str(column), map(str, df.columns))}"
+    )

@@ -17,6 +17,7 @@ from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.errors import SettingError
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.summary import ResultNote
+from burnish.train.guards import as_loss, check_classes, compute_loss
 from burnish.train.learner import Callbacks, Learner
 from burnish.train.metric import AverageMetric, Metric
 from burnish.train.optim import AdamW, OptFunc
@@ -81,6 +82,7 @@ def vision_learner(
         "builder": "vision", "arch": arch, "n_in": n_in or _channels(dls), "n_out": _outputs(dls, n_out),
         "normalize": normalize and not _normalized(dls), "arch_args": _with_size(dls, arch, arch_args or {}), "head": head,
     }  # fmt: skip
+    check_classes(dls)
     fitting = resolve_metrics(_default_metrics(dls) if metrics is None else metrics)
     check_fit(dls, config["n_out"], loss_func, fitting)
     seed = fresh_seed() if seed is None else seed
@@ -210,7 +212,7 @@ def check_fit(dls: DataLoaders, n_out: int, loss_func: Any, metrics: Sequence[Me
     output = torch.zeros(n_out + 1, n_out)
     say = f"the target, a {type(block).__name__} ({_hints.get(block.kind, 'see its own loss and metrics')})"
     if _known(loss_func):
-        _try(lambda: _on_cpu(loss_func)(output, target), f"The loss {_called(loss_func)} doesn't fit {say}")
+        _try(lambda: compute_loss(_on_cpu(as_loss(loss_func)), output, (target,)), f"The loss {_called(loss_func)} doesn't fit {say}")
     for metric in metrics:
         if _known(metric.function if isinstance(metric, AverageMetric) else metric):
             _try(lambda m=metric: m.update(output, target), f"The metric {metric.name!r} doesn't fit {say}")

@@ -12,9 +12,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from burnish.data.transforms import BatchTransform, ItemFunction, ItemTransform, Size, Values
+from burnish.data.transforms import ItemTransform, Size, Values
 from burnish.errors import SettingError, nearest
-from burnish.vision.foreign import TorchvisionTransform, is_torchvision
 from burnish.vision.geometry import Box, check_pad_mode, cut, pad, resample_name, size_of, turn
 
 HeightWidth = int | Sequence[int]
@@ -358,25 +357,3 @@ def _crop_pad(value: Any, size: Size, target: Size, place: tuple[float, float], 
 
 
 # -- what users may write as item_tfms ------------------------------------------------------------------------------
-def as_item_transform(obj: Any) -> ItemTransform:
-    """`obj` as an ItemTransform: ours, torchvision's (v2 and v1), a class that needs no arguments, or a function.
-
-    Raises:
-        SettingError: it is none of these, or a batch transform.
-    """
-    if isinstance(obj, type):
-        try:
-            obj = obj()
-        except TypeError as e:
-            raise SettingError(
-                f"item_tfms got the class {obj.__name__}, not an instance, and it needs arguments ({e}). Write {obj.__name__}(...)."
-            ) from e
-    if isinstance(obj, ItemTransform):
-        return obj
-    if isinstance(obj, BatchTransform):
-        raise SettingError(f"{type(obj).__name__} works on whole batches: pass it as batch_tfms=, not item_tfms=.")
-    if is_torchvision(obj):
-        return TorchvisionTransform(obj)
-    if callable(obj):
-        return ItemFunction(obj)
-    raise SettingError(f"item_tfms got {obj!r}, a {type(obj).__name__}: expected a transform, or a function of one picture.")

@@ -54,7 +54,7 @@ def test_labels_that_cannot_be_categories(labels, message):
 
 
 def test_a_doubled_vocabulary_is_refused():
-    with pytest.raises(DataError, match="'?a'? more than once"):
+    with pytest.raises(DataError, match=r"'?a'? more than once"):
         CategoryBlock(vocab=["a", "b", "a"])
 
 

@@ -138,7 +138,7 @@ def test_new_items_are_read_like_validation_samples(folder):
     files = get_image_files(folder)
     (batch,) = next(iter(dls.test_dl(files)))
     assert batch.shape == (4, 3, 16, 16)
-    x, y = next(iter(dls.test_dl(files, with_labels=True)))
+    _x, y = next(iter(dls.test_dl(files, with_labels=True)))
     assert [dls.vocab[i] for i in y] == [f.parent.name for f in files[:4]]
     with pytest.raises(SettingError, match="expected a list of items"):
         dls.test_dl(str(files[0]))
@@ -223,5 +223,5 @@ def test_a_user_splitter_is_checked(folder):
 
 def test_rows_in_no_split_are_mentioned(folder):
     with captured_notes() as notes:
-        dls = pictures(splitter=lambda items: (list(range(0, 8)) + [11], [9, 12])).dataloaders(folder, bs=4)
+        dls = pictures(splitter=lambda items: ([*list(range(8)), 11], [9, 12])).dataloaders(folder, bs=4)
     assert any("9 of 20 samples are in no split" in n for n in notes) and dls.table.split.isna().sum() == 9

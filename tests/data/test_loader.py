@@ -192,7 +192,7 @@ def test_plain_pytorch_loaders_make_dataloaders():
     data = torch.utils.data.TensorDataset(torch.randn(10, 3), torch.arange(10))
     dls = DataLoaders(torch.utils.data.DataLoader(data, batch_size=4), torch.utils.data.DataLoader(data, batch_size=5), device="cpu")
     assert [len(y) for _, y in dls.train] == [4, 4, 2] and len(dls.valid) == 2
-    x, y = dls.one_batch()
+    x, _y = dls.one_batch()
     assert x.shape == (4, 3) and torch.equal(torch.cat([y for _, y in dls.train.iter_from(1)]), torch.arange(4, 10))
     with pytest.raises(DataError, match="no vocabulary"):
         _ = dls.vocab

@@ -1,4 +1,4 @@
-"""Results told with interval and baseline: evaluate, and the note at the end of a fit."""
+"""Results told with interval and baseline: assess, and the note at the end of a fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.evaluate.intervals import wilson
 from burnish.evaluate.metrics import F1Score, RocAuc, accuracy, error_rate
-from burnish.evaluate.summary import ResultNote, evaluate
+from burnish.evaluate.summary import ResultNote, assess
 from burnish.train.callback import Callback
 from burnish.train.callbacks.trackers import SaveModel
 from burnish.train.learner import Learner
@@ -37,10 +37,10 @@ def learner(dls: DataLoaders, tmp_path: Path, **kwargs: object) -> Learner:
 
 def test_evaluate_gives_each_metric_its_interval_and_baseline(dls: DataLoaders, tmp_path: Path) -> None:
     learn = learner(dls, tmp_path, metrics=[accuracy, error_rate, F1Score()])
-    table = evaluate(learn).set_index("metric")
+    table = assess(learn).set_index("metric")
     scores, n = learn.validate(), len(dls.valid.rows)
-    assert list(table.index) == ["accuracy", "error_rate", "f1_score", "loss"] and (table["n"] == n).all()
-    for name in ("accuracy", "error_rate", "f1_score"):
+    assert list(table.index) == ["accuracy", "error_rate", "f1_score_macro", "loss"] and (table["n"] == n).all()
+    for name in ("accuracy", "error_rate", "f1_score_macro"):
         assert table.loc[name, "value"] == pytest.approx(scores[name])
     assert table.loc["loss", "value"] == pytest.approx(scores[0], rel=1e-4)
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
@@ -51,11 +51,11 @@ def test_evaluate_gives_each_metric_its_interval_and_baseline(dls: DataLoaders, 
     share = (rows[rows["split"] == "valid"]["label"] == most).mean()
     assert table.loc["accuracy", "baseline"] == pytest.approx(share) and table.loc["error_rate", "baseline"] == pytest.approx(1 - share)
     assert table.loc["loss", "baseline"] == pytest.approx(math.log(3), abs=0.15)
-    assert len(evaluate(learn, "train", "error_rate")) == 2
+    assert len(assess(learn, "train", "error_rate")) == 2
 
 
 def test_without_metrics_the_targets_own_are_used(dls: DataLoaders, tmp_path: Path) -> None:
-    assert evaluate(learner(dls, tmp_path, metrics=None))["metric"].tolist() == ["accuracy", "loss"]
+    assert assess(learner(dls, tmp_path, metrics=None))["metric"].tolist() == ["accuracy", "loss"]
 
 
 def test_a_metric_that_cannot_be_computed_is_nan_and_says_why(dls: DataLoaders, tmp_path: Path) -> None:
@@ -68,17 +68,17 @@ def test_a_metric_that_cannot_be_computed_is_nan_and_says_why(dls: DataLoaders, 
             raise ValueError("there is no such thing.")
 
     with captured_notes() as notes:
-        table = evaluate(learner(dls, tmp_path), metrics=[Never(), accuracy]).set_index("metric")
+        table = assess(learner(dls, tmp_path), metrics=[Never(), accuracy]).set_index("metric")
     assert math.isnan(table.loc["never", "value"]) and table.loc["accuracy", "value"] >= 0
     assert notes == ["The metric 'never' is nan: there is no such thing."]
 
 
 def test_groups_in_the_table_widen_the_interval(dls: DataLoaders, tmp_path: Path) -> None:
     learn = learner(dls, tmp_path)
-    alone = evaluate(learn).set_index("metric").loc["loss"]
+    alone = assess(learn).set_index("metric").loc["loss"]
     dls.table["group"] = [i % 3 for i in range(len(dls.table))]
     try:
-        grouped = evaluate(learn).set_index("metric").loc["loss"]
+        grouped = assess(learn).set_index("metric").loc["loss"]
     finally:
         del dls.table["group"]
     assert grouped["value"] == alone["value"] and grouped["low"] != alone["low"]
@@ -93,7 +93,7 @@ def test_the_note_after_a_fit_says_what_evaluate_says(dls: DataLoaders, tmp_path
     with captured_notes() as notes:
         learn.fit(2, 1e-2)
     (said,) = results_said(notes)
-    row = evaluate(learn).set_index("metric").loc["accuracy"]
+    row = assess(learn).set_index("metric").loc["accuracy"]
     assert said.startswith(
         f"valid: accuracy {row['value']:.2f} (95 % interval {row['low']:.2f} to {row['high']:.2f}, {row['n']:.0f} images); always answering '"
     )
@@ -151,7 +151,7 @@ def test_with_the_best_weights_put_back_it_tells_of_the_best_epoch(dls: DataLoad
     learn = learner(dls, tmp_path, cbs=ResultNote())
     with captured_notes():
         learn.fit(3, 1e-3, cbs=[SaveModel(), Upset(interrupt=False)])
-        best = evaluate(learn).set_index("metric")
+        best = assess(learn).set_index("metric")
     told = learn.result_note.table.set_index("metric")
     assert told.loc["accuracy"].tolist() == pytest.approx(best.loc["accuracy"].tolist())
     last = learn.recorder.rows[-1]["valid_loss"]

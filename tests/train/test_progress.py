@@ -12,7 +12,7 @@ from tiny import Log, tiny_dls, tiny_learner
 from burnish.train import progress
 from burnish.train.callback import Callback
 from burnish.train.progress import NotebookView, PlainView, TerminalView, choose_view
-from burnish.train.results import as_text, seconds_as_clock
+from burnish.train.scores import as_text, seconds_as_clock
 
 
 def test_a_log_gets_aligned_rows_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,8 @@ from burnish.errors import SettingError
 from burnish.train.callback import Callback, CancelBatchException, CancelEpochException, CancelFitException, CancelValidException
 from burnish.train.metric import Metric
 from burnish.train.recorder import Recorder
-from burnish.train.results import Results, Scores, joined, results_table
+from burnish.train.results import Results, joined, results_table
+from burnish.train.scores import Scores
 
 
 class Scripted(nn.Module):

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import burnish.vision.augment as augment
 from burnish.data.config import from_config
+from burnish.data.foreign import TorchvisionBatch
 from burnish.data.transforms import BatchTransform
 from burnish.errors import DataError, SettingError
 from burnish.vision.augment import (
@@ -36,7 +37,6 @@ from burnish.vision.augment import (
 )  # fmt: skip
 from burnish.vision.augment_parts import Part
 from burnish.vision.augment_warp import GeometricPart
-from burnish.vision.foreign import TorchvisionBatch
 from burnish.vision.transforms import Resize
 
 GEOMETRIC = [

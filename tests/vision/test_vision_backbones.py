@@ -95,26 +95,12 @@ def test_groups_hold_every_parameter_once_and_all_of_them_are_used(arch):
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
 
 
-def test_groups_follow_the_stages_of_a_resnet():
-    body = body_of("resnet18")
+@pytest.mark.parametrize("arch", ["resnet18", "torchvision:resnet18"])
+def test_groups_follow_the_stages_of_a_resnet(arch: str):
+    body = body_of(arch)
     names = {id(p): n.split(".")[1] for n, p in body.named_parameters()}
-    assert [sorted({names[id(p)] for p in g}) for g in body.layer_groups()] == [
-        ["bn1", "conv1", "layer1"],
-        ["layer2"],
-        ["layer3"],
-        ["layer4"],
-    ]
-
-
-def test_groups_of_torchvisions_resnet_are_the_same():
-    body = body_of("torchvision:resnet18")
-    names = {id(p): n.split(".")[1] for n, p in body.named_parameters()}
-    assert [sorted({names[id(p)] for p in g}) for g in body.layer_groups()] == [
-        ["bn1", "conv1", "layer1"],
-        ["layer2"],
-        ["layer3"],
-        ["layer4"],
-    ]
+    stages = [sorted({names[id(p)] for p in g}) for g in body.layer_groups()]
+    assert stages == [["bn1", "conv1", "layer1"], ["layer2"], ["layer3"], ["layer4"]]
 
 
 def test_groups_of_a_transformer_go_from_the_first_block_to_the_last():

@@ -8,9 +8,9 @@ import torch
 import torchvision.transforms.v2 as v2
 from PIL import Image
 
+from burnish.data.foreign import BatchFunction
 from burnish.errors import DataError, SettingError
 from burnish.vision.augment import Flip, as_batch_transform
-from burnish.vision.foreign import BatchFunction
 from burnish.vision.transforms import Resize
 
 

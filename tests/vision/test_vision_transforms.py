@@ -14,10 +14,10 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from burnish.data.config import from_config
+from burnish.data.foreign import TorchvisionTransform, as_item_transform, build, describe
 from burnish.data.transforms import ItemFunction, ItemTransform
 from burnish.errors import ModelFileError, SettingError
 from burnish.vision.augment import Flip
-from burnish.vision.foreign import build, describe
 from burnish.vision.transforms import (
     CropPad,
     DihedralItem,
@@ -28,8 +28,6 @@ from burnish.vision.transforms import (
     RatioResize,
     Resize,
     ResizeMethod,
-    TorchvisionTransform,
-    as_item_transform,
 )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ class Checkpoint(Callback):
         if self._resumed is not None and self._resumed["position"]["batch"]:
             self._load_callbacks(learn, self._resumed)  # once more: the events of the epoch's beginning have reset some
             set_all_rng_states(self._resumed["pass_began"]["rng"])  # a plain PyTorch loader draws its order from here
-        self._pass_began = {"rng": all_rng_states(), "loader": getattr(learn.dls.train, "epoch", 0)}
+        self._pass_began = {"rng": all_rng_states(), "number": learn.n_passes - 1}
 
     def before_batch(self, learn: Learner) -> None:
         if self._resumed is not None:
@@ -117,13 +117,14 @@ class Checkpoint(Callback):
     def _state(self, learn: Learner, epoch: int, batch: int) -> dict[str, Any]:
         return {
             "position": {"epoch": epoch, "batch": batch, "step": learn.step},
+            "n_fits": learn.n_fits,
             "fit": dict(getattr(learn, "fit_args", None) or {}),
             "model": dict(learn.model.state_dict()),
             "opt": learn.opt.state_dict(),
             "precision": _precision_state(learn),
             "callbacks": [[cb.name, cb.state_dict()] for cb in callbacks_with_state(learn)],
             "rng": all_rng_states(),
-            "pass_began": self._pass_began if batch else {"loader": getattr(learn.dls.train, "epoch", 0)},
+            "pass_began": self._pass_began if batch else {"number": learn.n_passes},
         }
 
     def _next_number(self) -> int:
@@ -174,8 +175,7 @@ class Checkpoint(Callback):
         position = saved["position"]
         learn.start_epoch, learn.start_batch, learn.step = position["epoch"], position["batch"], position["step"]
         self._step_written = learn.step
-        if hasattr(learn.dls.train, "epoch"):
-            learn.dls.train.epoch = saved["pass_began"]["loader"]
+        learn.n_fits, learn.n_passes = saved["n_fits"], saved["pass_began"]["number"]
         set_all_rng_states(saved["rng"])
         note(f"Checkpoint: going on at epoch {position['epoch']}, batch {position['batch']}.")
 

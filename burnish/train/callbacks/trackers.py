@@ -178,6 +178,7 @@ class SaveModel(Tracker):
         self.fname, self.at_end, self.with_opt = fname, at_end, with_opt
         self.every_epoch = _whole("every_epoch", int(every_epoch)) if every_epoch else 0
         self.best_epoch: int | None = None
+        self.saved_value: float | None = None
 
     def before_fit(self, learn: Learner) -> None:
         if not self.every_epoch:
@@ -192,8 +193,8 @@ class SaveModel(Tracker):
             return
         super().after_epoch(learn)
         if self.improved:
-            self.best_epoch = learn.epoch
             self._save(learn, self.fname)
+            self.best_epoch, self.saved_value = learn.epoch, self.best  # only now: a full disk leaves the older file
 
     def after_fit(self, learn: Learner) -> None:
         broken = getattr(learn, "exception", None) is not None
@@ -208,7 +209,7 @@ class SaveModel(Tracker):
                 note(f"SaveModel: {self.monitor} never had a value to improve, so nothing was saved and the weights stay as they are.")
         elif broken:
             note(
-                f"SaveModel: the fit was interrupted; the best weights (epoch {self.best_epoch}, {self.monitor} {_shown(self.best)}) are in learn.load({self.fname!r})."
+                f"SaveModel: the fit was interrupted; the best weights (epoch {self.best_epoch}, {self.monitor} {_shown(self.saved_value)}) are in learn.load({self.fname!r})."
             )
         else:
             if self.best_epoch != learn.epoch:
@@ -219,11 +220,11 @@ class SaveModel(Tracker):
         learn.save(fname, with_opt=self.with_opt)
 
     def state_dict(self) -> dict[str, object]:
-        return {**super().state_dict(), "best_epoch": self.best_epoch}
+        return {**super().state_dict(), "best_epoch": self.best_epoch, "saved_value": self.saved_value}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.best_epoch = state["best_epoch"]
+        self.best_epoch, self.saved_value = state["best_epoch"], state["saved_value"]
 
 
 class ReduceLROnPlateau(Tracker):
