@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from burnish.data.block import Block
 from burnish.data.category import CategoryBlock
 from burnish.data.datablock import DataBlock
 from burnish.data.files import get_image_files
@@ -225,3 +227,24 @@ def test_rows_in_no_split_are_mentioned(folder):
     with captured_notes() as notes:
         dls = pictures(splitter=lambda items: ([*list(range(8)), 11], [9, 12])).dataloaders(folder, bs=4)
     assert any("9 of 20 samples are in no split" in n for n in notes) and dls.table.split.isna().sum() == 9
+
+
+class Years(Block):
+    """A number to be predicted: no classes."""
+
+    kind, name = "number", "years"
+
+    def encode(self, value):
+        return torch.tensor(float(value))
+
+
+def test_only_labels_are_checked_as_classes(folder):
+    numbers = DataBlock((ImageBlock, Years), get_items=get_image_files, get_y=lambda f: len(f.parent.name), item_tfms=Resize(16))
+    labels = numbers.new(blocks=(ImageBlock, CategoryBlock))
+    kinds = {}
+    for name, block in {"numbers": numbers, "labels": labels}.items():
+        with captured_notes() as notes:
+            dls = block.dataloaders(folder, bs=4)
+        kinds[name] = set(dls.check().issues["kind"])
+        assert any("one class" in n for n in notes) == (name == "labels"), notes
+    assert kinds["labels"] - kinds["numbers"] == {"one_class"}

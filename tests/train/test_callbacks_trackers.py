@@ -12,6 +12,7 @@ import torch
 from callbacks_support import same_weights, small_learner, weights, when
 from torch import Tensor
 
+from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.errors import SettingError
 from burnish.train.callback import Callback
@@ -208,3 +209,12 @@ def test_a_saved_optimizer_comes_back_with_the_best_weights(tmp_path: Path) -> N
     learn, _ = run(tmp_path, [3, 1, 2, 4], SaveModel("script", with_opt=True), watch)
     assert float(next(iter(learn.opt.state.values()))["step"]) == steps[1] < steps[3]
     assert torch.isfinite(next(learn.model.parameters())).all()
+
+
+def test_without_a_validation_split_the_training_loss_can_be_followed(tmp_path: Path) -> None:
+    learn = small_learner(tmp_path)
+    learn.dls = DataLoaders(learn.dls.train, device="cpu")
+    with pytest.raises(SettingError, match=r"monitor='valid_loss'\).*no such column. Columns: train_loss\."):
+        learn.fit(1, cbs=SaveModel())
+    learn.fit(2, cbs=SaveModel("train_loss"))
+    assert (tmp_path / "models/model.safetensors").is_file()

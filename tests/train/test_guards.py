@@ -1,0 +1,79 @@
+"""The guards around the loss: shapes that would silently broadcast, and targets that can't be right."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import points, tiny_dls, tiny_learner, tiny_model
+from torch import nn
+
+from burnish.data.dataloaders import DataLoaders
+from burnish.errors import DataError, SettingError
+
+
+def regression(y_shape: tuple[int, ...], n_out: int = 1, dtype=torch.float32) -> DataLoaders:
+    x, _ = points(16)
+    batch = (x, (x.sum(1) > 0).to(dtype).reshape(-1, 1).expand(16, n_out).reshape(y_shape))
+    return DataLoaders([batch] * 4, [batch], device="cpu")
+
+
+ELEMENTWISE = [nn.MSELoss(), nn.L1Loss(), nn.SmoothL1Loss(), nn.HuberLoss(), nn.BCEWithLogitsLoss(), F.mse_loss, partial(F.l1_loss)]
+
+
+@pytest.mark.parametrize("loss_func", ELEMENTWISE, ids=lambda f: str(f) if isinstance(f, nn.Module) else None)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_shapes_that_would_broadcast_are_brought_together(loss_func, dtype) -> None:
+    found = []
+    for shape in ((16,), (16, 1)):
+        learn = tiny_learner(dls=regression(shape, dtype=dtype), model=tiny_model(n_out=1), loss_func=loss_func, metrics=None)
+        found.append(learn.fit(2)["valid_loss"].tolist())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("loss_func", ELEMENTWISE, ids=lambda f: str(f) if isinstance(f, nn.Module) else None)
+def test_shapes_that_do_not_fit_are_an_error_with_both(loss_func) -> None:
+    learn = tiny_learner(dls=regression((16,)), model=tiny_model(n_out=3), loss_func=loss_func, metrics=None)
+    with pytest.raises(DataError, match=r"output is \(16, 3\) float32 and the target \(16,\) float32.*broadcast"):
+        learn.fit(1)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (torch.full((16,), 5), r"class indices go from 5 to 5, but the model has 3 outputs.*n_out=6"),
+        (torch.full((16,), -1), "from -1 to -1"),
+        (torch.rand(16), "must be whole numbers"),
+        (torch.zeros(16, 1, dtype=torch.int64), r"Expected a target of shape \(16,\)"),
+    ],
+)
+@pytest.mark.parametrize("loss_func", [nn.CrossEntropyLoss(), F.cross_entropy], ids=["module", "function"])
+def test_targets_that_are_no_class_indices(target, message: str, loss_func) -> None:
+    batches = [(points(16)[0], target)]
+    with pytest.raises(DataError, match=message):
+        tiny_learner(dls=DataLoaders(batches, device="cpu"), loss_func=loss_func).fit(1)
+
+
+def test_a_loss_that_is_not_one_number() -> None:
+    with pytest.raises(SettingError, match=r"CrossEntropyLoss returned \(16,\) float32; training needs one number"):
+        tiny_learner(loss_func=nn.CrossEntropyLoss(reduction="none")).fit(1)
+
+
+def test_an_error_inside_a_loss_of_ones_own_keeps_its_type_and_says_what_it_got() -> None:
+    def mine(output, target):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as raised:
+        tiny_learner(loss_func=mine).fit(1)
+    assert raised.value.__notes__ == ["mine got the output (16, 3) float32 and the target (16,) int64."]
+
+
+def test_data_with_other_classes_cannot_be_given_to_a_trained_model() -> None:
+    from burnish.data.category import CategoryBlock
+
+    learn, other = tiny_learner(), tiny_dls(n_inp=0)
+    learn.dls._n_inp, learn.dls.blocks, other.blocks = 0, [CategoryBlock(vocab=["a", "b"])], [CategoryBlock(vocab=["b", "a"])]
+    with pytest.raises(DataError, match=r"classes b, a, but the model's outputs stand for a, b"):
+        learn.dls = other
