@@ -19,7 +19,7 @@ from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.randomness import derive
 from burnish.data.split import RandomSplitter
-from burnish.data.table import as_list, build_table, column_names, find_items, label_columns, label_items
+from burnish.data.table import as_list, brief, build_table, column_names, find_items, label_columns, label_items
 from burnish.errors import DataError, SettingError, listed
 
 _UNSET: Any = object()
@@ -222,7 +222,7 @@ class DataBlock:
             getters = [ItemGetter(i) for i in range(len(names))]
         elif with_labels and self.getters is None and self.get_y is None and len(self.blocks) > self.n_inp:
             raise DataError(
-                f"get_y was not given, so nothing says what the {names[-1]} of a sample is (the first sample is {str(items[0])[:100]!r}). "
+                f"get_y was not given, so nothing says what the {names[-1]} of a sample is (the first sample is {brief(items[0])}). "
                 "Pass get_y=parent_label for a folder a class, get_y=RegexLabeller(...) for labels in file names, get_y=ColReader('column') for a table."
             )
         return label_items(items, getters, names)

@@ -28,7 +28,7 @@ def find_items(source: Any, get_items: Getter | None) -> list[Any]:
     if get_items is not None:
         found = get_items(source)
         if found is None:
-            raise DataError(f"get_items ({_called(get_items)}) returned None for {_brief(source)}: it must return the list of samples.")
+            raise DataError(f"get_items ({_called(get_items)}) returned None for {brief(source)}: it must return the list of samples.")
     elif isinstance(source, (str, Path)):
         raise DataError(
             f"The source is {str(source)!r} and no get_items was given to find samples in it. Pass get_items=get_image_files, say, or give a list or a DataFrame."
@@ -46,7 +46,7 @@ def find_items(source: Any, get_items: Getter | None) -> list[Any]:
             ) from None
     if not items:
         raise DataError(
-            f"There are no samples: {_brief(source)} gave an empty list{f' through get_items={_called(get_items)}' if get_items else ''}."
+            f"There are no samples: {brief(source)} gave an empty list{f' through get_items={_called(get_items)}' if get_items else ''}."
         )
     return items
 
@@ -135,16 +135,20 @@ def as_list(value: Any) -> list[Any]:
 def _failures(failed: list[tuple[int, Any, Exception]]) -> str:
     """The first failure in full, the others by their items."""
     i, item, error = failed[0]
-    others = f" So did item {listed((f'{i} ({_brief(item)})' for i, item, _ in failed[1:]), 2)}." if len(failed) > 1 else ""
-    return f"item {i} ({_brief(item)}): {type(error).__name__}: {str(error).rstrip('.')}.{others}"
+    others = f" So did item {listed((f'{i} ({brief(item)})' for i, item, _ in failed[1:]), 2)}." if len(failed) > 1 else ""
+    return f"item {i} ({brief(item)}): {type(error).__name__}: {str(error).rstrip('.')}.{others}"
 
 
 def _called(f: Any) -> str:
     return getattr(f, "__qualname__", None) or repr(f)
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
+    """A sample as messages show it; of a long path the end, which tells it from others."""
     if isinstance(value, pd.Series):
         return listed(f"{k}={v!r}" for k, v in value.items())
-    text = str(value) if isinstance(value, (str, Path)) else repr(value)
+    if isinstance(value, (str, Path)):
+        text = str(value)
+        return text if len(text) < 120 else "..." + text[-117:]
+    text = repr(value)
     return text if len(text) < 120 else text[:117] + "..."

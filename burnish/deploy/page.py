@@ -45,6 +45,8 @@ svg text { fill: var(--soft); font: 14px system-ui, sans-serif; }
 pre { background: var(--page); border: 1px solid var(--line); border-radius: 8px; padding: 12px; overflow-x: auto; font-size: .88rem; }
 code { font-family: ui-monospace, "SF Mono", Consolas, monospace; }
 .good { color: var(--good); } .bad { color: var(--bad); }
+@media (max-width: 520px) { section { padding: 14px; } table { font-size: .8rem; } th, td { padding: 5px 7px 5px 0; }
+  .matrix td { min-width: 27px; padding: 4px 2px; } .matrix th { padding: 2px 5px; } }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """
 

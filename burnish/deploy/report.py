@@ -192,7 +192,7 @@ def _where_it_errs(interp: Any) -> str:
         if confused
         else html.paragraph("Nothing was mixed up.")
     )
-    report = interp.classification_report().reset_index()
+    report = interp.classification_report().round(3).reset_index()
     by_class = html.table(
         [str(c) if c != "index" else "" for c in report.columns], report.astype(object).where(report.notna(), None).to_numpy().tolist()
     )

@@ -127,8 +127,7 @@ class Learner(HasCallbacks):
         self.metrics = metrics
         self.n_fits, self.n_passes, self.fit_args, self.phase = 0, 0, {}, None
         self.reset_state()
-        self.add_cbs([FirstBatchCheck(), Recorder(), Progress()])
-        self.add_cbs(cbs)
+        self.add_cbs([FirstBatchCheck(), Recorder(), Progress(), *as_callbacks(cbs)])
 
     def _default_loss(self) -> Callable[..., Tensor]:
         if not getattr(self.dls, "target_blocks", ()):

@@ -151,7 +151,7 @@ def fine_tune(
 
     A body that isn't pretrained has nothing worth freezing: a head on random features learns next to nothing, and rates
     made for gentle changes keep the body random. Then (``learn.pretrained`` is False, or the model is one single layer
-    group) all of it is trained in one cycle up to `base_lr`, for ``freeze_epochs + epochs`` epochs.
+    group) all of it is trained in one cycle up to `base_lr`, for `epochs` epochs.
 
     Args:
         div, pct_start: of the second cycle; see :func:`fit_one_cycle`.
@@ -160,12 +160,7 @@ def fine_tune(
     Returns:
         the results of both phases, with a column `phase`: "head", then "whole".
     """
-    if isinstance(freeze_epochs, bool) or not isinstance(freeze_epochs, int) or freeze_epochs < 0:
-        raise SettingError(f"freeze_epochs={freeze_epochs!r}: expected a whole number of at least 0.")
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise SettingError(
-            f"epochs={epochs!r}: expected a whole number of at least 1. To train only the head: learn.freeze(), then learn.fit_one_cycle(1)."
-        )
+    _check_epochs(epochs, freeze_epochs)
     from_scratch = learn.pretrained is False or len(learn.groups) < 2
     if from_scratch and learn.pretrained is not False:
         note(
@@ -180,7 +175,7 @@ def fine_tune(
         if from_scratch:
             learn.unfreeze()
             learn.phase = WHOLE
-            parts[WHOLE] = fit_one_cycle(learn, freeze_epochs + epochs, base_lr, pct_start=pct_start, resume=resume, **common)
+            parts[WHOLE] = fit_one_cycle(learn, epochs, base_lr, pct_start=pct_start, resume=resume, **common)
             return joined(parts)
         if freeze_epochs and saved != WHOLE:
             learn.freeze()
@@ -194,6 +189,16 @@ def fine_tune(
         return joined(parts)
     finally:
         learn.phase = None
+
+
+def _check_epochs(epochs: int, freeze_epochs: int) -> None:
+    """Raises SettingError before anything is trained, if either number of epochs of fine_tune can't be."""
+    if isinstance(freeze_epochs, bool) or not isinstance(freeze_epochs, int) or freeze_epochs < 0:
+        raise SettingError(f"freeze_epochs={freeze_epochs!r}: expected a whole number of at least 0.")
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise SettingError(
+            f"The number of epochs is {epochs!r}; expected a whole number of at least 1. To train only the head: learn.freeze(), then learn.fit_one_cycle(1)."
+        )
 
 
 def _saved_phase(learn: Learner, cbs: Callbacks) -> str | None:
