@@ -76,6 +76,7 @@ from burnish.vision.explain import explain
 from burnish.vision.head import AdaptiveConcatPool2d, SigmoidRange, create_head
 from burnish.vision.image import PILImage, PILImageBW, load_image, open_image
 from burnish.vision.learner import cnn_learner, vision_learner
+from burnish.vision.progressive import ProgressiveResize
 from burnish.vision.sample import sample_photos
 from burnish.vision.transforms import (
     CropPad,
@@ -102,7 +103,7 @@ __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
     "parent_label", "using_attr", *_splitters,
     # pictures
     "AdaptiveConcatPool2d", "CropPad", "DihedralItem", "FlipItem", "ImageBlock", "ImageDataLoaders", "PILImage", "PILImageBW",
-    "PadMode", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "SigmoidRange", "cnn_learner",
+    "PadMode", "ProgressiveResize", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "SigmoidRange", "cnn_learner",
     "create_body", "create_head", "explain", "load_image", "open_image", "sample_photos", "vision_learner", *_augment,
     *_architectures.ARCHITECTURES,
     # training

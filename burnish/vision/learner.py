@@ -25,6 +25,7 @@ from burnish.vision.architectures import TORCHVISION, resolve
 from burnish.vision.augment import Normalize
 from burnish.vision.backbones import ArchLike, create_body, layer_groups
 from burnish.vision.head import create_head, init_head
+from burnish.vision.progressive import ProgressiveResize
 from burnish.vision.weights import Source
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def vision_learner(
         dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter or layer_groups, cbs=cbs, metrics=fitting, path=path,
         model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, seed=seed, precision=precision, device=device,
     )  # fmt: skip
-    learn.add_cb(ResultNote())
+    learn.add_cbs([ResultNote(), ProgressiveResize(only_from_scratch=True)])
     name = getattr(model[0], "arch", None)
     learn.arch, learn.pretrained = name or _called(arch), pretrained or weights is not None
     if custom_head is None and name is not None:

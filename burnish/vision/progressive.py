@@ -1,0 +1,85 @@
+"""Progressive resizing: training from scratch begins on small pictures and ends on whole ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from burnish.errors import SettingError
+from burnish.train.callback import Callback
+from burnish.train.recipes import WHOLE
+
+if TYPE_CHECKING:
+    from burnish.train.learner import Learner
+
+
+class ProgressiveResize(Callback):
+    """Shrinks the pictures of early batches, on the device: a network learns coarse shapes first, at a fraction of the cost.
+
+    The side grows linearly from `start` times the full one to the full one, which it reaches at `full_from` of training.
+    An architecture made for one size is left alone. Pictures must be the model's only input that has a size, and no target
+    may share their geometry.
+
+    Args:
+        start: side of the first batches, as a share of the full side (0 to 1).
+        full_from: share of training (0 to 1) from which pictures have their full size.
+        multiple: sides are multiples of this many pixels. least: no side becomes smaller than this many.
+        only_from_scratch: act only in ``fine_tune`` of a model without pretrained weights: how ``vision_learner`` adds it.
+            ``learn.remove_cb(ProgressiveResize)`` takes it away.
+
+    Source: Tan and Le, EfficientNetV2 (2021), section 4.2, without its growing regularisation.
+    """
+
+    order = -5
+
+    def __init__(
+        self, start: float = 0.5, full_from: float = 0.7, multiple: int = 16, least: int = 64, only_from_scratch: bool = False
+    ) -> None:
+        if not 0 < start <= 1 or not 0 < full_from <= 1:
+            raise SettingError(f"ProgressiveResize(start={start!r}, full_from={full_from!r}): both must be shares above 0, up to 1.")
+        self.start, self.full_from, self.multiple, self.least = start, full_from, multiple, least
+        self.only_from_scratch = only_from_scratch
+        self._acts: bool | None = None
+
+    def before_fit(self, learn: Learner) -> None:
+        wanted = not self.only_from_scratch or (learn.pretrained is False and learn.phase == WHOLE)
+        self._acts = None if wanted else False  # None: not known before the first batch
+
+    def before_batch(self, learn: Learner) -> None:
+        if not learn.training or self._acts is False:
+            return
+        x, *rest = learn.xb
+        size = self.size(x.shape[-2], x.shape[-1], learn.progress)
+        if size == tuple(x.shape[-2:]):
+            return
+        small = F.interpolate(x, size=size, mode="area")
+        if self._acts is None:
+            self._acts = _takes(learn.model, small[:1])
+        if self._acts:
+            learn.xb = (small, *rest)
+
+    def size(self, height: int, width: int, progress: float) -> tuple[int, int]:
+        """(height, width) of the pictures at `progress` (0 to 1) of training."""
+        share = min(1.0, self.start + (1 - self.start) * progress / self.full_from)
+        if share == 1:
+            return height, width
+        sides = [min(n, max(self.least, round(n * share / self.multiple) * self.multiple)) for n in (height, width)]
+        return sides[0], sides[1]
+
+
+@torch.no_grad()
+def _takes(model: nn.Module, x: Tensor) -> bool:
+    """Whether the model works on pictures of this size; its modes are as before afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        model(x)
+    except (RuntimeError, AssertionError, ValueError):  # what architectures of one size raise
+        return False
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return True
