@@ -111,3 +111,22 @@ def test_draw(mode):
 def test_open_takes_a_size_hint(tmp_path):
     noise(800, 600).save(tmp_path / "a.jpg")
     assert ImageBlock().open(tmp_path / "a.jpg", size_hint=lambda _: (90, 70)).size == (100, 75)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_batches_are_channels_last(n):
+    block = ImageBlock()
+    items = [block.encode(noise(seed=s)) for s in range(n)]
+    for given in (items, [item.contiguous() for item in items]):  # as encoded, and as a transform may have laid it out
+        batch = block.collate(given)
+        assert batch.is_contiguous(memory_format=torch.channels_last) and torch.equal(batch, torch.stack(items))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_on_device_turns_bytes_into_exact_fractions(n):
+    """Every byte as byte / 255 in float32, in the batch's own memory layout; floats stay as they are."""
+    x = torch.arange(256, dtype=torch.uint8).repeat(n, 3, 1, 1).contiguous(memory_format=torch.channels_last)
+    done = ImageBlock().on_device()(x)
+    assert torch.equal(done, x.float() / 255) and done.dtype == torch.float32
+    assert done.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(ImageBlock().on_device()(done), done)
