@@ -13,6 +13,7 @@ import torch
 from burnish.data.block import Block
 from burnish.data.check import check_table
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.dataset import Datasets
 from burnish.data.foreign import as_batch_transforms, as_item_transforms
 from burnish.data.label import ItemGetter
 from burnish.data.lazy import pd
@@ -171,9 +172,10 @@ class DataBlock:
             print(dls.summary())
         return dls
 
-    def datasets(self, source: Any, verbose: bool = False) -> DataLoaders:
-        """The splits for looking at: ``.train_ds`` and ``.valid_ds`` hold opened samples (also as ``.train``'s rows)."""
-        return self.dataloaders(source, cache=False, num_workers=0, device="cpu", verbose=verbose)
+    def datasets(self, source: Any, verbose: bool = False) -> Datasets:
+        """The splits for looking at, sample by sample: ``datasets(path).train[0]`` is the opened (picture, label)."""
+        dls = self.dataloaders(source, bs=1, cache=False, num_workers=0, device="cpu", verbose=verbose)
+        return Datasets(dls.train_ds, dls.valid_ds, None if dls.test is None else dls.test_ds, dls.table)
 
     def summary(self, source: Any, bs: int = 4, show_batch: bool = False) -> str:
         """Follows the first sample from its raw cells to a batch, step by step; prints and returns the text."""

@@ -1,14 +1,17 @@
-"""Dataset: the samples of a split, opened but not transformed, for looking at them one by one."""
+"""Dataset and Datasets: the samples of a split, and the splits, opened but not transformed, for looking at them one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from burnish.data.block import Block
 from burnish.data.collections import L
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Dataset:
@@ -48,3 +51,22 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset of {len(self)} samples ({', '.join(type(b).__name__ for b in self.blocks)})"
+
+
+class Datasets(NamedTuple):
+    """The splits of a data set: ``train, valid, test, table = block.datasets(source)``, or by name.
+
+    Attributes:
+        train, valid, test: each a Dataset; `test` is None when there is none.
+        table: what was found: a row a sample.
+    """
+
+    train: Dataset
+    valid: Dataset
+    test: Dataset | None
+    table: pd.DataFrame
+
+    @property
+    def vocab(self) -> Any:
+        """The labels of the target."""
+        return self.train.vocab

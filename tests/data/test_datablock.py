@@ -73,12 +73,14 @@ def test_three_way_splits(folder):
 
 
 def test_datasets_show_opened_samples(folder):
-    dls = pictures().datasets(folder)
-    image, label = dls.train_ds[0]
-    assert isinstance(image, Image.Image) and label in ("ant", "bee") and len(dls.valid_ds) == 4
-    assert dls.train_ds.items[0].exists()
+    with captured_notes() as notes:
+        found = pictures().datasets(folder)
+    image, label = found.train[0]
+    assert isinstance(image, Image.Image) and label in ("ant", "bee") and found.vocab == ["ant", "bee"]
+    assert (len(found.train), len(found.valid), found.test, len(found.table)) == (16, 4, None, 20)
+    assert found.train.items[0].exists() and not any("batch size" in n for n in notes)
     with pytest.raises(IndexError, match="There is no sample 16"):
-        dls.train_ds[16]
+        found.train[16]
 
 
 def test_without_a_splitter_the_split_is_always_the_same(folder):
