@@ -151,7 +151,7 @@ def fine_tune(
 
     A body that isn't pretrained has nothing worth freezing: a head on random features learns next to nothing, and rates
     made for gentle changes keep the body random. Then (``learn.pretrained`` is False, or the model is one single layer
-    group) all of it is trained in one cycle up to `base_lr`, for `epochs` epochs.
+    group) all of it is trained in one cycle up to half of `base_lr` (as the head is in the second phase), for `epochs` epochs.
 
     Args:
         div, pct_start: of the second cycle; see :func:`fit_one_cycle`.
@@ -175,7 +175,7 @@ def fine_tune(
         if from_scratch:
             learn.unfreeze()
             learn.phase = WHOLE
-            parts[WHOLE] = fit_one_cycle(learn, epochs, base_lr, pct_start=pct_start, resume=resume, **common)
+            parts[WHOLE] = fit_one_cycle(learn, epochs, base_lr / 2, pct_start=pct_start, resume=resume, **common)
             return joined(parts)
         if freeze_epochs and saved != WHOLE:
             learn.freeze()

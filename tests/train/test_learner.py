@@ -117,7 +117,7 @@ def test_fine_tune_from_scratch_trains_everything_from_the_start() -> None:
     results = learn.fine_tune(2, freeze_epochs=1)
     assert results["phase"].tolist() == ["whole"] * 2
     assert all(p.requires_grad for p in learn.model.parameters())
-    assert max(learn.recorder.lrs) == pytest.approx(2e-3, rel=0.05)
+    assert max(learn.recorder.lrs) == pytest.approx(1e-3, rel=0.05)
     with captured_notes() as notes:
         assert tiny_learner(splitter=None).fine_tune(1)["phase"].tolist() == ["whole"]
     assert "one layer group" in notes[0]
