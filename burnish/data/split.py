@@ -19,6 +19,7 @@ import numpy as np
 from burnish.data.allot import allot_groups, allot_strata, thin_strata
 from burnish.data.columns import called, column_values, paths_of, refuse_missing
 from burnish.data.config import Configurable
+from burnish.data.label import is_missing
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed
@@ -185,7 +186,8 @@ class TrainTestSplitter(Splitter):
                 raise SettingError(
                     "stratify=True takes the labels from the DataBlock's table, and there is none here. Pass the labels: stratify=[...], one an item."
                 )
-            return list(table[targets[-1]])
+            # missing labels are one group here; the target's block refuses them and names their files
+            return ["#missing#" if is_missing(label) else label for label in table[targets[-1]]]
         return column_values(by, items, table, "stratify")
 
 

@@ -17,7 +17,8 @@ from burnish.data.files import get_image_files
 from burnish.data.label import ColReader, RegexLabeller, is_missing, parent_label
 from burnish.data.lazy import pd
 from burnish.data.notes import note
-from burnish.data.split import ColSplitter, GrandparentSplitter, RandomSplitter
+from burnish.data.sides import check_shares
+from burnish.data.split import ColSplitter, GrandparentSplitter, RandomSplitter, Splitter, TrainTestSplitter
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.vision.blocks import ImageBlock
 
@@ -39,7 +40,8 @@ class LoaderOptions(TypedDict, total=False):
 class ImageDataLoaders(DataLoaders):
     """DataLoaders of pictures with one label each. Models and results go to the working directory, not beside the data.
 
-    All factories take: `valid_pct` and `test_pct`, the shares (0 to 1) drawn at random for validation and testing;
+    All factories take: `valid_pct` and `test_pct`, the shares (0 to 1) drawn at random for validation and testing, every
+    class in the same proportion on all sides (a class with one picture trains);
     `seed`, which fixes that draw (42 when not given) and everything random in loading; `item_tfms` and `batch_tfms`;
     `img_cls` or a mode for ImageBlock; and the options of ``DataBlock.dataloaders`` (bs, cache, num_workers ...).
     """
@@ -144,7 +146,7 @@ class ImageDataLoaders(DataLoaders):
             _column(df, label_col if isinstance(label_col, (int, str)) else label_col[0], "label_col"),
         )
         root = Path(path) / folder if folder is not None else Path(path)
-        splitter = _random(valid_pct, test_pct, seed) if valid_col is None else ColSplitter(_column(df, valid_col, "valid_col"))
+        splitter = _random(valid_pct, test_pct, seed, y_block) if valid_col is None else ColSplitter(_column(df, valid_col, "valid_col"))
         block = DataBlock(
             blocks=(_image_block(img_cls), y_block or CategoryBlock(vocab=vocab)), get_x=lambda row: _file(row, root, fn_col, suff),
             get_y=ColReader(label_col), splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms,
@@ -185,7 +187,7 @@ class ImageDataLoaders(DataLoaders):
                 f"The label of file {odd[0]} ({fnames[odd[0]]}) is {odd[1]!r}, which is no class name. Pass y_block= the block for such targets; y_block=CategoryBlock takes numbers as classes."
             )
         block = DataBlock(
-            blocks=(_image_block(img_cls), y_block or CategoryBlock(vocab=vocab)), splitter=_random(valid_pct, test_pct, seed),
+            blocks=(_image_block(img_cls), y_block or CategoryBlock(vocab=vocab)), splitter=_random(valid_pct, test_pct, seed, y_block),
             item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
         pairs = [(Path(f) if isinstance(f, str) else f, y) for f, y in zip(fnames, labels, strict=True)]
@@ -227,8 +229,13 @@ def _file(row: Any, root: Path, column: str, suff: str) -> Path:
     return root / f"{row[column]}{suff}"
 
 
-def _random(valid_pct: float, test_pct: float, seed: int | None) -> RandomSplitter:
-    return RandomSplitter(valid_pct=valid_pct, test_pct=test_pct, seed=42 if seed is None else seed)
+def _random(valid_pct: float, test_pct: float, seed: int | None, y_block: Any = None) -> Splitter:
+    """A random draw; of single labels one that keeps the classes' shares on every side."""
+    check_shares(valid_pct, test_pct)
+    seed = 42 if seed is None else seed
+    if y_block is None or y_block is CategoryBlock or isinstance(y_block, CategoryBlock):
+        return TrainTestSplitter(test_size=valid_pct, test_pct=test_pct, random_state=seed, stratify=True)
+    return RandomSplitter(valid_pct=valid_pct, test_pct=test_pct, seed=seed)
 
 
 def _image_block(img_cls: Any) -> Block:

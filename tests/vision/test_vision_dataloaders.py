@@ -133,3 +133,13 @@ def test_pictures_are_drawn(folder):
     dls.valid.show_batch(max_n=3, nrows=1)
     assert len([ax for ax in plt.gcf().axes if ax.images]) == 3
     plt.close("all")
+
+
+def test_a_random_split_keeps_the_classes_shares(tmp_path):
+    folder = fill(tmp_path / "many", 20, ("common",))
+    fill(folder, 8, ("rare",))
+    fill(folder, 1, ("single",))
+    with captured_notes():
+        dls = ImageDataLoaders.from_folder(folder, valid_pct=0.25, **OPTIONS)
+    counts = dls.table.groupby(["label", "split"]).size().to_dict()
+    assert counts[("common", "valid")] == 5 and counts[("rare", "valid")] == 2 and counts[("single", "train")] == 1
