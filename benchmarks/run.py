@@ -14,7 +14,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -81,7 +81,7 @@ def _pretrained(arch: str) -> Callable[[bool], dict[str, Any]]:
 def _finetune(arch: str, weights: bool, size: int, bs: int, epochs: int, figures: tuple[Figure, ...]) -> Benchmark:
     return Benchmark(
         "finetune", {"arch": arch, "size": size, "bs": bs, "epochs": epochs}, {"size": 64, "bs": 16, "epochs": 1}, figures,
-        _pretrained(arch) if weights else _groceries, pairs=3 if arch == "resnet50" else None,
+        _pretrained(arch) if weights else _groceries,
     )  # fmt: skip
 
 
@@ -162,20 +162,27 @@ def run_once(benchmark: Benchmark, side: str, python: str, settings: dict[str, A
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def run(name: str, pairs: int, quick: bool, threads: int, sides: dict[str, str]) -> dict[str, Any]:
-    """All pairs of one benchmark: {"ours": [figures], "peer": [figures], "versions": {...}, ...}."""
+def run(
+    name: str, pairs: int, quick: bool, threads: int, sides: dict[str, str], before: dict[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
+    """After every pair of one benchmark, all pairs so far: {"ours": [figures], "peer": [figures], "versions": {...}, ...}.
+
+    `before` is what an interrupted run has left: its pairs are not repeated.
+    """
     benchmark = BENCHMARKS[name]
     settings = {**benchmark.settings, **(benchmark.quick if quick else {}), **benchmark.sets(quick)}
     pairs = min(pairs, benchmark.pairs or pairs)
     result: dict[str, Any] = {"ours": [], "peer": [], "versions": {}, "settings": settings, "quick": quick, "threads": threads}
-    for i in range(pairs):
+    if before and all(before[key] == result[key] for key in ("settings", "quick", "threads")):
+        result = before
+    for i in range(min(len(result[side]) for side in sides), pairs):
         for side in sorted(sides, reverse=i % 2 == 0):
             got = run_once(benchmark, side, sides[side], {**settings, "seed": i + 1}, threads)
-            result[side].append(got["figures"])
+            result[side][i:] = [got["figures"]]
             result["versions"] |= got["versions"]
             shown = ", ".join(f"{k} {v:.4g}" for k, v in got["figures"].items())
             print(f"{name} {i + 1}/{pairs} {side}: {shown}", file=sys.stderr, flush=True)
-    return result
+        yield result
 
 
 def rows(name: str, result: dict[str, Any]) -> list[list[str]]:
@@ -235,6 +242,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="small sets and few repeats: does it run, roughly what comes out")
     parser.add_argument("--side", choices=["ours", "peer"], help="run one library only")
+    parser.add_argument("--resume", action="store_true", help="keep the pairs that an interrupted run has left, and go on to --pairs")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=HERE, help="folder of results.json and RESULTS.md")
     args = parser.parse_args()
@@ -244,11 +252,13 @@ def main() -> None:
     sides = {side: peer_python() if side == "peer" else sys.executable for side in ([args.side] if args.side else ["ours", "peer"])}
     file = args.out / ("results_quick.json" if args.quick else "results.json")
     results = json.loads(file.read_text()) if file.is_file() else {}
+    args.out.mkdir(parents=True, exist_ok=True)
     for name in args.names or BENCHMARKS:
-        results[name] = run(name, args.pairs, args.quick, args.threads, sides)
-        args.out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(results, indent=1))
-        (args.out / ("RESULTS_quick.md" if args.quick else "RESULTS.md")).write_text(markdown(results))
+        before = results.get(name) if args.resume else None
+        for so_far in run(name, args.pairs, args.quick, args.threads, sides, before):
+            results[name] = so_far
+            file.write_text(json.dumps(results, indent=1))
+            (args.out / ("RESULTS_quick.md" if args.quick else "RESULTS.md")).write_text(markdown(results))
     print(markdown(results))
 
 

@@ -19,8 +19,9 @@ from burnish.train.attached import Callbacks, HasCallbacks, as_callbacks
 from burnish.train.callback import Callback
 from burnish.train.freezing import Splitter, layer_groups, set_frozen, steady_norms
 from burnish.train.guards import FirstBatchCheck, as_loss, check_classes, check_same_targets, loss_name
+from burnish.train.heap import reused_memory
 from burnish.train.loop import Events, count_batches, fit_loop, valid_pass
-from burnish.train.lr_find import SuggestedLRs, SuggestFunc, find_lr, valley
+from burnish.train.lr_find import find_lr
 from burnish.train.metric import Metric, as_metrics
 from burnish.train.optim import (
     AdamW,
@@ -38,7 +39,7 @@ from burnish.train.progress import Progress
 from burnish.train.recorder import Recorder
 from burnish.train.schedule import ParamScheduler, Schedule
 from burnish.train.scores import Scores
-from burnish.train.summary import Summary, summarise
+from burnish.train.summary import summarise
 
 if TYPE_CHECKING:
     from burnish.data.dataloaders import DataLoaders
@@ -201,95 +202,13 @@ class Learner(HasCallbacks):
         self._opt_defaults = defaults_of(self.opt)
         return self.opt
 
-    # -- training -------------------------------------------------------------------------------------------------
-    def fit(
-        self,
-        n_epoch: int,
-        lr: LearningRate | None = None,
-        wd: float | None = None,
-        cbs: Callbacks = None,
-        reset_opt: bool = False,
-        start_epoch: int = 0,
-        resume: bool = False,
-    ) -> Results:
-        """Trains with a constant learning rate; see :func:`burnish.train.recipes.fit`."""
-        return recipes.fit(self, n_epoch, lr, wd, cbs, reset_opt, start_epoch, resume)
-
-    def fit_one_cycle(
-        self,
-        n_epoch: int,
-        lr_max: LearningRate | None = None,
-        div: float = 25.0,
-        div_final: float = 1e5,
-        pct_start: float = 0.25,
-        wd: float | None = None,
-        moms: tuple[float, float, float] | None = None,
-        cbs: Callbacks = None,
-        reset_opt: bool = False,
-        start_epoch: int = 0,
-        resume: bool = False,
-    ) -> Results:
-        """Trains with one cycle of the learning rate; see :func:`burnish.train.recipes.fit_one_cycle`."""
-        return recipes.fit_one_cycle(self, n_epoch, lr_max, div, div_final, pct_start, wd, moms, cbs, reset_opt, start_epoch, resume)
-
-    def fit_flat_cos(
-        self,
-        n_epoch: int,
-        lr: LearningRate | None = None,
-        div_final: float = 1e5,
-        pct_start: float = 0.75,
-        wd: float | None = None,
-        cbs: Callbacks = None,
-        reset_opt: bool = False,
-        start_epoch: int = 0,
-        resume: bool = False,
-    ) -> Results:
-        """Trains at a flat rate, then down a cosine; see :func:`burnish.train.recipes.fit_flat_cos`."""
-        return recipes.fit_flat_cos(self, n_epoch, lr, div_final, pct_start, wd, cbs, reset_opt, start_epoch, resume)
-
-    def fit_sgdr(
-        self,
-        n_cycles: int,
-        cycle_len: int,
-        lr_max: LearningRate | None = None,
-        cycle_mult: int = 2,
-        cbs: Callbacks = None,
-        reset_opt: bool = False,
-        wd: float | None = None,
-        start_epoch: int = 0,
-        resume: bool = False,
-    ) -> Results:
-        """Trains with cosine restarts; see :func:`burnish.train.recipes.fit_sgdr`."""
-        return recipes.fit_sgdr(self, n_cycles, cycle_len, lr_max, cycle_mult, cbs, reset_opt, wd, start_epoch, resume)
-
-    def fine_tune(
-        self,
-        epochs: int,
-        base_lr: float = 2e-3,
-        freeze_epochs: int = 1,
-        lr_mult: float = 100,
-        pct_start: float = 0.3,
-        div: float = 5.0,
-        div_final: float = 1e5,
-        wd: float | None = None,
-        moms: tuple[float, float, float] | None = None,
-        cbs: Callbacks = None,
-        resume: bool = False,
-    ) -> Results:
-        """Trains the head of a pretrained model, then all of it; see :func:`burnish.train.recipes.fine_tune`."""
-        return recipes.fine_tune(self, epochs, base_lr, freeze_epochs, lr_mult, pct_start, div, div_final, wd, moms, cbs, resume)
-
-    def lr_find(
-        self,
-        start_lr: float = 1e-7,
-        end_lr: float = 10,
-        num_it: int = 100,
-        stop_div: bool = True,
-        show_plot: bool = True,
-        suggest_funcs: SuggestFunc | Sequence[SuggestFunc] = valley,
-    ) -> SuggestedLRs:
-        """Suggests learning rates; leaves everything as it was. See :func:`burnish.train.lr_find.find_lr`."""
-        return find_lr(self, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
+    # -- training: functions with the learner as their first argument ----------------------------------------------
+    fit = recipes.fit
+    fit_one_cycle = recipes.fit_one_cycle
+    fit_flat_cos = recipes.fit_flat_cos
+    fit_sgdr = recipes.fit_sgdr
+    fine_tune = recipes.fine_tune
+    lr_find = find_lr
 
     def train_epochs(
         self,
@@ -335,7 +254,7 @@ class Learner(HasCallbacks):
     def run_fit(self, cbs: Sequence[Callback]) -> None:
         """Runs the loop with the events bound to `cbs`, and lets go of the last batch when it ends."""
         self._steady_norms = [] if self.train_bn else steady_norms(self.model, self.groups, bool(self.pretrained))
-        with self.bound(cbs):
+        with self.bound(cbs), reused_memory(self.device):
             try:
                 self.opt.zero_grad()
                 fit_loop(self)
@@ -427,55 +346,19 @@ class Learner(HasCallbacks):
             prediction.undisturbed(self),
             own_globals(derive(self.seed, "validate")),
             self.bound([*self.acting_cbs(), *as_callbacks(cbs), recorder]),
+            reused_memory(self.device),
         ):
             valid_pass(self, loader)
         return Scores(["valid_loss", *(m.name for m in self.metrics)], recorder.valid_scores())
 
-    def get_preds(
-        self,
-        ds_idx: Split = 1,
-        dl: Any = None,
-        with_input: bool = False,
-        with_decoded: bool = False,
-        with_loss: bool = False,
-        act: Callable[[Tensor], Tensor] | None = None,
-        cbs: Callbacks = None,
-        save_to: str | os.PathLike[str] | None = None,
-    ) -> prediction.Predictions:
-        """Predictions for a whole split; see :func:`burnish.train.predict.get_preds`."""
-        return prediction.get_preds(self, ds_idx, dl, with_input, with_decoded, with_loss, act, cbs, save_to)
-
-    def predict(self, item: Any) -> Any:
-        """``(label, index, probs)`` of one item, or a list of them for a list; see :func:`burnish.train.predict.predict`."""
-        return prediction.predict(self, item)
-
-    def tta(
-        self, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False
-    ) -> prediction.Predictions:
-        """Predictions averaged over augmented copies; see :func:`burnish.train.predict.tta`."""
-        return prediction.tta(self, ds_idx, dl, n, beta, use_max)
-
-    def show_results(
-        self,
-        ds_idx: Split = 1,
-        dl: Any = None,
-        max_n: int = 9,
-        shuffle: bool = True,
-        nrows: int | None = None,
-        ncols: int | None = None,
-        figsize: tuple[float, float] | None = None,
-    ) -> None:
-        """Draws samples with target and prediction; see :func:`burnish.train.predict.show_results`."""
-        prediction.show_results(self, ds_idx, dl, max_n, shuffle, nrows, ncols, figsize)
+    get_preds = prediction.get_preds
+    predict = prediction.predict
+    tta = prediction.tta
+    show_results = prediction.show_results
 
     # -- keeping --------------------------------------------------------------------------------------------------
-    def save(self, file: str | os.PathLike[str] = "model", with_opt: bool = True) -> Path:
-        """Writes the weights (and the optimizer's state) to ``path/model_dir/file.safetensors``; see burnish.train.storage."""
-        return storage.save(self, file, with_opt)
-
-    def load(self, file: str | os.PathLike[str] = "model", with_opt: bool = True, strict: bool = True) -> Learner:
-        """Takes back what ``save`` wrote; see burnish.train.storage."""
-        return storage.load(self, file, with_opt, strict)
+    save = storage.save
+    load = storage.load
 
     def export(self, path: str | os.PathLike[str] = "model.burnish") -> Path:
         """Writes the trained model as one safe file, for ``load_learner``; see :func:`burnish.train.export.export`."""
@@ -484,9 +367,7 @@ class Learner(HasCallbacks):
         return export(self, path)
 
     # -- looking --------------------------------------------------------------------------------------------------
-    def summary(self) -> Summary:
-        """The layers with output shapes and parameters, and what trains; prints itself."""
-        return summarise(self)
+    summary = summarise
 
     def show_training_loop(self) -> None:
         """Prints the events of training with the callbacks that act at each."""

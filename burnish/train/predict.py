@@ -20,6 +20,7 @@ from burnish.data.reader import Reader
 from burnish.errors import DataError, SettingError
 from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callback import Callback
+from burnish.train.heap import reused_memory
 from burnish.train.loop import valid_pass
 from burnish.train.readout import Readout, readout, sample_losses
 from burnish.train.stores import Store, make_store
@@ -107,7 +108,7 @@ def get_preds(
 def _gathered(learn: Learner, loader: Any, gather: Gather, cbs: Callbacks = None) -> Predictions:
     """What `gather` collects in one pass over `loader`."""
     acting = [*learn.acting_cbs(), gather, *as_callbacks(cbs)]
-    with undisturbed(learn), own_globals(derive(learn.seed, "predict")), learn.bound(acting):
+    with undisturbed(learn), own_globals(derive(learn.seed, "predict")), learn.bound(acting), reused_memory(learn.device):
         valid_pass(learn, loader)
     return gather.result()
 
