@@ -14,6 +14,7 @@ from burnish.data.lazy import pd
 from burnish.deploy import charts
 from burnish.deploy import page as html
 from burnish.errors import SettingError, listed
+from burnish.evaluate.summary import chosen_metrics, not_clearly_better
 from burnish.train.record import Record, run_record
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _explained(results: pd.DataFrame) -> str:
 def _doubts(learn: Learner, results: pd.DataFrame, record: Record, checks: bool) -> list[str]:
     """What should make a reader careful, in the order of weight."""
     found = learn.dls.check() if checks and len(learn.dls.table) else None
-    said = [html.warning(text) for text in _no_better(results)]
+    said = [html.warning(text) for text in _no_better(learn, results)]
     if found is None or "tiny_split" not in set(found.issues["kind"]):
         said += [html.warning(text) for text in _few_samples(results)]
     said += [html.warning(text) for text in _class_doubts(record)] if found is None else _findings(found)
@@ -117,14 +118,14 @@ def _doubts(learn: Learner, results: pd.DataFrame, record: Record, checks: bool)
     return [*said, html.paragraph(last, "soft")]
 
 
-def _no_better(results: pd.DataFrame) -> list[str]:
-    """Results whose interval holds what one reaches without looking at the input."""
-    said = []
-    for row in results.to_dict("records"):
-        low, high, baseline = (_number(row.get(k)) for k in ("low", "high", "baseline"))
-        if low is not None and high is not None and baseline is not None and low <= baseline <= high:
-            said.append(f"{row['metric']} is not clearly better than the trivial baseline: {_short(baseline)} lies within its interval.")
-    return said
+def _no_better(learn: Learner, results: pd.DataFrame) -> list[str]:
+    """Results that one also reaches, or nearly, without looking at the input."""
+    better: dict[str, str | None] = {"loss": "lower", **{m.name: m.better for m in chosen_metrics(learn)}}
+    baselines = dict(zip(results["metric"], results["baseline"], strict=True))
+    return [
+        f"{name} is not clearly better than the trivial baseline, {_short(baselines[name])}."
+        for name in not_clearly_better(results, better)
+    ]
 
 
 def _few_samples(results: pd.DataFrame) -> list[str]:

@@ -1,6 +1,7 @@
 """What a model that has learned nothing would score: always the most frequent class, or always the mean.
 
-The baseline is written as constant raw outputs (the logarithm of how frequent each class is in training, or the mean), so
+A constant answer to classes is training's most frequent one, or that of the samples judged on, whichever is right more often
+there. The baseline is written as constant raw outputs (the logarithm of how frequent each class is in training, or the mean), so
 that every metric and the loss can be computed for it as for a model.
 """
 
@@ -41,6 +42,7 @@ class Baseline:
             raise DataError(f"There is no baseline for targets of the kind {kind!r}; there is for category, labels and numbers.")
         if not len(targets):
             raise DataError("There is no baseline without training targets.")
+        self.kind, self.vocab = kind, vocab
         self.output, self.says = getattr(self, f"_{kind}")(targets, vocab, n_out)
 
     def _category(self, targets: Tensor, vocab: Sequence[Any] | None, n_out: int | None) -> tuple[Tensor, str]:
@@ -61,6 +63,19 @@ class Baseline:
         mean = targets.double().mean(0).float()
         shown = ", ".join(f"{v:.4g}" for v in mean.reshape(-1).tolist()[:4])
         return mean, f"always answering the mean ({shown})"
+
+    def on(self, targets: Tensor) -> Baseline:
+        """The constant answer to compare a result on these targets with.
+
+        Always answering training's most frequent class scores less than guessing where that class is rare among `targets`; a
+        result isn't to be praised for beating that. Then it is `targets`' own most frequent class (the no-information rate).
+        """
+        if self.kind != "category" or not len(targets):
+            return self
+        own = Baseline(targets, self.kind, self.vocab, len(self.output))
+        hits = [(targets.reshape(-1) == base.output.argmax()).sum() for base in (self, own)]
+        own.says += " (the most frequent class here)"
+        return own if hits[1] > hits[0] else self
 
     def outputs(self, n: int) -> Tensor:
         """The constant output for `n` samples ``(n, ...)``."""
@@ -108,7 +123,8 @@ def baseline_of(dls: Any) -> Baseline | None:
 
 
 def baseline(dls: Any, split: int | str = "valid", metrics: Any = None) -> dict[str, float]:
-    """What always giving the training split's most frequent class (or mean) scores on `split`.
+    """What always giving the most frequent class (or the mean) scores on `split`: training's, or `split`'s own where that
+    scores higher.
 
     Args:
         metrics: names, functions or Metrics; the target block's own by default.
@@ -131,4 +147,5 @@ def baseline(dls: Any, split: int | str = "valid", metrics: Any = None) -> dict[
         )
     targets = block.collate([block.encode(block.open(raw)) for raw in dls.table[name].iloc[rows]])
     chosen = resolve_metrics(list(block.metrics) if metrics is None else metrics)
-    return {m.name: found.value(m, targets) for m in chosen}
+    best = found.on(targets)
+    return {m.name: best.value(m, targets) for m in chosen}

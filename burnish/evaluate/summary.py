@@ -57,10 +57,11 @@ def chosen_metrics(learn: Learner, metrics: Any = None) -> list[Metric]:
 def results_of(learn: Learner, found: Outcome, metrics: Any = None, groups: Sequence[Any] | None = None) -> pd.DataFrame:
     """The table of ``assess`` from stored outputs."""
     base = baseline_of(learn.dls)
+    constant = None if base is None else base.on(found.target)
     rows = []
     for metric in chosen_metrics(learn, metrics):
         result = measured(metric, found.output, found.target, groups)
-        rows.append(_row(metric.name, result, math.nan if base is None else base.value(metric, found.target)))
+        rows.append(_row(metric.name, result, math.nan if constant is None else constant.value(metric, found.target)))
     rows.append(_row("loss", loss_interval(found.losses, groups), math.nan if base is None else base.loss(learn.loss_func, found.target)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -104,8 +105,14 @@ def sentence(table: pd.DataFrame, split: str, unit: str, base: Baseline | None, 
     else:
         each = ", ".join(f"{r['metric']} {_shown(r)}" for r in compared)
         text += f"; {base.says}: {each}"
-    doubtful = [r["metric"] for r in compared if not _clearly_better(r, better.get(r["metric"]))]
+    doubtful = not_clearly_better(pd.DataFrame(compared), better)
     return text + (f". Not clearly better than that: {', '.join(doubtful)}" if doubtful else "")
+
+
+def not_clearly_better(table: pd.DataFrame, better: dict[str, str | None]) -> list[str]:
+    """The metrics of a table as ``assess`` gives it whose interval doesn't lie on the better side of their baseline."""
+    rows = [r for r in table.to_dict("records") if r["baseline"] == r["baseline"]]
+    return [r["metric"] for r in rows if not _clearly_better(r, better.get(r["metric"]))]
 
 
 def _told(row: dict[str, Any], unit: str | None) -> str:
@@ -195,7 +202,8 @@ class ResultNote(Callback):
         self.table = table = table.query("metric != 'loss'").reset_index(drop=True)
         if len(table):
             better = {m.name: m.better for m in chosen_metrics(learn)}
-            note(sentence(table, "valid", _unit(learn), baseline_of(learn.dls), better))
+            base = baseline_of(learn.dls)
+            note(sentence(table, "valid", _unit(learn), None if base is None else base.on(target), better))
 
 
 def _restored_epoch(learn: Learner) -> int | None:

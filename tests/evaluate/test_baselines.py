@@ -29,12 +29,23 @@ def dls() -> SimpleNamespace:
 
 
 def test_the_majority_class_of_training_is_judged_on_the_split() -> None:
-    found = baseline(dls(), "valid", ["accuracy", "error_rate", "f1_score", "roc_auc"])
+    base, targets = baseline_of(dls()), torch.tensor([1, 0, 0, 2])
     dummy = DummyClassifier(strategy="most_frequent").fit(np.zeros((10, 1)), TRAIN)
-    assert found["accuracy"] == dummy.score(np.zeros((4, 1)), VALID) == 0.25
-    assert found["error_rate"] == 0.75 and found["roc_auc"] == pytest.approx(0.5)
+    assert base.value("accuracy", targets) == dummy.score(np.zeros((4, 1)), ["dog", "cat", "cat", "eel"]) == 0.5
+    assert base.on(targets) is base and base.says == "always answering 'cat'"
+    assert base.value("error_rate", targets) == 0.5 and base.value("roc_auc", targets) == pytest.approx(0.5)
     assert baseline(dls(), 0) == {"accuracy": pytest.approx(0.6)}
-    assert baseline_of(dls()).says == "always answering 'cat'"
+
+
+def test_where_that_class_is_rare_the_split_s_own_is_the_baseline() -> None:
+    found = baseline(dls(), "valid", ["accuracy", "error_rate", "roc_auc"])
+    assert found == {"accuracy": 0.5, "error_rate": 0.5, "roc_auc": pytest.approx(0.5)}  # two of four are dogs, one is a cat
+    own = baseline_of(dls()).on(torch.tensor([1, 1, 0, 2]))
+    assert own.says == "always answering 'dog' (the most frequent class here)"
+    tie = torch.tensor([1, 1, 0, 0])
+    assert baseline_of(dls()).on(tie).says == "always answering 'cat'"
+    numbers = Baseline(torch.tensor([1.0, 2.0]), "numbers")
+    assert numbers.on(torch.tensor([5.0, 6.0])) is numbers
 
 
 def test_its_loss_is_that_of_the_class_frequencies() -> None:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.evaluate.intervals import wilson
 from burnish.evaluate.metrics import F1Score, RocAuc, accuracy, error_rate
-from burnish.evaluate.summary import ResultNote, assess
+from burnish.evaluate.summary import ResultNote, assess, not_clearly_better
 from burnish.train.callback import Callback
 from burnish.train.callbacks.trackers import SaveModel
 from burnish.train.learner import Learner
@@ -48,7 +49,8 @@ def test_evaluate_gives_each_metric_its_interval_and_baseline(dls: DataLoaders, 
     assert (table.loc["accuracy", "low"], table.loc["accuracy", "high"]) == pytest.approx(wilson(right, n))
     rows = dls.table
     most = rows[rows["split"] == "train"]["label"].value_counts().sort_index().idxmax()
-    share = (rows[rows["split"] == "valid"]["label"] == most).mean()
+    labels = rows[rows["split"] == "valid"]["label"]
+    share = max((labels == most).mean(), labels.value_counts(normalize=True).max())
     assert table.loc["accuracy", "baseline"] == pytest.approx(share) and table.loc["error_rate", "baseline"] == pytest.approx(1 - share)
     assert table.loc["loss", "baseline"] == pytest.approx(math.log(3), abs=0.15)
     assert len(assess(learn, "train", "error_rate")) == 2
@@ -97,7 +99,7 @@ def test_the_note_after_a_fit_says_what_evaluate_says(dls: DataLoaders, tmp_path
     assert said.startswith(
         f"valid: accuracy {row['value']:.2f} (95 % interval {row['low']:.2f} to {row['high']:.2f}, {row['n']:.0f} images); always answering '"
     )
-    assert f"' {row['baseline']:.2f}" in said
+    assert f" {row['baseline']:.2f}" in said.partition("always answering")[2]
     assert learn.result_note.table.set_index("metric").loc["accuracy"].tolist() == pytest.approx(row.tolist())
     assert ("Not clearly better than that: accuracy" in said) == (row["low"] <= row["baseline"])
 
@@ -109,7 +111,7 @@ def test_the_note_names_each_of_several_metrics(dls: DataLoaders, tmp_path: Path
     (said,) = results_said(notes)
     assert re.fullmatch(
         r"valid: accuracy 0\.\d+ \(95 % interval 0\.\d+ to 0\.\d+, 14 images\), roc_auc 0\.\d+ \(0\.\d+ to 0\.\d+\); "
-        r"always answering '\w+': accuracy 0\.\d+, roc_auc 0\.50(\. Not clearly better than that: .+)?",
+        r"always answering '\w+'( \(the most frequent class here\))?: accuracy 0\.\d+, roc_auc 0\.50(\. Not clearly better than that: .+)?",
         said,
     )
 
@@ -168,3 +170,15 @@ def test_plain_loaders_have_no_baseline(tmp_path: Path) -> None:
         learn.fit(1)
     (said,) = results_said(notes)
     assert said.endswith(", 24 samples)") and np.isnan(learn.result_note.table["baseline"]).all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "baseline", "direction", "doubted"),
+    [(0.8, 0.95, 0.5, "higher", False), (0.4, 0.6, 0.5, "higher", True), (0.1, 0.3, 0.5, "higher", True), (0.1, 0.3, 0.5, "lower", False),
+     (0.6, 0.9, 0.5, "lower", True), (0.1, 0.3, math.nan, "higher", False)],
+)  # fmt: skip
+def test_a_result_on_the_wrong_side_of_its_baseline_is_doubted(
+    low: float, high: float, baseline: float, direction: str, doubted: bool
+) -> None:
+    row = {"metric": "m", "value": (low + high) / 2, "low": low, "high": high, "baseline": baseline, "n": 50}
+    assert not_clearly_better(pd.DataFrame([row]), {"m": direction}) == (["m"] if doubted else [])
