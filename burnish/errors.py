@@ -6,7 +6,13 @@ A message says what was given, what was expected, where (file, row, column) and 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class DataError(ValueError):
@@ -52,3 +58,21 @@ def listed(things: Iterable[object], most: int = 5) -> str:
     items = [str(t) for t in things]
     more = len(items) - most
     return ", ".join(items[:most]) + (f", and {more} more" if more > 0 else "")
+
+
+def hinting(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorates a function (or ``__init__``) whose keywords people type by hand: a misspelt one is answered with the nearest
+    names and all that there are. Python itself, before 3.13, names only the wrong one."""
+    known = [name for name in inspect.signature(function).parameters if name not in ("self", "learn")]
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        wrong = [name for name in kwargs if name not in known]
+        if wrong:
+            called_as = function.__qualname__.removesuffix(".__init__")
+            raise TypeError(
+                f"{called_as}() got an unexpected keyword argument {wrong[0]!r}.{nearest(wrong[0], known)} It takes: {', '.join(known)}."
+            )
+        return function(*args, **kwargs)
+
+    return called

@@ -170,10 +170,10 @@ CASES = [
     Case("an item transform on batches", lambda p: load(p, batch_tfms=SIZE), SettingError, ("item_tfms=",)),
     # -- unknown keywords
     Case("keyword of a factory", lambda p: load(p, num_worker=2), TypeError, ("'num_worker'", "Did you mean: num_workers?")),
-    Case("keyword of DataBlock", lambda p: block(get_item=get_image_files), TypeError, ("'get_item'",)),
-    Case("keyword of dataloaders", lambda p: block().dataloaders(p, batch_size=2), TypeError, ("'batch_size'",)),
-    Case("keyword of vision_learner", lambda p: vision(p, metric=accuracy), TypeError, ("'metric'",)),
-    Case("keyword of aug_transforms", lambda p: aug_transforms(max_rotat=3), TypeError, ("'max_rotat'",)),  # type: ignore[call-arg]
+    Case("keyword of DataBlock", lambda p: block(get_item=get_image_files), TypeError, ("'get_item'", "Did you mean: get_items")),
+    Case("keyword of dataloaders", lambda p: block().dataloaders(p, batch_size=2), TypeError, ("'batch_size'", "It takes: source, path, bs,")),
+    Case("keyword of vision_learner", lambda p: vision(p, metric=accuracy), TypeError, ("'metric'", "Did you mean: metrics")),
+    Case("keyword of aug_transforms", lambda p: aug_transforms(max_rotat=3), TypeError, ("'max_rotat'", "max_rotate")),  # type: ignore[call-arg]
     Case("keyword of Resize", lambda p: Resize(3, metod="pad"), TypeError, ("'metod'",)),  # type: ignore[call-arg]
     Case("value of Resize", lambda p: Resize(3, method="croop"), SettingError, ("method='croop'", "Did you mean: crop?")),
     # -- the model

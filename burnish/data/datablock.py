@@ -21,7 +21,7 @@ from burnish.data.notes import note
 from burnish.data.randomness import derive
 from burnish.data.split import RandomSplitter
 from burnish.data.table import as_list, brief, build_table, column_names, find_items, label_columns, label_items
-from burnish.errors import DataError, SettingError, listed
+from burnish.errors import DataError, SettingError, hinting, listed
 
 _UNSET: Any = object()
 
@@ -44,6 +44,7 @@ class DataBlock:
         ...           splitter=RandomSplitter(0.2, seed=42), item_tfms=Resize(128))  # doctest: +SKIP
     """
 
+    @hinting
     def __init__(
         self,
         blocks: Sequence[Any] | Any | None = None,
@@ -127,6 +128,7 @@ class DataBlock:
         splitter = self.splitter or RandomSplitter(valid_pct=0.2, seed=42 if seed is None else derive(seed, "split"))
         return build_table(source if self.get_items is None else None, items, cells, self.n_inp, splitter)
 
+    @hinting
     def dataloaders(
         self,
         source: Any,

@@ -15,7 +15,7 @@ import burnish.artifact as artifact
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import note
 from burnish.data.randomness import own_globals
-from burnish.errors import ModelFileError, listed
+from burnish.errors import ModelFileError, hinting, listed
 from burnish.train.metric import AverageMetric, Metric
 from burnish.train.record import model_card, run_record
 
@@ -81,6 +81,7 @@ def export(learn: Learner, path: str | os.PathLike[str] = "model.burnish") -> Pa
     return target
 
 
+@hinting
 def load_learner(
     path: str | os.PathLike[str], device: str | torch.device = "cpu", model: nn.Module | None = None, loss_func: Any = None
 ) -> Learner:

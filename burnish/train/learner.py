@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.randomness import derive, fresh_seed, own_globals
-from burnish.errors import NotTrainableError, SettingError
+from burnish.errors import NotTrainableError, SettingError, hinting
 from burnish.train import predict as prediction
 from burnish.train import recipes, storage
 from burnish.train.attached import Callbacks, HasCallbacks, as_callbacks
@@ -91,6 +91,7 @@ class Learner(HasCallbacks):
     dl: Any
     exception: BaseException | None
 
+    @hinting
     def __init__(
         self,
         dls: DataLoaders,

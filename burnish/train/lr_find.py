@@ -15,7 +15,7 @@ from torch import nn
 
 from burnish.data.notes import note
 from burnish.data.randomness import derive, own_globals
-from burnish.errors import SettingError
+from burnish.errors import SettingError, hinting
 from burnish.train.callback import Callback, CancelEpochException, CancelFitException
 from burnish.train.optim import set_hyper
 from burnish.train.precision import Precision
@@ -28,6 +28,7 @@ SuggestFunc = Callable[[np.ndarray, np.ndarray], float]
 SuggestedLRs = Any  # a named tuple with a field for each suggestion function: SuggestedLRs(valley=0.002)
 
 
+@hinting
 def find_lr(
     learn: Learner,
     start_lr: float = 1e-7,

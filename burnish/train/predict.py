@@ -17,7 +17,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.randomness import derive, own_globals, torch_rng
 from burnish.data.reader import Reader
-from burnish.errors import DataError, SettingError
+from burnish.errors import DataError, SettingError, hinting
 from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callback import Callback
 from burnish.train.heap import reused_memory
@@ -72,6 +72,7 @@ class Predictions(tuple[Any, ...]):
 
 
 # -- whole splits -----------------------------------------------------------------------------------------------------
+@hinting
 def get_preds(
     learn: Learner,
     ds_idx: Split = 1,
@@ -160,6 +161,7 @@ class Gather(Callback):
         )
 
 
+@hinting
 def tta(learn: Learner, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: float | None = 0.25, use_max: bool = False) -> Predictions:
     """Test-time augmentation: predictions averaged over `n` passes with the training transforms, and the plain ones.
 
@@ -320,6 +322,7 @@ def first_length(value: Any) -> int:
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------------
+@hinting
 def show_results(
     learn: Learner,
     ds_idx: Split = 1,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from burnish.data.notes import note
-from burnish.errors import ModelFileError, SettingError
+from burnish.errors import ModelFileError, SettingError, hinting
 from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callbacks.checkpoint import Checkpoint, read_checkpoint
 from burnish.train.optim import LearningRate, has_momentum, lr_per_group
@@ -22,6 +22,7 @@ Moments = tuple[float, float, float]
 FROZEN, WHOLE = "head", "whole"  # the phases of fine_tune
 
 
+@hinting
 def fit(
     learn: Learner,
     n_epoch: int,
@@ -50,6 +51,7 @@ def fit(
     return learn.train_epochs(n_epoch, rates, wd, {}, cbs, reset_opt, start_epoch, resume, _said("fit", learn, n_epoch, rates, wd))
 
 
+@hinting
 def fit_one_cycle(
     learn: Learner,
     n_epoch: int,
@@ -81,6 +83,7 @@ def fit_one_cycle(
     return learn.train_epochs(n_epoch, rates, wd, scheds, cbs, reset_opt, start_epoch, resume, said)
 
 
+@hinting
 def fit_flat_cos(
     learn: Learner,
     n_epoch: int,
@@ -103,6 +106,7 @@ def fit_flat_cos(
     return learn.train_epochs(n_epoch, rates, wd, scheds, cbs, reset_opt, start_epoch, resume, said)
 
 
+@hinting
 def fit_sgdr(
     learn: Learner,
     n_cycles: int,
@@ -130,6 +134,7 @@ def fit_sgdr(
     return learn.train_epochs(n_epoch, rates, wd, scheds, cbs, reset_opt, start_epoch, resume, said)
 
 
+@hinting
 def fine_tune(
     learn: Learner,
     epochs: int,

@@ -17,7 +17,7 @@ from torch.nn.functional import grid_sample, interpolate
 from burnish.data.foreign import as_batch_transform
 from burnish.data.foreign import as_batch_transforms as compose
 from burnish.data.transforms import BatchTransform
-from burnish.errors import SettingError
+from burnish.errors import SettingError, hinting
 from burnish.vision.augment_color import Brightness, ColourPart, Contrast, Hue, Saturation, light
 from burnish.vision.augment_erase import Normalize, RandomErasing, cifar_stats, imagenet_stats, mnist_stats
 from burnish.vision.augment_parts import Part, Sampling, float_images, to_device
@@ -49,6 +49,7 @@ __all__ = [
 GEOMETRIC_KINDS = ("mask", "points", "boxes")
 
 
+@hinting
 def aug_transforms(
     mult: float = 1.0,
     do_flip: bool = True,

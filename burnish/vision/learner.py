@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed, own_globals
-from burnish.errors import SettingError
+from burnish.errors import SettingError, hinting
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.summary import ResultNote
 from burnish.train.guards import as_loss, check_classes, compute_loss
@@ -46,6 +46,7 @@ class VisionLearner(Learner):
         return explain(self, image, target, layer)
 
 
+@hinting
 def vision_learner(
     dls: DataLoaders, arch: ArchLike, *, normalize: bool = True, n_out: int | None = None, pretrained: bool = True, weights: Source | None = None,
     loss_func: Callable[..., Tensor] | None = None, opt_func: OptFunc = AdamW, lr: float = 1e-3, splitter: Splitter | None = None,
