@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -35,7 +36,8 @@ class Figure:
     Args:
         key: the figure of the measurement. what: how the table calls it.
         bar: what burnish is to reach. how: what the bar is about: "ratio" (ours / peer's, at most), "speedup" (ours / peer's, at
-            least), "ours" (our figure, at most), "lower" (ours less the peer's, at most).
+            least), "ours" (our figure, at most or, as "ours at least", at least), "lower" (ours less the peer's, at most), "below"
+            (ours less the peer's, less than).
         over: how repeated measurements become one number.
     """
 
@@ -46,15 +48,31 @@ class Figure:
     over: Callable[[list[float]], float] = median
 
     def value(self, ours: float, peer: float) -> float:
-        return {"ratio": ours / (peer or float("nan")), "speedup": ours / (peer or float("nan")), "ours": ours, "lower": ours - peer}[
-            self.how
-        ]
+        if self.how in ("ratio", "speedup"):
+            return ours / (peer or float("nan"))
+        return ours - peer if self.how in ("lower", "below") else ours
 
     def reached(self, ours: float, peer: float) -> bool | None:
         if self.bar is None:
             return None
         value = self.value(ours, peer)
-        return value >= self.bar if self.how == "speedup" else value <= self.bar
+        if self.how == "below":
+            return value < self.bar
+        return value >= self.bar if self.how in ("speedup", "ours at least") else value <= self.bar
+
+    def sign(self) -> str:
+        """The bar, as the table shows it."""
+        if self.bar is None:
+            return ""
+        return {
+            "ratio": f"≤ {self.bar:g}×", "speedup": f"≥ {self.bar:g}×", "ours": f"≤ {self.bar:g}", "ours at least": f"≥ {self.bar:g}",
+            "lower": "≤ the peer's", "below": "< the peer's",
+        }[self.how]  # fmt: skip
+
+    def shown(self, value: float) -> str:
+        if self.how in ("ratio", "speedup"):
+            return f"{value:.2f}×"
+        return f"{value:+.3g}" if self.how in ("lower", "below") else f"{value:.3g}"
 
 
 @dataclass(frozen=True)
@@ -66,8 +84,7 @@ class Benchmark:
     quick: dict[str, Any]
     figures: tuple[Figure, ...]
     sets: Callable[[bool], dict[str, Any]] = lambda quick: {}
-    pairs: int | None = None  # fewer than asked for, where a pair takes very long
-    extra: tuple[str, ...] = field(default=())  # figures kept in results.json only
+    gpu: bool = False  # needs one; the others run on the CPU
 
 
 def _groceries(quick: bool) -> dict[str, Any]:
@@ -87,7 +104,7 @@ def _finetune(arch: str, weights: bool, size: int, bs: int, epochs: int, figures
 
 _ERRORS = (
     Figure("seconds", "seconds", 0.6),
-    Figure("test_error", "error on the test split (mean)", 0.0, "lower", mean),
+    Figure("test_error", "error on the test split (mean)", 0.0, "below", mean),
     Figure("test_loss", "loss on the test split (mean)", None, "lower", mean),
 )
 BENCHMARKS: dict[str, Benchmark] = {
@@ -97,6 +114,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         Figure("test_loss", "loss on the test split (mean)", 0.0, "lower", mean),
         Figure("test_error", "error on the test split (mean)", None, "lower", mean),
     )),
+    "finetune_scratch_whole": Benchmark(
+        "finetune", {"arch": "resnet18", "size": 160, "bs": 32, "epochs": 3, "whole_pictures": True}, {"size": 64, "bs": 16, "epochs": 1}, (
+            Figure("seconds", "seconds", None),
+            Figure("valid_loss", "loss on the validation split (mean)", None, "lower", mean),
+            Figure("test_loss", "loss on the test split (mean)", None, "lower", mean),
+        ), _groceries,
+    ),
     "finetune_mobilenetv2": _finetune("mobilenetv2_100", True, 224, 64, 5, _ERRORS),
     "finetune_resnet50": _finetune("resnet50", True, 224, 64, 5, _ERRORS),
     "loader": Benchmark(
@@ -125,10 +149,19 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "memory_20k": Benchmark(
         "memory_use", {"size": 32, "bs": 64, "epochs": 4}, {"epochs": 3},
-        (Figure("growth_mb_per_epoch", "MB of growth an epoch", 5.0, "ours"), Figure("last_mb", "MB after the last epoch", None)),
-        lambda quick: {"table": str(prepare.many_images(2_000 if quick else 20_000))}, pairs=2,
+        (Figure("growth_mb_per_epoch", "MB of growth an epoch", 2.0, "ours"), Figure("last_mb", "MB after the last epoch", None)),
+        lambda quick: {"table": str(prepare.many_images(2_000 if quick else 20_000))},
     ),
     "augment": Benchmark("augment", {"size": 224, "bs": 64, "calls": 10}, {"bs": 16, "calls": 3}, (Figure("ms", "ms a batch", None),)),
+    "gpu_throughput": Benchmark(
+        "throughput", {"arch": "resnet50", "size": 224, "bs": 64, "epochs": 4, "steps": 50},
+        {"arch": "resnet18", "size": 64, "bs": 16, "epochs": 2, "steps": 2}, (
+            Figure("later_images_per_s", "images a second, later epochs", 5.0, "speedup"),
+            Figure("first_images_per_s", "images a second, first epoch", None, "speedup"),
+            Figure("share", "later epochs as a share of synthetic data", 0.95, "ours at least"),
+            Figure("waits_a_step", "waits for the device in a step", 0.0, "ours"),
+        ), lambda quick: {"table": str(prepare.large_jpegs(48 if quick else 2048))}, gpu=True,
+    ),
 }  # fmt: skip
 
 
@@ -149,10 +182,10 @@ def peer_python() -> str:
 
 
 def run_once(benchmark: Benchmark, side: str, python: str, settings: dict[str, Any], threads: int) -> dict[str, Any]:
-    """One measurement in a process of its own, in an empty folder, on the CPU, without a network."""
+    """One measurement in a process of its own, in an empty folder, on the CPU (unless it is one of a GPU), without a network."""
     environment = {
-        **os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1",
-        "MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore",
+        **os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg",
+        "PYTHONWARNINGS": "ignore", **({} if benchmark.gpu else {"CUDA_VISIBLE_DEVICES": ""}),
     }  # fmt: skip
     command = [python, str(HERE / "worker.py"), benchmark.measure, side, json.dumps(settings)]
     with tempfile.TemporaryDirectory() as folder:
@@ -171,15 +204,18 @@ def run(
     """
     benchmark = BENCHMARKS[name]
     settings = {**benchmark.settings, **(benchmark.quick if quick else {}), **benchmark.sets(quick)}
-    pairs = min(pairs, benchmark.pairs or pairs)
     result: dict[str, Any] = {"ours": [], "peer": [], "versions": {}, "settings": settings, "quick": quick, "threads": threads}
-    if before and all(before[key] == result[key] for key in ("settings", "quick", "threads")):
+    if (
+        before
+        and all(before[key] == result[key] for key in ("settings", "quick", "threads"))
+        and f"({commit()})" in str(before["versions"])
+    ):
         result = before
     for i in range(min(len(result[side]) for side in sides), pairs):
         for side in sorted(sides, reverse=i % 2 == 0):
             got = run_once(benchmark, side, sides[side], {**settings, "seed": i + 1}, threads)
             result[side][i:] = [got["figures"]]
-            result["versions"] |= got["versions"]
+            result["versions"] |= got["versions"] | {"burnish": f"{version('burnish')} ({commit()})"}
             shown = ", ".join(f"{k} {v:.4g}" for k, v in got["figures"].items())
             print(f"{name} {i + 1}/{pairs} {side}: {shown}", file=sys.stderr, flush=True)
         yield result
@@ -194,13 +230,7 @@ def rows(name: str, result: dict[str, Any]) -> list[list[str]]:
         a, b = (f.over(v) if v else float("nan") for v in (ours, peer))
         value = f.value(a, b)
         met = f.reached(a, b) if both else None
-        bar = (
-            ""
-            if f.bar is None
-            else {"ratio": f"≤ {f.bar:g}×", "speedup": f"≥ {f.bar:g}×", "ours": f"≤ {f.bar:g}", "lower": "≤ the peer's"}[f.how]
-        )
-        shown = f"{value:.2f}×" if f.how in ("ratio", "speedup") else f"{value:+.3g}" if f.how == "lower" else f"{value:.3g}"
-        cells = [name, f.what, f"{a:.4g}" if ours else "–", f"{b:.4g}" if peer else "–", shown if both else "–", bar]
+        cells = [name, f.what, f"{a:.4g}" if ours else "–", f"{b:.4g}" if peer else "–", f.shown(value) if both else "–", f.sign()]
         lines.append(
             [*cells, "" if met is None else "yes" if met else "**no**", str(min(len(ours), len(peer)) or max(len(ours), len(peer)))]
         )
@@ -230,10 +260,25 @@ fastai's (+/-), or by itself where the bar is absolute. Times are medians over t
 """
 
 
+def has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def commit() -> str:
+    """The commit that is measured; with a mark where files differ from it."""
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
 def machine() -> str:
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
     cpu = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), platform.processor())
-    return f"{cpu}, {os.cpu_count()} cores, {platform.system()}"
+    import torch
+
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{cpu}, {os.cpu_count()} cores{gpu}, {platform.system()}"
 
 
 def main() -> None:
@@ -253,7 +298,7 @@ def main() -> None:
     file = args.out / ("results_quick.json" if args.quick else "results.json")
     results = json.loads(file.read_text()) if file.is_file() else {}
     args.out.mkdir(parents=True, exist_ok=True)
-    for name in args.names or BENCHMARKS:
+    for name in args.names or [name for name, benchmark in BENCHMARKS.items() if has_gpu() or not benchmark.gpu]:
         before = results.get(name) if args.resume else None
         for so_far in run(name, args.pairs, args.quick, args.threads, sides, before):
             results[name] = so_far

@@ -20,6 +20,8 @@ def measure(side: Any, s: dict[str, Any]) -> dict[str, float]:
     start = perf_counter()
     dls = side.loaders(fit[["file", "label", "is_valid"]], s["size"], s["bs"], s["seed"], augment=s.get("augment", False))
     learn = side.image_learner(dls, s["arch"], s.get("weights"), s["seed"])
+    if s.get("whole_pictures"):
+        side.whole_pictures(learn)
     ready = perf_counter()
     learn.fine_tune(s["epochs"])
     done = perf_counter()

@@ -29,6 +29,13 @@ def image_learner(dls: Any, arch: str, weights: str | None, seed: int) -> Any:
     return vision_learner(dls, arch, pretrained=weights is not None, weights=weights, seed=seed)
 
 
+def whole_pictures(learn: Any) -> None:
+    """Trains on pictures of the full size from the first batch on: the default, from scratch, lets them grow."""
+    from burnish.vision.all import ProgressiveResize
+
+    learn.remove_cb(ProgressiveResize)
+
+
 def plain_learner(train: Any, valid: Any, model: Any, loss: Any) -> Any:
     """A learner on two plain PyTorch loaders."""
     from burnish.vision.all import DataLoaders, Learner
@@ -46,6 +53,27 @@ def small_learner(dls: Any, model: Any, on_epoch: Callable[[], None] | None = No
                 on_epoch()
 
     return Learner(dls, model, loss_func=CrossEntropyLossFlat(), cbs=[EachEpoch()])
+
+
+def around_training(learn: Any, begin: Callable[[], None], end: Callable[[], None]) -> None:
+    """Has `begin` and `end` called around the training part of every epoch to come."""
+    from burnish.vision.all import Callback
+
+    class Around(Callback):
+        order = -99
+
+        def before_train(self, learn: Any) -> None:
+            begin()
+
+        def after_train(self, learn: Any) -> None:
+            end()
+
+    learn.add_cb(Around())
+
+
+def autocast(learn: Any) -> Callable[[], Any]:
+    """The context in which the learner's model runs."""
+    return learn.precision.autocast
 
 
 def augmenter(size: int) -> Callable[[Any], Any]:

@@ -55,6 +55,10 @@ def _with_local_weights(arch: str, file: str | None) -> Callable[..., Any]:
     return build
 
 
+def whole_pictures(learn: Any) -> None:
+    """Trains on pictures of the full size from the first batch on, as fastai always does."""
+
+
 def plain_learner(train: Any, valid: Any, model: Any, loss: Any) -> Any:
     """A learner on two plain PyTorch loaders."""
     from fastai.vision.all import DataLoaders, Learner
@@ -72,6 +76,29 @@ def small_learner(dls: Any, model: Any, on_epoch: Callable[[], None] | None = No
                 on_epoch()
 
     return Learner(dls, model, loss_func=CrossEntropyLossFlat(), cbs=[EachEpoch()], path=Path("."))
+
+
+def around_training(learn: Any, begin: Callable[[], None], end: Callable[[], None]) -> None:
+    """Has `begin` and `end` called around the training part of every epoch to come."""
+    from fastai.vision.all import Callback
+
+    class Around(Callback):
+        order = -99
+
+        def before_train(self) -> None:
+            begin()
+
+        def after_train(self) -> None:
+            end()
+
+    learn.add_cb(Around())
+
+
+def autocast(learn: Any) -> Callable[[], Any]:
+    """The context in which the learner's model runs: fp32, fastai's default."""
+    from contextlib import nullcontext
+
+    return nullcontext
 
 
 def augmenter(size: int) -> Callable[[Any], Any]:
