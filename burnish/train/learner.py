@@ -40,6 +40,7 @@ from burnish.train.recorder import Recorder
 from burnish.train.schedule import ParamScheduler, Schedule
 from burnish.train.scores import Scores
 from burnish.train.summary import summarise
+from burnish.train.turns import Turns, in_turn
 
 if TYPE_CHECKING:
     from burnish.data.dataloaders import DataLoaders
@@ -112,6 +113,7 @@ class Learner(HasCallbacks):
         train_bn: bool = False,
         moms: tuple[float, float, float] = (0.95, 0.85, 0.95),
     ) -> None:
+        self.turns = Turns()  # fitting and evaluating, of threads that share the learner
         self.cbs: list[Callback] = []
         self.events = Events(self, [])  # bound anew by every run
         self.device = torch.device(device if device is not None else dls.device)
@@ -211,6 +213,7 @@ class Learner(HasCallbacks):
     fine_tune = recipes.fine_tune
     lr_find = find_lr
 
+    @in_turn
     def train_epochs(
         self,
         n_epochs: int,

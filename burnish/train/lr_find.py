@@ -20,6 +20,7 @@ from burnish.train.callback import Callback, CancelEpochException, CancelFitExce
 from burnish.train.optim import set_hyper
 from burnish.train.precision import Precision
 from burnish.train.progress import Progress
+from burnish.train.turns import in_turn
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -29,6 +30,7 @@ SuggestedLRs = Any  # a named tuple with a field for each suggestion function: S
 
 
 @hinting
+@in_turn
 def find_lr(
     learn: Learner,
     start_lr: float = 1e-7,

@@ -108,8 +108,12 @@ def get_preds(
 
 def _gathered(learn: Learner, loader: Any, gather: Gather, cbs: Callbacks = None) -> Predictions:
     """What `gather` collects in one pass over `loader`."""
-    acting = [*learn.acting_cbs(), gather, *as_callbacks(cbs)]
-    with undisturbed(learn), own_globals(derive(learn.seed, "predict")), learn.bound(acting), reused_memory(learn.device):
+    with (
+        undisturbed(learn),
+        own_globals(derive(learn.seed, "predict")),
+        learn.bound([*learn.acting_cbs(), gather, *as_callbacks(cbs)]),
+        reused_memory(learn.device),
+    ):
         valid_pass(learn, loader)
     return gather.result()
 
@@ -247,16 +251,18 @@ def _sequential(loader: Any) -> Any:
 
 @contextmanager
 def undisturbed(learn: Learner) -> Iterator[None]:
-    """Puts the learner's state and the modes of the model back, so that evaluating in the middle of a fit is safe."""
+    """Puts the learner's state and the modes of the model back, so that evaluating in the middle of a fit is safe; other
+    threads that evaluate or train wait meanwhile."""
     names = ("dl", "training", "batch_index", "n_batches", "xb", "yb", "pred", "loss")
-    kept = {name: getattr(learn, name) for name in names}
-    modes = [(m, m.training) for m in learn.model.modules()]
-    try:
-        yield
-    finally:
-        vars(learn).update(kept)
-        for module, mode in modes:
-            module.training = mode
+    with learn.turns:
+        kept = {name: getattr(learn, name) for name in names}
+        modes = [(m, m.training) for m in learn.model.modules()]
+        try:
+            yield
+        finally:
+            vars(learn).update(kept)
+            for module, mode in modes:
+                module.training = mode
 
 
 # -- items ------------------------------------------------------------------------------------------------------------
@@ -264,7 +270,8 @@ def predict(learn: Learner, item: Any) -> Any:
     """The prediction for one item: a path, bytes, a picture, an array ...: whatever the input block opens. For a list of
     items (a tuple too, where the model has one input), a list of predictions, computed in batches.
 
-    With plain PyTorch loaders an item is a tensor or array without batch dimension.
+    With plain PyTorch loaders an item is a tensor or array without batch dimension. Threads may share a learner: they take
+    turns, and wait for a fit to end.
 
     Raises:
         UnreadableFileError: an item can't be opened.
