@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from burnish.errors import DataError
 from burnish.evaluate.intervals import evaluated
+from burnish.evaluate.losses import weights_of_classes
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.outcome import SPLITS, TARGET_KINDS, split_name
 from burnish.train.guards import compute_loss
@@ -85,15 +86,19 @@ class Baseline:
         """A metric (name, function or Metric) of the constant prediction; nan where it doesn't exist (a correlation, say)."""
         try:
             return evaluated(copy.copy(resolve_metrics(metric)[0]), self.outputs(len(targets)), targets)
-        except ValueError:
+        except Exception:  # a user's metric may raise anything where it has no value
             return math.nan
 
     def loss(self, loss_func: Any, targets: Tensor) -> float:
-        """A loss of the constant prediction; nan where the loss can't be computed for it."""
+        """A loss of the constant prediction; nan where the loss can't be computed for it. With class weights the constant is the
+        one that they make best: the classes' frequencies times their weights."""
         device = next(iter(loss_func.buffers()), targets).device if isinstance(loss_func, nn.Module) else targets.device
+        output, weight = self.outputs(len(targets)), weights_of_classes(loss_func)
+        if weight is not None and output.shape[1:] == weight.shape:
+            output = output + weight.to(output).clamp(min=1e-6).log()
         try:
             with torch.no_grad():
-                return float(compute_loss(loss_func, self.outputs(len(targets)).to(device), (targets.to(device),)).double().mean())
+                return float(compute_loss(loss_func, output.to(device), (targets.to(device),)).double().mean())
         except ValueError:
             return math.nan
 

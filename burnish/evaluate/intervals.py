@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.data.notes import note
 from burnish.data.randomness import derive
 from burnish.errors import SettingError
 from burnish.evaluate.base import MeanMetric
@@ -43,11 +44,16 @@ class Interval(NamedTuple):
 
 
 class Units(NamedTuple):
-    """What is resampled: the sum and the number of terms of each sample (or group), and what makes a metric of a mean."""
+    """What is resampled: the sum and the number (or weight) of terms of each sample or group, and what makes a metric of a mean."""
 
     sums: np.ndarray
     counts: np.ndarray
     finish: Finish
+
+    @property
+    def yes_or_no(self) -> bool:
+        """Whether the metric is a proportion: each sample has one term, 0 or 1."""
+        return self.finish is float and len(self.sums) > 0 and bool((self.counts == 1).all() and np.isin(self.sums, (0.0, 1.0)).all())
 
 
 def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -88,7 +94,7 @@ def bootstrap(
     """Percentile interval of any statistic.
 
     Args:
-        statistic: called with indices of resampled samples; a ValueError (a class is missing, say) leaves that one out.
+        statistic: called with indices of resampled samples; one that raises (a class is missing, say) is left out.
         n: number of samples.
         groups: the group of each sample; whole groups are resampled.
 
@@ -102,7 +108,7 @@ def bootstrap(
         drawn = rng.integers(len(members), size=len(members))
         try:
             found.append(statistic(drawn if groups is None else np.concatenate([members[i] for i in drawn])))
-        except ValueError:
+        except Exception:  # whatever a user's metric raises where a resample has no value
             continue
     return _quantiles(np.array(found), level) if len(found) * 2 >= n_boot else NOWHERE
 
@@ -133,13 +139,26 @@ def interval(
     value, n = evaluated(metric, output, target), len(target)
     units = _units(metric, output, target, value)
     if units is not None:
-        low, high, method = ratio_interval(grouped(units, groups), level, n_boot, seed)
+        low, high, method = ratio_interval(units, level, n_boot, seed, groups=groups)
         return Interval(value, low, high, n, method)
     if isinstance(metric, ClassCounts) and groups is None and not getattr(metric, "weights", None):
         return Interval(value, *_of_counts(metric, output, target, level, n_boot, seed), n, "percentile")
     if isinstance(metric, StoredScores):  # sorting all scores again and again is slow: fewer times when they are many
         n_boot = int(np.clip(2e7 / max(1, output.numel()), min(200, n_boot), n_boot))
-    low, high = bootstrap(lambda i: evaluated(metric, output[i], target[i]), n, level, n_boot, seed, groups)
+    failed: list[Exception] = []
+
+    def resampled(i: np.ndarray) -> float:
+        try:
+            return evaluated(metric, output[i], target[i])
+        except Exception as error:
+            failed.append(error)
+            raise
+
+    low, high = bootstrap(resampled, n, level, n_boot, seed, groups)
+    if failed and low != low:
+        note(
+            f"The metric {metric.name!r} has no interval: on {len(failed):,} of {n_boot:,} resamples it raised {type(failed[-1]).__name__}: {failed[-1]}"
+        )
     return Interval(value, low, high, n, "percentile")
 
 
@@ -150,14 +169,21 @@ def evaluated(metric: Metric, output: Tensor, target: Tensor) -> float:
     return metric.compute()
 
 
-def ratio_interval(units: Units, level: float = 0.95, n_boot: int = 2000, seed: int = 0, method: str = "bca") -> tuple[float, float, str]:
-    """Interval of ``finish(sum of sums / sum of counts)``: Wilson's if all terms are 0 or 1, else a bootstrap; nan where
-    all terms are alike, from which nothing can be resampled. The third value is the method used."""
-    sums, counts, finish = units
+def ratio_interval(
+    units: Units, level: float = 0.95, n_boot: int = 2000, seed: int = 0, method: str = "bca", groups: Sequence[Any] | None = None
+) -> tuple[float, float, str]:
+    """Interval of ``finish(sum of sums / sum of counts)``: Wilson's for a proportion, else a bootstrap; nan where all units
+    are alike, from which nothing can be resampled. The third value is the method used.
+
+    A proportion that is the same in every group (all right, say) gets Wilson's interval with the groups as its samples.
+    """
+    proportion = units.yes_or_no
+    sums, counts, finish = units = grouped(units, groups)
     m, total = len(sums), counts.sum()
-    if m and finish is float and (counts == 1).all() and np.isin(sums, (0.0, 1.0)).all():
-        return *wilson(sums.sum(), m, level), "wilson"
-    if m < 2 or not total or not np.isfinite(sums).all() or np.ptp(sums / np.maximum(counts, 1)) == 0:
+    alike = m > 0 and total > 0 and np.ptp(sums / np.where(counts > 0, counts, 1)) == 0
+    if proportion and (groups is None or alike):
+        return *wilson(sums.sum() / total * m, m, level), "wilson"
+    if m < 2 or alike or not total or not np.isfinite(sums).all():
         return *NOWHERE, method
     if m > MANY:
         half = _z(level) * math.sqrt(float(((sums - sums.sum() / total * counts) ** 2).sum())) / total
@@ -174,7 +200,8 @@ def _resampled_means(sums: np.ndarray, counts: np.ndarray, n_boot: int, seed: in
     parts = []
     for first in range(0, n_boot, rows):
         drawn = rng.integers(m, size=(min(rows, n_boot - first), m))
-        parts.append(sums[drawn].sum(1) / np.maximum(counts[drawn].sum(1), 1))
+        weight = counts[drawn].sum(1)
+        parts.append(sums[drawn].sum(1) / np.where(weight > 0, weight, 1))
     return np.concatenate(parts)
 
 
@@ -218,13 +245,13 @@ def _one_by_one(terms: Callable[[Tensor, Tensor], tuple[Any, Any]], output: Tens
 
     try:
         found = torch.func.vmap(alone)(output, target)
-    except (RuntimeError, TypeError):  # reads values, or calls something that isn't torch
-        try:
-            found = torch.stack([alone(o, t) for o, t in zip(output, target, strict=True)])
-        except (ValueError, RuntimeError):  # one sample alone has no value
-            return None
     except ValueError:
         return None
+    except Exception:  # reads values, or calls something that isn't torch
+        try:
+            found = torch.stack([alone(o, t) for o, t in zip(output, target, strict=True)])
+        except Exception:  # one sample alone has no value: whatever a user's metric then raises
+            return None
     sums, counts = found.numpy().T
     return sums, counts
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.evaluate.shapes import class_outputs, elementwise
+from burnish.train.guards import loss_name
 
 __all__ = [
     "LOSSES",
@@ -230,6 +231,31 @@ def _class_weight(weight: Tensor | None, output: Tensor, axis: int) -> Tensor | 
             f"weight has shape {tuple(weight.shape)}, but there are {output.shape[axis]} classes (outputs {tuple(output.shape)}, axis {axis}); expected one weight a class."
         )
     return weight.to(output)
+
+
+def weights_of_classes(loss_func: Any) -> Tensor | None:
+    """The class weights by which a loss weights its mean ``(classes,)``; None when it has none, or its mean is a plain one."""
+    if not _weighted_mean(loss_func):
+        return None
+    weight = getattr(loss_func, "keywords", {}).get("weight", getattr(loss_func, "weight", None))
+    return weight.detach() if isinstance(weight, Tensor) else None
+
+
+def sample_weights(loss_func: Any, target: Tensor) -> Tensor | None:
+    """How much each sample counts in the mean of a loss with class weights or ignored targets, ``(samples,)``; None where all
+    count the same. Over several values of a sample (the pixels of a mask), their mean weight."""
+    if not _weighted_mean(loss_func) or target.is_floating_point():
+        return None
+    ignored = getattr(loss_func, "keywords", {}).get("ignore_index", getattr(loss_func, "ignore_index", -100))
+    counted, weight = (target != ignored).double(), weights_of_classes(loss_func)
+    if weight is not None:
+        counted = counted * weight.to(counted)[target.long().clamp(0, len(weight) - 1)]
+    return counted.reshape(len(target), -1).mean(1)
+
+
+def _weighted_mean(loss_func: Any) -> bool:
+    """Whether a loss's mean is over the weights of the targets' classes: so it is of cross-entropy and its like."""
+    return hasattr(loss_func, "ignore_index") or loss_name(loss_func) in ("cross_entropy", "nll_loss")
 
 
 def _precise(output: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from burnish.data.notes import note
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate.baselines import Baseline, baseline_of
 from burnish.evaluate.custom import LossMetric
-from burnish.evaluate.intervals import Interval, Units, grouped, interval, ratio_interval
+from burnish.evaluate.intervals import Interval, Units, interval, ratio_interval
+from burnish.evaluate.losses import sample_weights
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.outcome import Outcome
 from burnish.train.callback import Callback
@@ -62,7 +63,8 @@ def results_of(learn: Learner, found: Outcome, metrics: Any = None, groups: Sequ
     for metric in chosen_metrics(learn, metrics):
         result = measured(metric, found.output, found.target, groups)
         rows.append(_row(metric.name, result, math.nan if constant is None else constant.value(metric, found.target)))
-    rows.append(_row("loss", loss_interval(found.losses, groups), math.nan if base is None else base.loss(learn.loss_func, found.target)))
+    lost = loss_interval(found.losses, groups, sample_weights(learn.loss_func, found.target))
+    rows.append(_row("loss", lost, math.nan if base is None else base.loss(learn.loss_func, found.target)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -80,11 +82,17 @@ def measured(metric: Metric, output: Tensor, target: Tensor, groups: Sequence[An
         return Interval(math.nan, math.nan, math.nan, len(target), "none")
 
 
-def loss_interval(losses: Tensor, groups: Sequence[Any] | None = None) -> Interval:
-    """The mean of the samples' losses with its interval."""
-    values = losses.double().numpy()
-    low, high, method = ratio_interval(grouped(Units(values, np.ones(len(values)), float), groups))
-    return Interval(float(values.mean()) if len(values) else math.nan, low, high, len(values), method)
+def loss_interval(losses: Tensor, groups: Sequence[Any] | None = None, weights: Tensor | None = None) -> Interval:
+    """The mean of the samples' losses with its interval.
+
+    Args:
+        losses: ``(samples,)``, multiplied by the sample's weight where the loss has class weights.
+        weights: those weights ``(samples,)``; the mean is over their sum, as it is in training.
+    """
+    sums = losses.double().numpy()
+    counts = np.ones(len(sums)) if weights is None else weights.double().numpy()
+    low, high, method = ratio_interval(Units(sums, counts, float), groups=groups)
+    return Interval(float(sums.sum() / counts.sum()) if counts.sum() else math.nan, low, high, len(sums), method)
 
 
 def sentence(table: pd.DataFrame, split: str, unit: str, base: Baseline | None, better: dict[str, str | None]) -> str:
@@ -110,8 +118,9 @@ def sentence(table: pd.DataFrame, split: str, unit: str, base: Baseline | None, 
 
 
 def not_clearly_better(table: pd.DataFrame, better: dict[str, str | None]) -> list[str]:
-    """The metrics of a table as ``assess`` gives it whose interval doesn't lie on the better side of their baseline."""
-    rows = [r for r in table.to_dict("records") if r["baseline"] == r["baseline"]]
+    """The metrics of a table as ``assess`` gives it whose interval doesn't lie on the better side of their baseline; nor does
+    the value itself, where there is no interval (a model that always gives one answer has none for many metrics)."""
+    rows = [r for r in table.to_dict("records") if r["baseline"] == r["baseline"] and r["value"] == r["value"]]
     return [r["metric"] for r in rows if not _clearly_better(r, better.get(r["metric"]))]
 
 
@@ -132,8 +141,8 @@ def _shown(row: dict[str, Any], which: str = "baseline") -> str:
 
 
 def _clearly_better(row: dict[str, Any], direction: str | None) -> bool:
-    edge = {"higher": row["low"] > row["baseline"], "lower": row["high"] < row["baseline"]}
-    return direction is None or row["low"] != row["low"] or edge[direction]
+    low, high = (row["low"], row["high"]) if row["low"] == row["low"] else (row["value"], row["value"])
+    return direction is None or {"higher": low > row["baseline"], "lower": high < row["baseline"]}[direction]
 
 
 class ResultNote(Callback):
@@ -191,7 +200,12 @@ class ResultNote(Callback):
         broken = getattr(learn, "exception", None) is not None
         self._forget()
         if batches and not broken and not _is_first_phase(learn):
-            self._tell(learn, batches)
+            try:
+                self._tell(learn, batches)
+            except Exception as error:  # the fit is done, and its results are not to be lost for a note
+                note(
+                    f"The results can't be told with their intervals ({type(error).__name__}: {error}). assess(learn) shows where that happens."
+                )
 
     def _tell(self, learn: Learner, batches: list[tuple[Tensor, Tensor, list[int] | None]]) -> None:
         output, target = torch.cat([b[0] for b in batches]).cpu(), torch.cat([b[1] for b in batches]).cpu()

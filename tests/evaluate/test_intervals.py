@@ -110,6 +110,16 @@ def test_samples_of_one_group_are_not_independent() -> None:
         interval(F1Score(average="micro"), output, target, groups=[1, 2, 3])
 
 
+@pytest.mark.parametrize("right", [0, 1])
+def test_groups_that_are_all_alike_have_the_interval_of_so_many_samples(right: int) -> None:
+    target = torch.zeros(60, dtype=torch.int64)
+    output = torch.tensor([[1.0, 0.0]] * 60 if right else [[0.0, 1.0]] * 60)
+    found = interval(accuracy, output, target, groups=[i % 12 for i in range(60)])
+    assert found.value == right and found[1:3] == pytest.approx(wilson(12 * right, 12)) and found.method == "wilson"
+    number = interval("mae", torch.ones(60), torch.zeros(60), groups=[i % 12 for i in range(60)])
+    assert number.value == 1 and found.n == 60
+
+
 def test_few_samples() -> None:
     assert all(map(math.isnan, bootstrap_mean([3.0])))
     assert all(map(math.isnan, bootstrap_mean([2.0, 2.0, 2.0])))  # three alike don't make it certain

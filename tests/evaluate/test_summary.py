@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,8 @@ from torch import nn
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.evaluate.intervals import wilson
-from burnish.evaluate.metrics import F1Score, RocAuc, accuracy, error_rate
+from burnish.evaluate.losses import CrossEntropyLossFlat, FocalLossFlat
+from burnish.evaluate.metrics import AccumMetric, CohenKappa, F1Score, MatthewsCorrCoef, Recall, RocAuc, accuracy, error_rate
 from burnish.evaluate.summary import ResultNote, assess, not_clearly_better
 from burnish.train.callback import Callback
 from burnish.train.callbacks.trackers import SaveModel
@@ -78,12 +81,12 @@ def test_a_metric_that_cannot_be_computed_is_nan_and_says_why(dls: DataLoaders, 
 def test_groups_in_the_table_widen_the_interval(dls: DataLoaders, tmp_path: Path) -> None:
     learn = learner(dls, tmp_path)
     alone = assess(learn).set_index("metric").loc["loss"]
-    dls.table["group"] = [i % 3 for i in range(len(dls.table))]
+    dls.table["group"] = dls.table["label"] + [str(i % 2) for i in range(len(dls.table))]  # photographs alike, and so are their losses
     try:
         grouped = assess(learn).set_index("metric").loc["loss"]
     finally:
         del dls.table["group"]
-    assert grouped["value"] == alone["value"] and grouped["low"] != alone["low"]
+    assert grouped["value"] == alone["value"] and grouped["high"] - grouped["low"] > alone["high"] - alone["low"]
 
 
 def results_said(notes: list[str]) -> list[str]:
@@ -182,3 +185,132 @@ def test_a_result_on_the_wrong_side_of_its_baseline_is_doubted(
 ) -> None:
     row = {"metric": "m", "value": (low + high) / 2, "low": low, "high": high, "baseline": baseline, "n": 50}
     assert not_clearly_better(pd.DataFrame([row]), {"m": direction}) == (["m"] if doubted else [])
+
+
+@pytest.mark.parametrize(
+    ("value", "baseline", "direction", "doubted"),
+    [(0.0, 0.0, "higher", True), (1.0, 0.5, "higher", False), (0.2, 0.5, "higher", True), (0.0, 0.5, "lower", False),
+     (0.5, 0.5, "lower", True), (0.5, 0.5, None, False), (math.nan, 0.5, "higher", False)],
+)  # fmt: skip
+def test_without_an_interval_the_value_itself_must_be_better(value: float, baseline: float, direction: str | None, doubted: bool) -> None:
+    row = {"metric": "m", "value": value, "low": math.nan, "high": math.nan, "baseline": baseline, "n": 50}
+    assert not_clearly_better(pd.DataFrame([row]), {"m": direction}) == (["m"] if doubted else [])
+
+
+def plain(target: torch.Tensor, loss: Any, bias: list[float], **kwargs: Any) -> Learner:
+    """A learner on plain loaders whose model gives `bias` for every sample, whatever it sees, and hardly learns."""
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(len(target), 3), target), batch_size=len(target))
+    model = nn.Linear(3, len(bias))
+    with torch.no_grad():
+        model.bias.copy_(torch.tensor(bias))
+    return Learner(DataLoaders(loader, loader, device="cpu"), model, loss, seed=0, **kwargs)
+
+
+def test_a_model_that_always_answers_the_majority_is_doubted(photos: Path, tmp_path: Path) -> None:
+    items = sorted(photos.rglob("*.jpg"))
+    dls = ImageDataLoaders.from_lists(
+        photos,
+        items,
+        ["pear" if i % 4 else "other" for i in range(len(items))],
+        valid_pct=0.5,
+        seed=1,
+        item_tfms=Resize(16),
+        bs=8,
+        device="cpu",
+    )
+    learn = learner(dls, tmp_path, metrics=[F1Score(), Recall(), MatthewsCorrCoef(), CohenKappa()], cbs=ResultNote())
+    with torch.no_grad():
+        learn.model[2].weight.zero_()
+        learn.model[2].bias.copy_(torch.tensor([-5.0, 5.0]))
+    with captured_notes() as notes:
+        learn.fit(1, 1e-8)
+    (said,) = results_said(notes)
+    for name in learn.result_note.table["metric"]:
+        assert name in said.partition("Not clearly better than that: ")[2], said
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.CrossEntropyLoss(weight=torch.tensor([1.0, 10.0])),
+        CrossEntropyLossFlat(weight=[1, 10]),
+        FocalLossFlat(weight=[1, 10]),
+        partial(nn.functional.cross_entropy, weight=torch.tensor([1.0, 10.0])),
+        nn.CrossEntropyLoss(weight=torch.tensor([1.0, 10.0]), label_smoothing=0.1),
+        nn.CrossEntropyLoss(ignore_index=1),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_with_class_weights_the_loss_is_the_validation_loss(loss: Any) -> None:
+    learn = plain((torch.arange(40) % 4 == 0).long(), loss, [0.5, 1.0])
+    row = assess(learn).set_index("metric").loc["loss"]
+    assert row["value"] == pytest.approx(learn.validate()[0], rel=1e-5)
+
+
+def test_balanced_by_the_loss_a_better_result_is_not_told_as_worse(photos: Path, tmp_path: Path) -> None:
+    items = sorted(photos.rglob("*.jpg"))
+    dls = ImageDataLoaders.from_lists(
+        photos, items, ["pear" if "pear" in str(i) else "other" for i in items], valid_pct=0.4, seed=2, item_tfms=Resize(16), bs=64,
+        device="cpu", balance="loss",
+    )  # fmt: skip
+    learn = learner(dls, tmp_path)
+    row = assess(learn).set_index("metric").loc["loss"]
+    assert row["value"] == pytest.approx(learn.validate()[0], rel=1e-5) and row["low"] < row["value"] < row["high"]
+    assert row["baseline"] == pytest.approx(math.log(2), abs=0.03)  # both classes weigh the same: nobody knows better than a coin
+    with torch.no_grad():
+        learn.model[2].weight.zero_()
+        learn.model[2].bias.zero_()
+    coin = assess(learn).set_index("metric").loc["loss"]
+    assert coin["value"] == pytest.approx(coin["baseline"], abs=0.03)
+
+
+def by_hand(output: torch.Tensor, target: torch.Tensor) -> float:
+    """Precision of class 1 in plain Python: a sample that isn't predicted as 1 has none."""
+    said = output.argmax(1).tolist()
+    return sum(s == t == 1 for s, t in zip(said, target.tolist(), strict=True)) / sum(s == 1 for s in said)
+
+
+def squeezed(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """An accuracy that can't take one sample alone."""
+    return (output.squeeze().argmax(dim=1) == target).float().mean()
+
+
+def test_a_metric_that_fails_on_single_samples_has_its_interval_from_resamples(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path, metrics=[AccumMetric(by_hand, flatten=False), squeezed, accuracy], cbs=ResultNote())
+    with torch.no_grad():
+        learn.model[2].bias[1] += 1
+    with captured_notes() as notes:
+        learn.fit(1, 1e-4)
+    assert len(results_said(notes)) == 1
+    table = learn.result_note.table.set_index("metric")
+    assert table.loc["squeezed", "value"] == pytest.approx(table.loc["accuracy", "value"])
+    assert table.loc["squeezed", "low"] < table.loc["squeezed", "value"] < table.loc["squeezed", "high"]
+
+
+def test_a_metric_that_fails_on_every_resample_has_no_interval_and_the_note_says_why() -> None:
+    calls: list[int] = []
+
+    def once(output: torch.Tensor, target: torch.Tensor) -> float:
+        calls.append(1)
+        return 0.5 if len(calls) <= 2 else {}["gone"]
+
+    learn = plain(torch.arange(20) % 2, nn.CrossEntropyLoss(), [0.0, 1.0], metrics=[AccumMetric(once), accuracy], cbs=ResultNote())
+    with captured_notes() as notes:
+        results = learn.fit(1, 1e-8)
+    assert results["once"].tolist() == [0.5]
+    table = learn.result_note.table.set_index("metric")
+    assert table.loc["once", "value"] == 0.5 and math.isnan(table.loc["once", "low"]) and table.loc["accuracy", "low"] < 0.5
+    assert "The metric 'once' has no interval: on 1,000 of 1,000 resamples it raised KeyError: 'gone'" in notes
+
+
+def test_whatever_a_metric_does_after_training_the_fit_gives_its_results() -> None:
+    def first(output: torch.Tensor, target: torch.Tensor) -> float:
+        return 0.5 if len(output) == 8 else 1 / 0
+
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(24, 3), torch.arange(24) % 2), batch_size=8)
+    learn = Learner(
+        DataLoaders(loader, loader, device="cpu"), nn.Linear(3, 2), nn.CrossEntropyLoss(), metrics=first, cbs=ResultNote(), seed=0
+    )
+    with captured_notes() as notes:
+        assert learn.fit(1)["first"].tolist() == [0.5]
+    assert any("can't be told with their intervals (ZeroDivisionError" in n for n in notes)
