@@ -167,8 +167,14 @@ class ResultNote(Callback):
         self._size, self._fitting = 0, False
 
     def before_fit(self, learn: Learner) -> None:
+        self.table = None  # an earlier fit's results are not this model's any more
         self._forget()
         self._fitting = True
+
+    def before_train(self, learn: Learner) -> None:
+        """From here on the weights are others than those last validated; only the epoch that SaveModel puts back still counts."""
+        best = _restored_epoch(learn)
+        self._kept = {e: kept for e, kept in self._kept.items() if e == best}
 
     def before_validate(self, learn: Learner) -> None:
         self._now, self._size = [], 0
@@ -189,10 +195,8 @@ class ResultNote(Callback):
         rows = getattr(learn.dl, "last_rows", None)
         self._now.append((learn.pred.detach().float().clone(), learn.yb[0].detach(), list(rows) if rows else None))
 
-    def after_epoch(self, learn: Learner) -> None:
-        best = _restored_epoch(learn)
-        self._kept = {e: kept for e, kept in self._kept.items() if e == best}
-        self._kept[learn.epoch] = self._now
+    def after_validate(self, learn: Learner) -> None:
+        self._kept[learn.epoch] = self._now  # not in after_epoch, where EarlyStopping ends the fit before everybody has been asked
 
     def after_fit(self, learn: Learner) -> None:
         best, kept = _restored_epoch(learn), self._kept

@@ -15,7 +15,8 @@ from torch import Tensor
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.errors import SettingError
-from burnish.train.callback import Callback
+from burnish.evaluate.summary import ResultNote
+from burnish.train.callback import Callback, CancelFitException
 from burnish.train.callbacks import EarlyStopping, EarlyStoppingCallback, ReduceLROnPlateau, SaveModel, SaveModelCallback
 from burnish.train.callbacks.trackers import Tracker, guess_direction
 from burnish.train.metric import Metric
@@ -218,3 +219,34 @@ def test_without_a_validation_split_the_training_loss_can_be_followed(tmp_path: 
         learn.fit(1, cbs=SaveModel())
     learn.fit(2, cbs=SaveModel("train_loss"))
     assert (tmp_path / "models/model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("stops_first", [True, False])
+def test_what_is_told_after_an_early_stop_is_of_the_model_that_is_left(stops_first: bool, tmp_path: Path) -> None:
+    told, stop = ResultNote(), EarlyStopping("valid_loss", comp="higher")
+    learn = small_learner(tmp_path, images=False, cbs=[stop, told] if stops_first else [told, stop])
+    learn.fit(3, 3e-2)
+    first, second = (row["accuracy"] for row in learn.recorder.rows)
+    assert told.table is not None and told.table["value"].tolist() == [pytest.approx(learn.validate()["accuracy"])]
+    assert first != pytest.approx(second) == told.table["value"][0]
+
+
+def test_what_is_told_after_any_callback_ends_the_fit_is_of_the_model_that_is_left(tmp_path: Path) -> None:
+    def end(learn: Any) -> None:
+        raise CancelFitException
+
+    told = ResultNote()
+    small_learner(tmp_path, images=False, cbs=told).fit(2, 1e-2, cbs=when(after_epoch=end))
+    assert told.table is not None, "the first epoch is the model's"
+
+
+def test_nothing_is_told_of_weights_that_were_never_validated(tmp_path: Path) -> None:
+    def end(learn: Any) -> None:
+        if learn.epoch == 1 and learn.training:
+            raise CancelFitException
+
+    learn = small_learner(tmp_path, images=False, cbs=ResultNote())
+    learn.fit(1, 1e-2)
+    with captured_notes() as notes:
+        learn.fit(2, 1e-2, cbs=when(order=99, after_step=end))
+    assert learn.result_note.table is None and not notes
