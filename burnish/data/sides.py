@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,19 @@ SIDES = ("train", "valid", "test")
 _TEXTS = {
     "train": {"train", "training"},
     "valid": {"valid", "validation", "val", "dev"},
-    "test": {"test", "testing"},
+    "test": {"test", "testing", "eval", "evaluation", "holdout"},
 }
 _TRUE, _FALSE = {"true", "yes", "1", "1.0"}, {"false", "no", "0", "0.0"}
+
+
+def side_called(name: str) -> str | None:
+    """The side that a name stands for, in any letter case.
+
+    >>> side_called("Validation"), side_called("hold-out"), side_called("cat")
+    ('valid', 'test', None)
+    """
+    text = re.sub(r"[\s_-]", "", name.lower())
+    return next((side for side, texts in _TEXTS.items() if text in texts), None)
 
 
 def check_sides(sides: Sequence[Any], n: int, who: str, advice: str = "", may_be_empty: Collection[str] = ()) -> Sides:
@@ -54,7 +65,12 @@ def check_sides(sides: Sequence[Any], n: int, who: str, advice: str = "", may_be
 
 
 def _as_positions(side: Any, name: str, n: int, who: str) -> np.ndarray:
-    array = np.asarray(side if hasattr(side, "__array__") else list(side))
+    if not isinstance(side, Iterable):
+        raise DataError(f"{who} gave {side!r} for the {name} side; a list of positions was expected, [] for none.")
+    try:
+        array = np.asarray(side if hasattr(side, "__array__") else list(side))
+    except ValueError:
+        raise DataError(f"{who} gave a {name} side that holds lists of unequal length; a flat list of positions was expected.") from None
     if array.ndim != 1:
         raise DataError(f"{who} gave a {name} side of shape {array.shape}; a flat list of positions was expected.")
     if array.dtype == bool:
@@ -143,8 +159,7 @@ def sides_of_marks(marks: Sequence[Any], what: str, lenient: bool) -> Sides:
 def _side_of_mark(mark: Any, lenient: bool) -> str | None:
     if isinstance(mark, str):
         text = mark.strip().lower()
-        side = next((side for side, texts in _TEXTS.items() if text in texts), None)
-        return side or ("valid" if text in _TRUE else "train" if text in _FALSE else None)
+        return side_called(text) or ("valid" if text in _TRUE else "train" if text in _FALSE else None)
     if lenient and mark is None:
         return "train"
     if is_missing(mark):

@@ -14,11 +14,12 @@ from burnish.data.category import CategoryBlock
 from burnish.data.datablock import DataBlock
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.files import get_image_files
+from burnish.data.folders import FilledSplitter, sides_by_folder
 from burnish.data.label import ColReader, RegexLabeller, is_missing, parent_label
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.sides import check_shares
-from burnish.data.split import ColSplitter, GrandparentSplitter, RandomSplitter, Splitter, TrainTestSplitter
+from burnish.data.split import ColSplitter, RandomSplitter, Splitter, TrainTestSplitter
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.vision.blocks import ImageBlock
 
@@ -48,33 +49,30 @@ class ImageDataLoaders(DataLoaders):
 
     @classmethod
     def from_folder(
-        cls, path: str | Path, train: str = "train", valid: str = "valid", valid_pct: float | None = None, seed: int | None = None,
-        vocab: Sequence[Any] | None = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: Any = None, *, test: str = "test",
+        cls, path: str | Path, train: str | None = None, valid: str | None = None, valid_pct: float | None = None, seed: int | None = None,
+        vocab: Sequence[Any] | None = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: Any = None, *, test: str | None = None,
         test_pct: float = 0.0, **options: Unpack[LoaderOptions],
     ) -> DataLoaders:  # fmt: skip
         """From a folder with a sub-folder a class.
 
-        With folders named `train` and `valid` (and perhaps `test`) in `path` these are the splits; otherwise, and with
-        `valid_pct`, the splits are drawn at random from all pictures.
+        Sub-folders called like the sides of a split (``train``, ``val``, ``test`` ..., each with a sub-folder a class) are
+        these sides; ``burnish.data.folders`` says which names are known and what is left out. What has no folder is drawn
+        at random from the pictures that train: a fifth for validation, and `test_pct` for testing. Without such folders
+        these are all pictures.
+
+        Args:
+            train, valid, test: names of the folders in `path` that are the sides, where they are called otherwise.
+            valid_pct: draw this share for validation, also where there is a folder for it (which then trains).
         """
-        path = Path(path)
-        has_splits = (path / train).is_dir() and (path / valid).is_dir()
-        if valid_pct is None and has_splits:
-            names = [n for n in (train, valid, test) if (path / n).is_dir()]
-            splitter: Any = GrandparentSplitter(train_name=train, valid_name=valid, test_name=test if (path / test).is_dir() else None)
-            files = lambda p: get_image_files(p, folders=names)  # noqa: E731
-        else:
-            if valid_pct is None and path.is_dir():  # a missing folder is told below
-                note(
-                    f"{path} has no folders {train!r} and {valid!r}: a fifth of the pictures, drawn at random, validates (valid_pct= changes that)."
-                )
-            splitter = _random(0.2 if valid_pct is None else valid_pct, test_pct, seed)
-            files = get_image_files
+        path = Path(path).expanduser()
+        files = get_image_files(path)
+        found = sides_by_folder(path, files, train, valid, test)
+        used = [(file, side) for file, side in zip(files, found.sides, strict=True) if side is not None]
         block = DataBlock(
-            blocks=(_image_block(img_cls), CategoryBlock(vocab=vocab)), get_items=files, splitter=splitter, get_y=parent_label,
-            item_tfms=item_tfms, batch_tfms=batch_tfms,
+            blocks=(_image_block(img_cls), CategoryBlock(vocab=vocab)), get_y=parent_label, item_tfms=item_tfms, batch_tfms=batch_tfms,
+            splitter=_folder_splitter(path, [side for _, side in used], found.folders, valid_pct, test_pct, seed),
         )  # fmt: skip
-        return block.dataloaders(path, seed=seed, **_known(options))
+        return block.dataloaders([file for file, _ in used], seed=seed, **_known(options))
 
     @classmethod
     def from_path_func(
@@ -236,6 +234,30 @@ def _random(valid_pct: float, test_pct: float, seed: int | None, y_block: Any = 
     if y_block is None or y_block is CategoryBlock or isinstance(y_block, CategoryBlock):
         return TrainTestSplitter(test_size=valid_pct, test_pct=test_pct, random_state=seed, stratify=True)
     return RandomSplitter(valid_pct=valid_pct, test_pct=test_pct, seed=seed)
+
+
+def _folder_splitter(
+    path: Path, sides: list[str], folders: dict[str, str], valid_pct: float | None, test_pct: float, seed: int | None
+) -> FilledSplitter:
+    """The sides that folders give, filled up with random draws from what trains."""
+    if test_pct and "test" in folders:
+        raise SettingError(
+            f"test_pct={test_pct} asks for a random test split, but the folder {folders['test']!r} in {path} is the test split. Leave test_pct out to "
+            "test on it; to draw one instead, move that folder out of there."
+        )
+    if "valid" in folders and valid_pct is None:
+        if not test_pct:
+            return FilledSplitter(sides)
+        check_shares(test_pct, 0.0, "test_pct")
+        return FilledSplitter(sides, _random(test_pct, 0.0, seed), ("test",))
+    if valid_pct is None:
+        missing = "no folder 'valid'" if folders else "no folders 'train' and 'valid'"
+        pool = f" in {folders['train']!r}" if "train" in folders else ""
+        note(f"{path} has {missing}: a fifth of the pictures{pool}, drawn at random, validates (valid_pct= changes that).")
+    elif "valid" in folders:
+        note(f"valid_pct={valid_pct} draws from all that may train, {folders['valid']!r} too; without it that folder validates.")
+    drawn = _random(0.2 if valid_pct is None else valid_pct, test_pct, seed)
+    return FilledSplitter(["train" if side == "valid" else side for side in sides], drawn, ("valid", "test")[: 1 + bool(test_pct)])
 
 
 def _image_block(img_cls: Any) -> Block:

@@ -143,3 +143,127 @@ def test_a_random_split_keeps_the_classes_shares(tmp_path):
         dls = ImageDataLoaders.from_folder(folder, valid_pct=0.25, **OPTIONS)
     counts = dls.table.groupby(["label", "split"]).size().to_dict()
     assert counts[("common", "valid")] == 5 and counts[("rare", "valid")] == 2 and counts[("single", "train")] == 1
+
+
+# -- folders called like the sides of a split ----------------------------------------------------------------------
+def folders(root, *names):
+    for name in names:
+        fill(root / name, 5)
+    return root
+
+
+def flat(path, n=3):
+    path.mkdir(parents=True)
+    for i in range(n):
+        Image.new("RGB", (14, 18), (i * 40, 9, 9)).save(path / f"{i}.png")
+
+
+def sides(path, **options):
+    """Which folders the pictures of each side are from, how many, and what was noted."""
+    with captured_notes() as notes:
+        dls = ImageDataLoaders.from_folder(path, **{**OPTIONS, **options})
+    found = {}
+    for file, split in zip(dls.table.image, dls.table.split, strict=True):
+        counts = found.setdefault(split, {})
+        folder = file.relative_to(path).parts[0]
+        counts[folder] = counts.get(folder, 0) + 1
+    return found, " ".join(notes)
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("training", "validation"), ("Train", "Dev"), ("TRAIN", "Val", "holdout")])
+def test_usual_names_of_folders_are_the_splits(tmp_path, names):
+    found, notes = sides(folders(tmp_path, *names))
+    assert found == {split: {name: 10} for split, name in zip(("train", "valid", "test"), names, strict=False)}
+    assert "at random" not in notes
+
+
+@pytest.mark.parametrize("test", ["test", "Testing", "eval", "hold-out"])
+def test_train_and_test_folders_draw_validation_from_train_alone(tmp_path, test):
+    found, notes = sides(folders(tmp_path, "train", test))
+    assert found == {"train": {"train": 8}, "valid": {"train": 2}, "test": {test: 10}}
+    assert "no folder 'valid': a fifth of the pictures in 'train'" in notes
+
+
+def test_a_test_folder_beside_class_folders_is_held_out(tmp_path):
+    fill(tmp_path)
+    found, _ = sides(folders(tmp_path, "test"))
+    assert found["test"] == {"test": 10} and set(found["train"]) == set(found["valid"]) == {"ant", "bee"}
+
+
+@pytest.mark.parametrize("beside", [("train", "valid"), ("train",), ("",)])
+def test_pictures_without_class_folders_are_left_out_and_can_be_predicted_on(tmp_path, beside):
+    folders(tmp_path, *beside)
+    flat(tmp_path / "test")
+    found, notes = sides(tmp_path)
+    assert "test" not in found and not any("test" in counts for counts in found.values())
+    assert "3 picture(s) in 'test'" in notes and "dls.test_dl(get_image_files(" in notes
+
+
+def test_folders_beside_the_sides_are_left_out_and_named(tmp_path):
+    folders(tmp_path, "train", "val", "spare")
+    found, notes = sides(tmp_path)
+    assert found == {"train": {"train": 10}, "valid": {"val": 10}} and "10 picture(s)" in notes and "'spare/ant' (5)" in notes
+
+
+def test_classes_may_be_called_train_or_test(tmp_path):
+    fill(tmp_path / "vehicles", 6, ("bus", "train"))
+    assert set(sides(tmp_path / "vehicles")[0]["train"]) == {"bus", "train"}
+    fill(tmp_path / "trial", 6, ("control", "test"))
+    assert set(sides(tmp_path / "trial")[0]["train"]) == {"control", "test"}
+
+
+def test_explicit_folders_win(tmp_path):
+    folders(tmp_path, "train", "val", "test", "north", "south")
+    assert sides(tmp_path, train="north", valid="south")[0] == {"train": {"north": 10}, "valid": {"south": 10}, "test": {"test": 10}}
+    assert sides(tmp_path, valid="test")[0] == {"train": {"train": 10}, "valid": {"test": 10}}
+
+
+def test_valid_pct_draws_from_all_but_the_test_folder(tmp_path):
+    found, notes = sides(folders(tmp_path, "train", "val", "test"), valid_pct=0.5)
+    assert sum(found["train"].values()) == sum(found["valid"].values()) == 10 and found["test"] == {"test": 10}
+    assert "'val' too" in notes
+
+
+def test_test_pct_draws_from_train_and_never_beside_a_test_folder(tmp_path):
+    found, _ = sides(folders(tmp_path / "two", "train", "valid"), test_pct=0.3)
+    assert found == {"train": {"train": 7}, "valid": {"valid": 10}, "test": {"train": 3}}
+    fill(tmp_path / "none", 10)
+    assert sum(sides(tmp_path / "none", test_pct=0.3)[0]["test"].values()) == 6
+    with pytest.raises(SettingError, match=r"test_pct=0.3 asks for a random test split, but the folder 'test'.*Leave test_pct out"):
+        sides(folders(tmp_path / "three", "train", "test"), test_pct=0.3)
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (("train", "val"), {"valid": "vall"}, r"valid='vall' names a folder .* that isn't there.*Did you mean: val"),
+        (("train", "val", "dev"), {}, r"several folders that may be the valid side: 'dev', 'val'. Say which is: valid='dev'"),
+        (("val", "test"), {}, "nothing to train on, only held-out pictures: 'val' .valid., 'test' .test."),
+        (("data/train", "data/test"), {}, r"'data/test' .* too deep .* Give the folder that holds it: '.*data'"),
+        (("train/train", "val"), {}, "'train' in .* has no picture directly in a class folder"),
+    ],
+)
+def test_folders_that_cannot_be_told_apart(tmp_path, names, options, message):
+    with pytest.raises(DataError, match=message):
+        sides(folders(tmp_path, *names), **options)
+
+
+def test_sides_that_would_become_classes_are_refused(tmp_path):
+    flat(tmp_path / "train")
+    flat(tmp_path / "test")
+    with pytest.raises(DataError, match="would be the classes, are 'test', 'train': sides of a split"):
+        sides(tmp_path)
+    with pytest.raises(DataError, match=r"valid='train' names a folder .* that holds no pictures in class folders"):
+        sides(tmp_path, valid="train")
+    folders(tmp_path / "both", "train", "val")
+    with pytest.raises(SettingError, match="can't be two sides"):
+        sides(tmp_path / "both", train="val", valid="val")
+
+
+def test_whole_numbers_of_a_table_stay_whole(folder):
+    for i in range(8):
+        Image.new("RGB", (14, 14), (30 * i, 0, 0)).save(folder / f"{i}.jpg")
+    df = pd.DataFrame({"id": range(8), "label": [3, 4] * 4, "weight": np.linspace(0, 1, 8)})
+    dls = ImageDataLoaders.from_df(df, folder, suff=".jpg", valid_pct=0.25, **OPTIONS)
+    assert dls.vocab == [3, 4] and all(type(v) is int for v in dls.table.label)
+    assert dls.table.image[0].name == "0.jpg"

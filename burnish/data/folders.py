@@ -1,0 +1,166 @@
+"""Folders called like the sides of a split (train, val, test ...): which file is on which side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from burnish.data.files import root_name
+from burnish.data.lazy import pd
+from burnish.data.notes import note
+from burnish.data.sides import SIDES, Sides, side_called
+from burnish.data.split import Splitter
+from burnish.errors import DataError, SettingError, listed, nearest
+
+Place = tuple[str, ...]  # the folders from the root down to a file
+
+
+@dataclass(frozen=True)
+class FolderSides:
+    """`sides` says where each file belongs ("train", "valid", "test", or None for not used), `folders` which folder is
+    which side; a side without a folder is missing there."""
+
+    sides: list[str | None]
+    folders: dict[str, str]
+
+
+class FilledSplitter(Splitter):
+    """Sides that are known, one an item; those named in `fill` are drawn by another splitter from the items that train."""
+
+    def __init__(self, sides: Sequence[str], draw: Splitter | None = None, fill: Sequence[str] = ()) -> None:
+        self.sides, self.draw, self.fill = sides, draw, fill
+
+    def split(self, items: Any, table: pd.DataFrame | None) -> Sides:
+        sides = np.array(self.sides, dtype=object)
+        if self.draw is not None:
+            train = np.flatnonzero(sides == "train")
+            drawn = self.draw([items[i] for i in train], None if table is None else table.iloc[train])
+            for side, positions in zip(self.fill, drawn[1:], strict=True):
+                sides[train[positions]] = side
+        found = tuple(np.flatnonzero(sides == side) for side in SIDES)
+        return found if len(found[2]) else found[:2]
+
+
+def sides_by_folder(
+    root: Path, files: Sequence[Path], train: str | None = None, valid: str | None = None, test: str | None = None
+) -> FolderSides:
+    """The sides of files under `root`, by its sub-folders: ``root/train/cat/1.jpg`` trains.
+
+    A folder is a side when it is called like one (train, training; valid, val, validation, dev; test, testing, eval,
+    holdout; letter case doesn't matter) and holds folders of classes. Without one for training, all other files train.
+    What is called like a side and holds no classes is left out, unless it must be a class itself; what lies beside a
+    training folder is left out too. Notes say so.
+
+    Args:
+        train, valid, test: names of the sub-folders; None recognises the usual ones.
+
+    Raises:
+        DataError: a named folder isn't there or has no classes; several folders may be one side; nothing is left to
+            train on; or such folders lie elsewhere, where training and held-out files would be mixed.
+        SettingError: one folder is named for two sides.
+    """
+    places: list[Place] = [f.relative_to(root).parts[:-1] for f in files]
+    folders = _side_folders(root, places, dict(zip(SIDES, (train, valid, test), strict=True)))
+    unlabelled = _unlabelled(places, folders)
+    side_of = {folder: side for side, folder in folders.items()}
+    sides = [_side(place, side_of, unlabelled) for place in places]
+    if "train" not in folders:
+        _refuse_mixtures(root, [place for place, side in zip(places, sides, strict=True) if side == "train"])
+    _refuse_empty(root, sides, folders)
+    _tell_left_out(root, places, sides, unlabelled)
+    return FolderSides(sides, folders)
+
+
+def _side_folders(root: Path, places: Sequence[Place], named: dict[str, str | None]) -> dict[str, str]:
+    """Side to folder: the named ones, and of the others those that are called like a side and hold classes."""
+    tops = sorted({p[0] for p in places if p})
+    with_classes = {p[0] for p in places if len(p) > 1}
+    given = {side: name for side, name in named.items() if name is not None}
+    if len(set(given.values())) < len(given):
+        raise SettingError(f"One folder can't be two sides of a split: {listed(f'{s}={n!r}' for s, n in given.items())}.")
+    for side, name in given.items():
+        if name not in with_classes:
+            what = "holds no pictures in class folders" if name in tops else "isn't there, or holds no pictures"
+            raise DataError(
+                f"{side}={name!r} names a folder in {root_name(root)} that {what}; the layout expected is {name}/CLASS/picture. "
+                f"Folders with pictures there: {listed(map(repr, tops), 10) or 'none'}.{nearest(name, tops)}"
+            )
+    folders = {}
+    for side in SIDES:
+        found = [t for t in tops if t in with_classes and side_called(t) == side and t not in given.values()]
+        if side in given:
+            folders[side] = given[side]
+        elif len(found) > 1:
+            raise DataError(
+                f"{root_name(root)} has several folders that may be the {side} side: {listed(map(repr, found))}. Say which is: {side}={found[0]!r}."
+            )
+        elif found:
+            folders[side] = found[0]
+    return folders
+
+
+def _unlabelled(places: Sequence[Place], folders: dict[str, str]) -> set[str]:
+    """Folders called like a side, with pictures but without classes. Where the classes lie in the root itself, ``train``
+    may be one of them (a vehicle), and a held-out name too when it is needed to have two (``control`` and ``test``)."""
+    with_classes = {p[0] for p in places if len(p) > 1}
+    flat = {p[0] for p in places if p} - with_classes
+    if "train" in folders:
+        return {t for t in flat if side_called(t)}
+    held_out = {t for t in flat if side_called(t) in ("valid", "test")}
+    classes = {p[-1] for p in places if p and p[0] not in held_out and p[0] not in folders.values()}
+    return held_out if len(classes) > 1 else set()
+
+
+def _side(place: Place, side_of: dict[str, str], unlabelled: set[str]) -> str | None:
+    top = place[0] if place else ""
+    if top in side_of:
+        return side_of[top] if len(place) == 2 else None  # deeper down the folder above is no class
+    return None if top in unlabelled or "train" in side_of.values() else "train"
+
+
+def _refuse_mixtures(root: Path, places: Sequence[Place]) -> None:
+    """Files drawn from at random mustn't come from held-out folders that weren't recognised because of where they lie."""
+    for place in places:
+        depth = next((i for i, name in enumerate(place[:-1]) if side_called(name) in ("valid", "test")), None)
+        if depth is not None:
+            raise DataError(
+                f"{'/'.join(place[: depth + 1])!r} in {root_name(root)} is called like a side of a split, but lies too deep to be taken for one, and a "
+                f"random split would mix it with what trains. Give the folder that holds it: {str(root.joinpath(*place[:depth]))!r}."
+            )
+    labels = sorted({place[-1] for place in places if place})
+    if len({side_called(name) for name in labels}) > 1 and all(map(side_called, labels)):
+        raise DataError(
+            f"The folders that the pictures under {root_name(root)} are in, which would be the classes, are {listed(map(repr, labels))}: sides of a split. "
+            "The layout expected is train/CLASS/picture; for another, use DataBlock with get_y= and splitter=FuncSplitter(...)."
+        )
+
+
+def _refuse_empty(root: Path, sides: Sequence[str | None], folders: dict[str, str]) -> None:
+    for side, folder in folders.items():
+        if side not in sides:
+            raise DataError(
+                f"{folder!r} in {root_name(root)} has no picture directly in a class folder; the layout expected is {folder}/CLASS/picture."
+            )
+    if "train" not in sides:
+        held = listed(f"{folder!r} ({side})" for side, folder in folders.items())
+        raise DataError(
+            f"{root_name(root)} holds nothing to train on, only held-out pictures: {held}. Name the folder that trains (train=...), or give "
+            f"one of these itself to draw a split from it: {str(root / next(iter(folders.values())))!r}."
+        )
+
+
+def _tell_left_out(root: Path, places: Sequence[Place], sides: Sequence[str | None], unlabelled: set[str]) -> None:
+    left = Counter("/".join(place) or "." for place, side in zip(places, sides, strict=True) if side is None)
+    for folder in sorted(unlabelled):
+        note(
+            f"{left.pop(folder)} picture(s) in {folder!r} are in no class folder, so they have no labels and are left out. To predict on them: "
+            f"learn.get_preds(dl=dls.test_dl(get_image_files({str(root / folder)!r})))."
+        )
+    if left:
+        shown = listed((f"{folder!r} ({n})" for folder, n in left.items()), 4)
+        note(f"{sum(left.values())} picture(s) under {root_name(root)} are in no class folder of the split and are left out: {shown}.")
