@@ -20,7 +20,8 @@ class CategoryBlock(Block):
         vocab: the labels, in the order of the model's outputs; kept as given. None learns it from the training rows.
         sort: sort a learned vocabulary (numbers as numbers); False keeps the order of appearance. An explicit vocab is
             never re-ordered.
-        add_na: put "#na#" first and encode unknown or missing labels as it, instead of refusing them.
+        add_na: put "#na#" first (an explicit vocab may have it elsewhere) and encode unknown or missing labels as it,
+            instead of refusing them.
 
     Shapes: encode gives ``()``, collate ``(batch,)`` int64; ``activation`` maps ``(batch, classes)`` logits to
     probabilities, ``decide`` to indices ``(batch,)``.
@@ -90,9 +91,8 @@ class CategoryBlock(Block):
             )
 
     def encode(self, value: Any) -> Tensor:
-        if _missing(value) and self.add_na:
-            return torch.tensor(0)
-        position = self.index.get(_plain(value), 0 if self.add_na else None)
+        unknown = self.index["#na#"] if self.add_na else None
+        position = unknown if unknown is not None and _missing(value) else self.index.get(_plain(value), unknown)
         if position is None:
             raise DataError(
                 f"{value!r} is not one of the {len(self.index)} labels known from training ({listed(self.vocab or [], 8)}).{nearest(str(value), map(str, self.vocab or []))}"

@@ -39,8 +39,13 @@ def _named_column(name: str | int, items: Any, table: pd.DataFrame | None, argum
     raise DataError(f"{argument}={name!r} names a column that isn't there. {there}{nearest(str(name), columns)}")
 
 
+def frame_rows(frame: pd.DataFrame) -> list[pd.Series]:
+    """The rows of a table, each cell as its column holds it: a row of one type would make 7 beside 0.5 into 7.0."""
+    return [row for _, row in frame.astype(object).iterrows()]
+
+
 def _rows(items: Any) -> Any:
-    return (row for _, row in items.iterrows()) if isinstance(items, pd.DataFrame) else items
+    return frame_rows(items) if isinstance(items, pd.DataFrame) else items
 
 
 def _value(function: Callable[[Any], Any], item: Any, i: int, argument: str) -> Any:

@@ -19,9 +19,9 @@ from burnish.data.label import ItemGetter
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.randomness import derive
-from burnish.data.split import RandomSplitter
-from burnish.data.table import as_list, brief, build_table, column_names, find_items, label_columns, label_items
-from burnish.errors import DataError, SettingError, hinting, listed
+from burnish.data.split import RandomSplitter, Splitter
+from burnish.data.table import as_list, brief, build_table, column_names, find_items, label_columns, label_items, rows_of_columns
+from burnish.errors import DataError, SettingError, hinting
 
 _UNSET: Any = object()
 
@@ -62,7 +62,7 @@ class DataBlock:
         self.n_inp = max(1, len(self.blocks) - 1) if n_inp is None else n_inp
         if not 1 <= self.n_inp <= len(self.blocks):
             raise SettingError(f"n_inp={n_inp}: with {len(self.blocks)} blocks it must be between 1 and {len(self.blocks)}.")
-        self.get_items, self.splitter = get_items, splitter
+        self.get_items, self.splitter = get_items, _splitter(splitter)
         self.get_x, self.get_y, self.getters = get_x, get_y, getters
         self.item_tfms, self.batch_tfms = as_list(item_tfms), as_list(batch_tfms)
         as_item_transforms(self.item_tfms)  # mistakes are told here, not when data is read
@@ -81,21 +81,19 @@ class DataBlock:
         item_tfms: Any = None,
         batch_tfms: Any = None,
     ) -> DataBlock:
-        """A DataBlock whose source is a tuple of columns of equal length, one a block."""
+        """A DataBlock whose source is a list of columns of equal length, or a DataFrame with these columns: one a block, in
+        the order of the blocks.
 
-        def rows(source: Any) -> list[tuple[Any, ...]]:
-            columns = [list(c) for c in (get_items(source) if get_items else source)]
-            if len({len(c) for c in columns}) > 1:
-                raise DataError(f"The columns must have equal lengths; they have {listed(len(c) for c in columns)}.")
-            return list(zip(*columns, strict=True))
-
-        block = cls(
-            blocks, n_inp=n_inp, splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms, get_items=rows, get_y=ItemGetter(-1)
-        )
-        own = list(getters) if getters is not None else [None] * len(block.blocks)
-        block.get_x = block.get_y = None
-        block.getters = [_then(ItemGetter(i), g) for i, g in enumerate(own)]
-        return block
+        Args:
+            getters: functions, one a block, from a column's cell to the raw value; None takes the cells as they are.
+            get_items: from the source to the columns (or the DataFrame).
+        """
+        made = [_block(b, i) for i, b in enumerate(as_list(blocks) or [Block, Block])]
+        own = as_list(getters) or [None] * len(made)
+        return cls(
+            made, n_inp=n_inp, splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms, getters=[_then(ItemGetter(i), g) for i, g in enumerate(own)],
+            get_items=lambda source: rows_of_columns(get_items(source) if get_items else source, column_names(made)),
+        )  # fmt: skip
 
     def new(
         self,
@@ -260,6 +258,23 @@ def _block(block: Any, position: int) -> Block:
             return made
     kind = "class" if inspect.isclass(block) else type(block).__name__
     raise SettingError(f"blocks[{position}] is {block!r} (a {kind}); expected a block such as ImageBlock or CategoryBlock.")
+
+
+def _splitter(splitter: Any) -> Any:
+    """A splitter as a function; a class of splitters that needs no arguments is called."""
+    if inspect.isclass(splitter) and issubclass(splitter, Splitter):
+        try:
+            return splitter()
+        except TypeError as error:
+            raise SettingError(
+                f"splitter={splitter.__name__} is a class that needs arguments ({error}). Give one made with them: splitter={splitter.__name__}(...)."
+            ) from None
+    if splitter is not None and not callable(splitter):
+        raise SettingError(
+            f"splitter={brief(splitter)}: expected a splitter such as RandomSplitter(0.2, seed=42), or a function from the samples to (train, valid) "
+            "positions. For positions that you have, use IndexSplitter(valid_idx)."
+        )
+    return splitter
 
 
 def _then(first: Callable[[Any], Any], second: Callable[[Any], Any] | None) -> Callable[[Any], Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from burnish.data.block import Block
 from burnish.data.collections import L
+from burnish.data.columns import frame_rows
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.split import Splitter, check_sides
@@ -36,7 +37,7 @@ def find_items(source: Any, get_items: Getter | None) -> list[Any]:
     else:
         found = source
     if isinstance(found, pd.DataFrame):
-        items = [row for _, row in found.iterrows()]
+        items = frame_rows(found)
     else:
         try:
             items = list(found)
@@ -49,6 +50,25 @@ def find_items(source: Any, get_items: Getter | None) -> list[Any]:
             f"There are no samples: {brief(source)} gave an empty list{f' through get_items={_called(get_items)}' if get_items else ''}."
         )
     return items
+
+
+def rows_of_columns(source: Any, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The rows of a source that is given as columns, one for each of `names`: a list of columns, or a DataFrame.
+
+    Raises:
+        DataError: there are more or fewer columns than names, or they have unequal lengths.
+    """
+    frame = isinstance(source, pd.DataFrame)
+    columns = [source.iloc[:, i].tolist() for i in range(source.shape[1])] if frame else [list(c) for c in source]
+    if len(columns) != len(names):
+        there = f" ({listed(source.columns, 8)})" if frame else ""
+        hint = "Choose them in this order: df[[...]]." if frame else "A list of samples goes to DataBlock(...) itself."
+        raise DataError(
+            f"from_columns got {len(columns)} columns{there} for {len(names)} blocks ({', '.join(names)}); one a block was expected. {hint}"
+        )
+    if len({len(c) for c in columns}) > 1:
+        raise DataError(f"The columns must have equal lengths; they have {listed(len(c) for c in columns)}.")
+    return list(zip(*columns, strict=True))
 
 
 def column_names(blocks: Sequence[Block]) -> list[str]:
@@ -106,8 +126,8 @@ def build_table(source: Any, items: Sequence[Any], cells: dict[str, list[Any]], 
                 continue
             table[f"source_{column}" if taken else column] = values
     table.attrs = {"inputs": names[:n_inp], "targets": names[n_inp:]}
-    sides = [np.asarray(s, dtype=np.int64) for s in (splitter(items, table) if isinstance(splitter, Splitter) else splitter(items))]
-    check_sides(sides, len(items), _called(splitter))
+    drawn = splitter(items, table) if isinstance(splitter, Splitter) else splitter(items)
+    sides = check_sides(drawn, len(items), f"splitter={_called(splitter)}")
     split = pd.Series([None] * len(table), dtype=object)
     for name, side in zip(SPLITS, sides, strict=False):
         split.iloc[side] = name

@@ -44,6 +44,11 @@ def test_add_na_takes_unknown_and_missing_labels():
     assert [int(block.encode(v)) for v in ("cat", "fox", None, float("nan"))] == [1, 0, 0, 0]
 
 
+def test_add_na_stands_where_an_explicit_vocabulary_has_it():
+    block = CategoryBlock(vocab=["a", "#na#", "b"], add_na=True)
+    assert [block.decode(block.encode(v)) for v in ("a", "fox", None, float("nan"), "b")] == ["a", "#na#", "#na#", "#na#", "b"]
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [(["a", 1], "mix types"), ([["a", "b"], ["c"]], "MultiCategoryBlock")],

@@ -124,6 +124,40 @@ def test_from_columns_and_tuples(folder):
         DataBlock.from_columns((ImageBlock, CategoryBlock)).dataloaders((files, labels[:3]))
 
 
+def test_from_columns_with_any_number_of_blocks(folder):
+    files = list(get_image_files(folder))
+    species, sites = [f.parent.name for f in files], ["north", "south"] * 10
+    two_targets = DataBlock.from_columns((ImageBlock, CategoryBlock, CategoryBlock), n_inp=1, item_tfms=Resize(8))
+    x, y, z = two_targets.dataloaders([files, species, sites], bs=4).one_batch()
+    assert x.shape == (4, 3, 8, 8) and y.shape == z.shape == (4,)
+    two_inputs = DataBlock.from_columns((ImageBlock, ImageBlock, CategoryBlock), getters=[None, None, str.upper], item_tfms=Resize(8))
+    dls = two_inputs.dataloaders((files, files[::-1], species), bs=4)
+    assert len(dls.one_batch()) == 3 and dls.vocab == ["ANT", "BEE"]
+    (only,) = DataBlock.from_columns(ImageBlock, item_tfms=Resize(8)).dataloaders([files], bs=4).one_batch()
+    assert only.shape == (4, 3, 8, 8)
+
+
+def test_from_columns_takes_a_table(folder):
+    files = get_image_files(folder)
+    df = pd.DataFrame({"file": [str(f) for f in files], "species": [f.parent.name for f in files], "weight": 0.5})
+    block = DataBlock.from_columns((ImageBlock, CategoryBlock), item_tfms=Resize(8))
+    dls = block.dataloaders(df[["file", "species"]], bs=4)
+    assert dls.table.label.tolist() == df.species.tolist() and dls.table.image.tolist() == df.file.tolist()
+    with pytest.raises(DataError, match=r"3 columns \(file, species, weight\) for 2 blocks \(image, label\).*df\[\[...\]\]"):
+        block.table(df)
+    with pytest.raises(DataError, match=r"20 columns for 2 blocks.*list of samples goes to DataBlock"):
+        block.table(list(zip(df.file, df.species, strict=True)))
+
+
+def test_rows_of_a_table_keep_their_types(folder):
+    df = pd.DataFrame({"id": range(20), "label": [3, 4] * 10, "weight": np.linspace(0, 1, 20)})
+    files = get_image_files(folder)
+    block = DataBlock((ImageBlock, CategoryBlock), get_x=lambda row: files[row["id"]], get_y=ColReader("label"), item_tfms=Resize(8))
+    assert [type(v) for v in block.table(df).label] == [int] * 20
+    groups = GroupSplitter(lambda row: f"group {row['id'] // 5}", 0.5, seed=0).groups(df)
+    assert set(groups) == {"group 0", "group 1", "group 2", "group 3"}
+
+
 def test_summary_follows_a_sample(folder, capsys):
     text = pictures(batch_tfms=aug_transforms()).summary(folder)
     for part in ("20 samples", "opened: picture RGB", "after Resize", "encoded: uint8[3, 16, 16]", "float32[4, 3, 16, 16]"):
@@ -219,10 +253,38 @@ def test_sources_that_give_nothing(tmp_path):
         pictures().dataloaders(tmp_path / "absent")
 
 
-def test_a_user_splitter_is_checked(folder):
-    for splitter in (lambda items: ([0, 1], []), lambda items: ([0, 1], [1, 2]), lambda items: ([0, 1], [99])):
-        with pytest.raises((DataError, SettingError)):
-            pictures(splitter=splitter).dataloaders(folder)
+BAD_SIDES = {
+    "empty": (([0, 1], []), "left the valid side of 20 item"),
+    "in both": (([0, 1], [1, 2]), r"put 1 item\(s\) in both train and valid: positions 1"),
+    "outside": (([0, 1], [99]), "gave positions 99 in the valid side, but the 20 item"),
+    "nothing": ((None, [1]), "gave None for the train side; a list of positions was expected"),
+    "fractions": (([0.5, 1.2], [3.9]), "gave a train side with 0.5; positions must be whole numbers from 0 to 19"),
+    "masks": ((np.arange(20) < 15, np.arange(20) >= 15), "mask of True and False for the train side.*MaskSplitter"),
+    "nested": (([[0], [1, 2]], [3]), "lists of unequal length"),
+    "one side": ([[0, 1]], r"gave 1 parts; a splitter must return \(train, valid\)"),
+    "None": (None, "gave a NoneType; a splitter must return"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SIDES)
+def test_a_user_splitter_is_checked(folder, case):
+    sides, message = BAD_SIDES[case]
+    with pytest.raises(DataError, match=f"splitter=.*lambda.*{message}"):
+        pictures(splitter=lambda items: sides).table(folder)
+
+
+def test_a_user_splitter_may_give_sets_and_arrays(folder):
+    for sides in ((set(range(8)), set(range(8, 20))), (np.arange(8), pd.Series(range(8, 20)))):
+        table = pictures(splitter=lambda items, sides=sides: sides).table(folder)
+        assert table.split.tolist() == ["train"] * 8 + ["valid"] * 12
+
+
+def test_a_splitter_may_be_a_class(folder):
+    assert pictures(splitter=RandomSplitter).table(folder).split.value_counts().to_dict() == {"train": 16, "valid": 4}
+    with pytest.raises(SettingError, match=r"splitter=GroupSplitter is a class that needs arguments.*'group'"):
+        pictures(splitter=GroupSplitter)
+    with pytest.raises(SettingError, match=r"splitter=0.2: expected a splitter such as RandomSplitter\(0.2"):
+        pictures(splitter=0.2)
 
 
 def test_rows_in_no_split_are_mentioned(folder):
