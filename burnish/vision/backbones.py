@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from burnish.vision.weights import Source, create_pretrained, is_network_error, 
 
 IMAGENET_STATS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 Size = tuple[int, int]
+_LEADS_OUT = re.compile(r"^pretrained|^weights|checkpoint_path|url|hub|(^|_)(file|dir)$")  # arguments that fetch or open something
 ArchLike = str | Callable[..., nn.Module] | nn.Module
 
 
@@ -106,11 +108,13 @@ def create_body(
         n_in: channels of the images. Other than 3, the first convolution is adapted, pretrained or not.
         weights: a state dict, a file, a folder or "offline" (see ``weights.load_weights``).
         normalize: the first step normalises with the backbone's own statistics, pretrained or not.
-        arch_args: further arguments of the architecture (timm's ``img_size``, ``drop_path_rate`` ...).
+        arch_args: further arguments of the architecture (timm's ``img_size``, ``drop_path_rate`` ...). They shape it and
+            don't say where weights come from.
 
     Raises:
         SettingError: the architecture or its arguments can't be used. OfflineError: its weights can't be had.
     """
+    check_arch_args(arch_args or {})
     if n_in < 1:
         raise SettingError(f"n_in={n_in}: expected the number of channels of the images, 1 or more.")
     if not isinstance(arch, str):
@@ -137,6 +141,26 @@ def create_body(
 
 
 # -- making the network -----------------------------------------------------------------------------------------------
+def check_arch_args(arch_args: dict[str, Any]) -> None:
+    """Refuses arguments with which an architecture would fetch an address or open a file: those of a model file were
+    written by somebody else, and only ``pretrained`` and ``weights`` say where weights come from.
+
+    Raises:
+        SettingError: names the argument.
+    """
+    if not isinstance(arch_args, dict):
+        raise SettingError(
+            f"arch_args={arch_args!r}: expected a dict of the architecture's further arguments, e.g. {{'drop_path_rate': 0.1}}."
+        )
+    for name, value in arch_args.items():
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+        if _LEADS_OUT.search(str(name)) or (isinstance(value, str) and "://" in value):
+            raise SettingError(
+                f"arch_args={{{name!r}: {value!r}}} would have the architecture fetch or open something. Expected arguments that shape it; pretrained= and weights= say where weights come from."
+            )
+        check_arch_args({str(k): v for k, v in inner})
+
+
 def _timm_model(name: str, pretrained: bool, n_in: int, arch_args: dict[str, Any]) -> nn.Module:
     import timm
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed, own_globals
-from burnish.errors import SettingError, hinting
+from burnish.errors import ModelFileError, SettingError, hinting
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.summary import ResultNote
 from burnish.train.guards import as_loss, check_classes, compute_loss
@@ -108,8 +108,15 @@ cnn_learner = vision_learner
 
 
 def build(model_config: dict[str, Any]) -> nn.Sequential:
-    """The network that a learner's ``model_config`` describes, with fresh weights; needs no network connection."""
-    return _make(model_config, pretrained=False)
+    """The network that a learner's ``model_config`` describes, with fresh weights; needs no network connection.
+
+    Raises:
+        ModelFileError: what it describes can't be made, or would fetch or open something.
+    """
+    try:
+        return _make(model_config, pretrained=False)
+    except SettingError as error:
+        raise ModelFileError(f"The architecture that the model file describes can't be made: {error}") from error
 
 
 def _make(

@@ -264,6 +264,21 @@ TAMPERED = {
     "wrong type": (lambda c: c.update(model=[1]), "can't be used"),
     "kind": (lambda c: c.update(kind="training state"), "learn.load"),
     "vocab": (lambda c: c["model"].update(n_out=7), "don't fit the model"),
+    "weights from an address": (
+        lambda c: c["model"].update(arch_args={"pretrained": True, "pretrained_cfg": {"url": "http://127.0.0.1:9/weights.pth"}}),
+        "can't be made: arch_args=.*'pretrained'.*would have the architecture fetch or open something",
+    ),
+    "weights from a file": (lambda c: c["model"].update(arch_args={"checkpoint_path": "/etc/hostname"}), "checkpoint_path.*fetch or open"),
+    "weights in an overlay": (
+        lambda c: c["model"].update(arch_args={"pretrained_cfg_overlay": {"file": "/etc/hostname"}}),
+        "pretrained_cfg_overlay.*fetch or open",
+    ),
+    "an address deeper down": (
+        lambda c: c["model"].update(arch_args={"block": [{"source": "http://127.0.0.1:9"}]}),
+        "source.*fetch or open",
+    ),
+    "arguments of another kind": (lambda c: c["model"].update(arch_args=["pretrained"]), "expected a dict"),
+    "architecture": (lambda c: c["model"].update(arch="hf-hub:somebody/model"), "Unknown architecture"),
 }
 
 

@@ -66,6 +66,30 @@ def test_a_misspelt_import_names_the_nearest():
         architectures.resnet81  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pretrained", True),
+        ("pretrained_cfg", {"file": "weights.pth"}),
+        ("pretrained_cfg_overlay", {}),
+        ("checkpoint_path", "weights.pth"),
+        ("cache_dir", "there"),
+        ("weights", "DEFAULT"),
+        ("weights_backbone", "DEFAULT"),
+        ("url", "weights"),
+        ("block_args", {"source": "https://example.org"}),
+    ],
+)
+def test_arguments_of_an_architecture_neither_fetch_nor_open(name, value):
+    for arch in ("resnet18", "torchvision:resnet18", lambda **args: nn.Conv2d(3, 4, 3)):
+        with pytest.raises(SettingError, match=r"would have the architecture fetch or open something.*pretrained= and weights="):
+            create_body(arch, pretrained=False, arch_args={name: value})
+
+
+def test_arguments_that_shape_an_architecture_are_taken():
+    assert create_body("resnet10t", pretrained=False, arch_args={"drop_path_rate": 0.1, "stem_type": "deep"}).num_features == 512
+
+
 # -- features ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("n_in", [1, 3, 4])
 @pytest.mark.parametrize("arch", EVERY)
