@@ -10,8 +10,10 @@ import torch
 from callbacks_support import same_weights, small_learner, weights, when
 from torch import Tensor
 
+from burnish.data.notes import captured_notes
 from burnish.errors import SettingError
-from burnish.train.callbacks import EMA, SaveModel
+from burnish.train.callback import CancelFitException
+from burnish.train.callbacks import EMA, SaveModel, TerminateOnNaN
 
 Weights = dict[str, Tensor]
 
@@ -98,6 +100,38 @@ def test_an_interrupted_fit_leaves_the_average_too(tmp_path: Path) -> None:
     record = lambda learn: seen.append(weights(learn))  # noqa: E731
     with pytest.raises(KeyboardInterrupt):
         learn.fit(2, 1e-2, cbs=[EMA(0.9), when(order=99, before_fit=record, after_step=record, after_batch=interrupt)])
+    for key, expected in average(seen, 0.9, True).items():
+        torch.testing.assert_close(weights(learn)[key], expected)
+
+
+def test_a_fit_ended_in_mid_epoch_leaves_the_best_weights_where_they_are_kept(tmp_path: Path) -> None:
+    """TerminateOnNaN ends it while the training weights are in the model and the average is beside it."""
+    kept: list[Weights] = []
+
+    def spoil(learn: Any) -> None:
+        if learn.training and learn.epoch == 2 and learn.batch_index == 1:
+            learn.loss = learn.loss * float("nan")
+
+    learn = small_learner(tmp_path)
+    watch = when(order=99, after_epoch=lambda learn: kept.append(weights(learn)))
+    with captured_notes() as notes:
+        learn.fit(4, 1e-2, cbs=[EMA(0.9), SaveModel("valid_loss", comp="higher"), TerminateOnNaN(), when(after_loss=spoil), watch])
+    best = [row["valid_loss"] for row in learn.recorder.rows].index(max(row["valid_loss"] for row in learn.recorder.rows))
+    assert len(kept) == 2 and any(f"back to the best weights, of epoch {best}" in n for n in notes)
+    assert same_weights(weights(learn), kept[best])
+
+
+def test_what_is_saved_at_the_end_of_a_fit_ended_in_mid_epoch_is_the_average(tmp_path: Path) -> None:
+    def end(learn: Any) -> None:
+        if learn.batch_index == 1:
+            raise CancelFitException
+
+    learn = small_learner(tmp_path)
+    seen: list[Weights] = []
+    record = lambda learn: seen.append(weights(learn))  # noqa: E731
+    saves = SaveModel(every_epoch=True, at_end=True, fname="m")
+    learn.fit(1, 1e-2, cbs=[EMA(0.9), saves, when(order=99, before_fit=record, after_step=record, after_batch=end)])
+    learn.load("m_end")
     for key, expected in average(seen, 0.9, True).items():
         torch.testing.assert_close(weights(learn)[key], expected)
 

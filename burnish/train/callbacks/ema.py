@@ -25,7 +25,7 @@ class EMA(Callback):
         warm_up: begin with a short memory: the decay of step t is at most ``(1 + t) / (10 + t)``.
     """
 
-    order: ClassVar[float] = 20
+    order: ClassVar[float] = 80  # after_fit runs in reverse: the average is in place before SaveModel (62) saves or loads
 
     def __init__(self, decay: float = 0.999, warm_up: bool = True) -> None:
         if not 0 < decay < 1:
