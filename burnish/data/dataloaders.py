@@ -273,14 +273,27 @@ class DataLoaders:
         """Draws samples of a training batch as the model sees them, in a new matplotlib figure.
 
         Args:
-            max_n: most samples drawn.
+            max_n: most samples drawn, where `nrows` and `ncols` don't say how many.
+            nrows, ncols: the grid. With one of them the other fits the samples; both draw ``nrows * ncols`` of them.
             unique: draw one sample over and over, to see what augmentation does.
         """
+        self._need_blocks("draw their batches", "Look at one_batch() and draw what you know.")
         self.train.show_batch(max_n=max_n, nrows=nrows, ncols=ncols, figsize=figsize, unique=unique)
 
     def check(self) -> Report:
         """Looks for what spoils results: unreadable files, duplicates (also across splits), imbalance, odd sizes ..."""
-        return check_table(self.table, self.table.attrs["inputs"], label_columns(self.blocks, self._n_inp or 1))
+        self._need_blocks("be checked", "check_table(table, inputs, targets) of burnish.data.check checks a DataFrame of files and labels.")
+        self._loader(0, "train")  # or there is no data to check
+        n_inp = self._n_inp or 1
+        return check_table(self.table, column_names(self.blocks)[:n_inp], label_columns(self.blocks, n_inp))
+
+    def _need_blocks(self, what: str, instead: str) -> None:
+        """Raises DataError for what only DataLoaders with blocks can do."""
+        if not self.blocks:
+            raise DataError(
+                f"DataLoaders made of plain PyTorch loaders can't {what}: nothing says what their tensors are. {instead} A DataBlock makes "
+                "DataLoaders that can."
+            )
 
     def summary(self) -> str:
         """What the data is, in words: splits, classes, transforms, batch shapes."""
@@ -299,10 +312,7 @@ class DataLoaders:
                 ones these DataLoaders were made from (rows of a DataFrame, say).
             with_labels: read the targets too, with the getters of these DataLoaders (not for a loaded model).
         """
-        if not self.blocks:
-            raise DataError(
-                "DataLoaders made of plain PyTorch loaders can't read new items: make a PyTorch loader for them and pass it as dl=."
-            )
+        self._need_blocks("read new items", "Make a PyTorch loader for them and pass it as dl=.")
         if isinstance(test_items, (str, Path, bytes)):
             raise SettingError(
                 f"test_dl got one item, {str(test_items)[:80]!r}; expected a list of items, e.g. test_dl([item]) or test_dl(get_image_files(folder))."

@@ -15,7 +15,7 @@ from burnish.data.block import Block
 from burnish.data.notes import note
 from burnish.data.randomness import derive, item_rng, torch_rng
 from burnish.data.reader import Reader, describe_failure
-from burnish.data.show import draw_sample, grid
+from burnish.data.show import draw_sample, grid, how_many
 from burnish.data.transforms import BatchTransform
 from burnish.errors import DataError, SettingError, UnreadableFileError, listed
 
@@ -285,6 +285,7 @@ class DataLoader:
         unique: bool = False,
     ) -> None:
         """Draws samples of a batch as the model sees them. ``unique=True``: one sample, drawn anew each time."""
+        max_n = how_many(max_n, nrows, ncols)
         if unique:
             row = int(self.order(self.epoch)[0])
             reads = [self._read([row], self.epoch + k).tensors for k in range(max_n)]

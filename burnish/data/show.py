@@ -7,14 +7,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from burnish.data.block import Block
+from burnish.errors import SettingError
+
+
+def how_many(max_n: int, nrows: int | None, ncols: int | None) -> int:
+    """How many pictures to draw at most: as many as a grid of `nrows` x `ncols` has places, `max_n` where it isn't given."""
+    return max_n if nrows is None or ncols is None else nrows * ncols
 
 
 def grid(
     n: int, nrows: int | None = None, ncols: int | None = None, figsize: tuple[float, float] | None = None, cell: float = 2.6
 ) -> list[Any]:
-    """Axes for `n` pictures, as square as possible; unused ones are hidden. `cell` is a picture's side in inches."""
+    """Axes for `n` pictures, as square as possible; unused ones are hidden. `cell` is a picture's side in inches.
+
+    With `nrows` or `ncols` alone the other grows to fit `n`. With both the grid is as told, and there are at most
+    ``nrows * ncols`` axes: draw no more pictures than that (``how_many``).
+    """
     import matplotlib.pyplot as plt
 
+    for name, given in (("nrows", nrows), ("ncols", ncols)):
+        if given is not None and given < 1:
+            raise SettingError(f"{name}={given!r}: a whole number of at least 1 was expected, or None to fit the pictures.")
     if nrows is None and ncols is None:
         nrows = max(1, int(math.sqrt(n)))
     rows = nrows if nrows is not None else -(-n // (ncols or 1))

@@ -11,11 +11,12 @@ from PIL import Image
 from burnish.data.block import Block
 from burnish.data.category import CategoryBlock
 from burnish.data.datablock import DataBlock
+from burnish.data.dataloaders import DataLoaders
 from burnish.data.files import get_image_files
 from burnish.data.label import ColReader, RegexLabeller, parent_label
 from burnish.data.notes import captured_notes
 from burnish.data.split import GroupSplitter, IndexSplitter, RandomSplitter
-from burnish.errors import DataError, SettingError
+from burnish.errors import DataError, NotTrainableError, SettingError
 from burnish.vision.augment import aug_transforms
 from burnish.vision.blocks import ImageBlock
 from burnish.vision.transforms import RandomResizedCrop, Resize
@@ -188,10 +189,30 @@ def test_dataloaders_without_data_rebuild_from_their_config(folder):
     assert again.vocab == dls.vocab
     a, b = (next(iter(d.test_dl(get_image_files(folder))))[0] for d in (dls, again))
     assert np.array_equal(a.cpu(), b)
-    from burnish.errors import NotTrainableError
-
     with pytest.raises(NotTrainableError, match="no training data"):
         _ = again.train
+
+
+def test_what_plain_loaders_cannot_do_is_said(folder):
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.randn(10, 3), torch.arange(10)), batch_size=4)
+    dls = DataLoaders(data, data, device="cpu")
+    for ask, what in (
+        (dls.check, "be checked: .*check_table"),
+        (dls.show_batch, r"draw their batches: .*one_batch\(\)"),
+        (lambda: dls.test_dl([1]), "read new items: .*dl="),
+    ):
+        with pytest.raises(DataError, match=f"plain PyTorch loaders can't {what}.*DataBlock"):
+            ask()
+    assert "10 samples in 3 batches of 4" in dls.summary()
+
+
+def test_loaders_of_a_bare_table_are_checked_and_those_of_a_loaded_model_are_not(folder):
+    table = pictures().table(folder)
+    bare = pd.DataFrame({name: list(table[name]) for name in table.columns})
+    dls = DataLoaders.from_table(bare, pictures().blocks, item_tfms=[Resize(8)], bs=4, device="cpu")
+    assert "20 rows" in repr(dls.check())
+    with pytest.raises(NotTrainableError, match="no training data"):
+        DataLoaders.from_config(dls.config(), device="cpu").check()
 
 
 # -- bad input --------------------------------------------------------------------------------------------------

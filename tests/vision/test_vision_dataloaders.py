@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from torch import nn
 
 from burnish.data.files import get_image_files
 from burnish.data.notes import captured_notes
@@ -132,6 +133,45 @@ def test_pictures_are_drawn(folder):
     assert len(titles) == 4 and set(titles) <= {"ant", "bee"}
     dls.valid.show_batch(max_n=3, nrows=1)
     assert len([ax for ax in plt.gcf().axes if ax.images]) == 3
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("options", "shown", "places"),
+    [
+        ({"nrows": 2, "ncols": 2}, 4, 4),
+        ({"nrows": 2, "ncols": 4, "max_n": 5}, 8, 8),
+        ({"nrows": 4, "ncols": 4}, 12, 16),
+        ({"nrows": 2, "ncols": 2, "unique": True}, 4, 4),
+        ({"ncols": 2, "max_n": 5}, 5, 6),
+        ({"nrows": 2, "max_n": 5}, 5, 6),
+    ],
+)
+def test_a_grid_shows_as_many_as_it_has_places(folder, options, shown, places):
+    import matplotlib.pyplot as plt
+
+    dls = FACTORIES["from_folder"](folder, {**OPTIONS, "bs": 12})
+    dls.show_batch(**options)
+    axes = plt.gcf().axes
+    assert len(axes) == places and sum(bool(ax.images) for ax in axes) == shown
+    plt.close("all")
+    with pytest.raises(SettingError, match="nrows=0: a whole number of at least 1"):
+        dls.show_batch(nrows=0)
+
+
+def test_results_fill_an_explicit_grid(folder):
+    import matplotlib.pyplot as plt
+
+    from burnish.evaluate.interpret import ClassificationInterpretation
+    from burnish.train.learner import Learner
+
+    dls = ImageDataLoaders.from_folder(folder, valid_pct=0.75, **OPTIONS)
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.LazyLinear(2)))
+    learn.show_results(nrows=2, ncols=5)
+    assert sum(bool(ax.images) for ax in plt.gcf().axes) == 10
+    interp = ClassificationInterpretation.from_learner(learn)
+    interp.plot_top_losses(nrows=2, ncols=2)
+    assert sum(bool(ax.images) for ax in plt.gcf().axes) == 4
     plt.close("all")
 
 
