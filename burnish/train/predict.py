@@ -15,6 +15,7 @@ from torch import Tensor
 
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.loader import DataLoader, PlainLoader
+from burnish.data.notes import note
 from burnish.data.randomness import derive, own_globals, torch_rng
 from burnish.data.reader import Reader
 from burnish.errors import DataError, SettingError, hinting
@@ -22,6 +23,7 @@ from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callback import Callback
 from burnish.train.heap import reused_memory
 from burnish.train.loop import valid_pass
+from burnish.train.plain import ordered, unknown_sampler
 from burnish.train.readout import Readout, readout, sample_losses
 from burnish.train.stores import Store, make_store
 
@@ -50,7 +52,8 @@ class Predictions(tuple[Any, ...]):
         preds: ``(samples, ...)``, activated, on the CPU.
         targs: ``(samples, ...)``, or None without labels.
         inputs, decoded, losses: as asked for, else None.
-        rows: positions in ``dls.table``, one a sample (an unreadable file is left out); for plain loaders 0, 1, 2 ...
+        rows: positions in ``dls.table``, one a sample (an unreadable file is left out); for PyTorch's loaders positions in
+            their data set (where the order is the loader's own, 0, 1, 2 ...).
     """
 
     inputs: Any
@@ -102,6 +105,11 @@ def get_preds(
         DataError: ``with_loss`` without targets, or outputs that differ in shape from batch to batch.
     """
     loader = loader_of(learn, ds_idx, dl)
+    drawn_by = unknown_sampler(loader)
+    if drawn_by:
+        note(
+            f"get_preds: the loader draws its samples by a {drawn_by}, whose order isn't known. Predictions come in the loader's order, and `rows` counts them 0, 1, 2 ..."
+        )
     gather = Gather(readout(learn, act), with_input, with_decoded, with_loss, None if save_to is None else Path(save_to))
     return _gathered(learn, loader, gather, cbs)
 
@@ -224,8 +232,7 @@ def loader_of(learn: Learner, ds_idx: Split, dl: Any) -> Any:
 def in_order(dl: Any) -> Any:
     """A training loader's samples as validation reads them; any other loader as it is."""
     if isinstance(dl, PlainLoader):
-        loader = _sequential(dl.loader)
-        return dl if loader is dl.loader else PlainLoader(loader, dl.device)
+        return ordered(dl)
     if not (dl.train or dl.shuffle or dl.drop_last):
         return dl
     tfms = dl.reader.item_tfms
@@ -233,20 +240,6 @@ def in_order(dl: Any) -> Any:
         dl.columns, dl.rows, Reader(dl.blocks, tfms, train=False), batch_tfms=dl.batch_tfms, bs=dl.bs, num_workers=dl.num_workers,
         device=dl.device, seed=dl.seed, on_error=dl.on_error,
     )  # fmt: skip
-
-
-def _sequential(loader: Any) -> Any:
-    """A shuffling (or dropping) PyTorch DataLoader as one that goes through its data set in order; others as they are."""
-    from torch.utils.data import DataLoader as TorchLoader
-    from torch.utils.data import RandomSampler, WeightedRandomSampler
-
-    if not isinstance(loader, TorchLoader) or loader.batch_size is None:
-        return loader
-    if not isinstance(loader.sampler, (RandomSampler, WeightedRandomSampler)) and not loader.drop_last:
-        return loader
-    return TorchLoader(
-        loader.dataset, loader.batch_size, num_workers=loader.num_workers, collate_fn=loader.collate_fn, pin_memory=loader.pin_memory
-    )
 
 
 @contextmanager
@@ -345,14 +338,13 @@ def show_results(
     Args:
         shuffle: draw samples from all over the split (the same ones at every call), not its first ones.
     """
-    from burnish.data.show import grid, how_many
+    from burnish.data.show import grid
 
     loader = loader_of(learn, ds_idx, dl)
     if not isinstance(loader, DataLoader) or not learn.dls.blocks:
         raise SettingError(
             "show_results draws with the blocks of the data, which plain PyTorch loaders don't have. Use get_preds and draw what you know."
         )
-    max_n = how_many(max_n, nrows, ncols)
     rows = np.asarray(loader.rows)
     if shuffle:
         rows = rows[torch.randperm(len(rows), generator=torch_rng(learn.seed, "show_results")).numpy()]
