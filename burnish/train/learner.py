@@ -151,17 +151,22 @@ class Learner(HasCallbacks):
     # -- parts ----------------------------------------------------------------------------------------------------
     @property
     def dls(self) -> DataLoaders:
-        """The data. Other data may be assigned, to train further on; its classes must be the ones the model knows."""
+        """The data. Other data may be assigned, to train further on; it must mean the same to the model (its classes, and
+        that pictures are normalised once)."""
         return self._dls
 
     @dls.setter
     def dls(self, dls: DataLoaders) -> None:
         before = self.__dict__.get("_dls")
         if before is not None:
-            check_same_targets(before, dls)
+            self.check_new_data(before, dls)
         if torch.device(dls.device) != self.device:
             dls.to(self.device)
         self._dls = dls
+
+    def check_new_data(self, before: DataLoaders, dls: DataLoaders) -> None:
+        """Raises DataError if `dls`, about to take the place of `before`, would mean something else to the model."""
+        check_same_targets(before, dls)
 
     @property
     def model(self) -> nn.Module:

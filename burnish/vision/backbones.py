@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from burnish.data.notes import note
 from burnish.errors import OfflineError, SettingError
 from burnish.vision.architectures import TORCHVISION, resolve
 from burnish.vision.weights import Source, create_pretrained, is_network_error, load_weights, ways_out
@@ -57,11 +58,14 @@ class Backbone(nn.Module):
         num_features: channels of the output.
         spatial: the output has a height and a width.
         arch: the architecture's name, or None for a module of the user's.
+        pretrained: it began with trained weights, as far as is known.
     """
 
-    def __init__(self, model: nn.Module, normalize: nn.Module, num_features: int, spatial: bool, arch: str | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, normalize: nn.Module, num_features: int, spatial: bool, arch: str | None = None, pretrained: bool = False
+    ) -> None:
         super().__init__()
-        self.normalize, self.model = normalize, model
+        self.normalize, self.model, self.pretrained = normalize, model, pretrained
         self.num_features, self.spatial, self.arch = num_features, spatial, arch
         self._by_features = spatial and hasattr(model, "forward_features")
 
@@ -92,7 +96,7 @@ class Backbone(nn.Module):
 
 def create_body(
     arch: ArchLike,
-    pretrained: bool = True,
+    pretrained: bool | None = None,
     n_in: int = 3,
     weights: Source | None = None,
     *,
@@ -104,7 +108,9 @@ def create_body(
     Args:
         arch: a name (timm's, a familiar one, ``torchvision:NAME``), a function that returns a network (torchvision's
             builders), or a network.
-        pretrained: with the published weights (see ``weights.create_pretrained``); ignored when `weights` is given.
+        pretrained: with the published weights (see ``weights.create_pretrained``), the default wherever they can be asked for.
+            Of a network, or a function that takes neither `weights` nor `pretrained`, it says whether it is trained already;
+            unless told, it is taken as untrained (said in a note). Ignored when `weights` is given.
         n_in: channels of the images. Other than 3, the first convolution is adapted, pretrained or not.
         weights: a state dict, a file, a folder or "offline" (see ``weights.load_weights``).
         normalize: the first step normalises with the backbone's own statistics, pretrained or not.
@@ -117,14 +123,14 @@ def create_body(
     check_arch_args(arch_args or {})
     if n_in < 1:
         raise SettingError(f"n_in={n_in}: expected the number of channels of the images, 1 or more.")
+    published = weights is None and _trained(arch, pretrained)
+    name = resolve(arch) if isinstance(arch, str) else None
     if not isinstance(arch, str):
-        model, name = _foreign(arch, pretrained and weights is None, arch_args or {}), None
+        model = _foreign(arch, published, arch_args or {})
     elif resolve(arch).startswith(TORCHVISION):
-        name = resolve(arch)
-        model = _foreign(_torchvision_builder(name), pretrained and weights is None, arch_args or {}, name)
+        model = _foreign(_torchvision_builder(resolve(arch)), published, arch_args or {}, name)
     else:
-        name = resolve(arch)
-        model = _timm_model(name, pretrained and weights is None, n_in, arch_args or {})
+        model = _timm_model(resolve(arch), published, n_in, arch_args or {})
     sizes = _probe_sizes(model, arch_args or {})
     # timm's networks lose what they don't use before weights are put in, so that a body takes back what it once gave.
     output = _probe(model, n_in, sizes) if hasattr(model, "forward_features") else None
@@ -136,7 +142,7 @@ def create_body(
         output = _probe(model, n_in, sizes)
     config = getattr(model, "pretrained_cfg", None) or {}
     first = InputNormalize(*input_stats(config, n_in)) if normalize else nn.Identity()
-    body = Backbone(model, first, output.shape[1], output.ndim == 4, name)
+    body = Backbone(model, first, output.shape[1], output.ndim == 4, name, published or weights is not None)
     return body.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
@@ -179,6 +185,34 @@ def _torchvision_builder(name: str) -> Callable[..., nn.Module]:
     return torchvision.models.get_model_builder(name.removeprefix(TORCHVISION))
 
 
+def _choice(arch: Callable[..., nn.Module]) -> str | None:
+    """The parameter by which a function that makes a network can be asked for trained weights."""
+    takes = inspect.signature(arch).parameters
+    return next((name for name in ("weights", "pretrained") if name in takes), None)
+
+
+def _trained(arch: ArchLike, pretrained: bool | None) -> bool:
+    """Whether the network begins trained: as the user says, else wherever trained weights can be asked for.
+
+    What nobody knows is taken as untrained: a trained network then learns on, while a random one that is taken as trained
+    would stay frozen, and random.
+    """
+    module = isinstance(arch, nn.Module)
+    can_be_asked = isinstance(arch, str) or not callable(arch) or (not module and _choice(arch) is not None)
+    if can_be_asked or pretrained is False:
+        return pretrained is not False
+    called = f"the network given, a {type(arch).__name__}," if module else f"what {getattr(arch, '__name__', 'the function')!r} makes"
+    if pretrained is None:
+        note(
+            f"vision_learner: {called} is taken as untrained and trained whole. If it brings trained weights: pretrained=True, or weights=."
+        )
+    elif not module:
+        note(
+            f"pretrained=True: {called} is taken as trained; it has no parameter `pretrained` or `weights` by which to ask for trained weights."
+        )
+    return bool(pretrained)
+
+
 def _foreign(arch: Callable[..., nn.Module] | nn.Module, pretrained: bool, arch_args: dict[str, Any], name: str | None = None) -> nn.Module:
     """The network of a module (as it is) or of a function, called as it can be."""
     if isinstance(arch, nn.Module):
@@ -187,16 +221,10 @@ def _foreign(arch: Callable[..., nn.Module] | nn.Module, pretrained: bool, arch_
         raise SettingError(
             f"arch={arch!r} ({type(arch).__name__}): expected a name such as 'resnet34', a function that returns a network, or an nn.Module."
         )
-    takes = inspect.signature(arch).parameters
-    choice = (
-        {"weights": "DEFAULT" if pretrained else None}
-        if "weights" in takes
-        else {"pretrained": pretrained}
-        if "pretrained" in takes
-        else {}
-    )
+    choices = {"weights": "DEFAULT" if pretrained else None, "pretrained": pretrained}
+    choice = _choice(arch)
     try:
-        model = arch(**choice, **arch_args)
+        model = arch(**({choice: choices[choice]} if choice else {}), **arch_args)
     except Exception as e:
         if pretrained and is_network_error(e):
             label = name or getattr(arch, "__name__", "arch")

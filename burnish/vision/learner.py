@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,10 +22,11 @@ from burnish.train.guards import as_loss, check_classes, compute_loss
 from burnish.train.learner import Callbacks, Learner
 from burnish.train.metric import AverageMetric, Metric
 from burnish.train.optim import AdamW, OptFunc
+from burnish.train.storage import plain
 from burnish.vision.architectures import TORCHVISION, resolve
-from burnish.vision.augment import Normalize
-from burnish.vision.backbones import ArchLike, create_body, layer_groups
+from burnish.vision.backbones import ArchLike, Backbone, InputNormalize, create_body, layer_groups
 from burnish.vision.head import create_head, init_head
+from burnish.vision.normalization import check_same_normalization, first_pictures, is_tellable, normalised_by
 from burnish.vision.progressive import ProgressiveResize
 from burnish.vision.weights import Source
 
@@ -45,10 +47,21 @@ class VisionLearner(Learner):
 
         return explain(self, image, target, layer)
 
+    def check_new_data(self, before: DataLoaders, dls: DataLoaders) -> None:
+        super().check_new_data(before, dls)
+        model = plain(self.model)
+        body = model[0] if isinstance(model, nn.Sequential) else None
+        if not isinstance(body, Backbone):
+            return
+        does = isinstance(body.normalize, InputNormalize)
+        if does or is_tellable(before):
+            was = None if does else normalised_by(before, lambda: first_pictures(before))
+            check_same_normalization(does, was, normalised_by(dls, lambda: first_pictures(dls)))
+
 
 @hinting
 def vision_learner(
-    dls: DataLoaders, arch: ArchLike, *, normalize: bool = True, n_out: int | None = None, pretrained: bool = True, weights: Source | None = None,
+    dls: DataLoaders, arch: ArchLike, *, normalize: bool = True, n_out: int | None = None, pretrained: bool | None = None, weights: Source | None = None,
     loss_func: Callable[..., Tensor] | None = None, opt_func: OptFunc = AdamW, lr: float = 1e-3, splitter: Splitter | None = None,
     cbs: Callbacks = None, metrics: Any = None, path: str | Path = ".", model_dir: str | Path = "models", wd: float | None = None,
     wd_bn_bias: bool = False, train_bn: bool = False, moms: tuple[float, float, float] = (0.95, 0.85, 0.95),
@@ -62,14 +75,18 @@ def vision_learner(
     Args:
         dls: the data.
         arch: an architecture's name (any of timm's, or ``resnet34``, ``convnext_tiny`` ...), or a function or module.
-        normalize: the model normalises its input with the backbone's own statistics.
+        normalize: the model normalises its input with the backbone's own statistics, unless the data comes normalised: by a
+            transform, or from plain loaders with values beyond 0..1 (said in a note).
         n_out: outputs; the target's own number by default. n_in: channels of the pictures; the data's own by default.
-        pretrained: begin from published weights. weights: from these instead: a file, a folder, "offline", a state dict.
+        pretrained: begin from published weights, as is the default wherever `arch` can be asked for them. A network, or a
+            function without a parameter for that, is taken as untrained (said in a note) unless you pass True: it is trained.
+        weights: begin from these instead: a file, a folder, "offline", a state dict.
         metrics: functions, Metrics or names; the target's own by default, ``[]`` for none.
         splitter: from the model to its layer groups; along the architecture's own stages by default.
         init: initialises the head's weights; None leaves PyTorch's. A `custom_head` stays as it is given.
         custom_head: a head of your own, in place of the settings of ``head.create_head`` (`concat_pool` ... `y_range`).
-        seed: fixes everything random here and in training; drawn, and kept as ``learn.seed``, by default.
+        seed: fixes the head's first weights and what is random in training (order and augmentation follow ``dls.seed``);
+            drawn, and kept as ``learn.seed``, by default.
         arch_args: further arguments of the architecture. One made for a single image size gets the data's as `img_size`.
         The rest: see ``Learner``.
 
@@ -80,9 +97,10 @@ def vision_learner(
         "lin_ftrs": None if lin_ftrs is None else list(lin_ftrs), "ps": ps, "pool": pool, "concat_pool": concat_pool, "first_bn": first_bn,
         "bn_final": bn_final, "lin_first": lin_first, "y_range": y_range,
     }  # fmt: skip
+    look = functools.cache(lambda: first_pictures(dls))  # one batch, whoever asks
     config = {
-        "builder": "vision", "arch": arch, "n_in": n_in or _channels(dls), "n_out": _outputs(dls, n_out),
-        "normalize": normalize and not _normalized(dls), "arch_args": _with_size(dls, arch, arch_args or {}), "head": head,
+        "builder": "vision", "arch": arch, "n_in": n_in or _channels(dls, look), "n_out": _outputs(dls, n_out),
+        "normalize": normalize and not _normalized(dls, look), "arch_args": _with_size(arch, arch_args or {}, look), "head": head,
     }  # fmt: skip
     check_classes(dls)
     fitting = resolve_metrics(_default_metrics(dls) if metrics is None else metrics)
@@ -96,7 +114,7 @@ def vision_learner(
     )  # fmt: skip
     learn.add_cbs([ResultNote(), ProgressiveResize(only_from_scratch=True)])
     name = getattr(model[0], "arch", None)
-    learn.arch, learn.pretrained = name or _called(arch), pretrained or weights is not None
+    learn.arch, learn.pretrained = name or _called(arch), model[0].pretrained  # pyright: ignore[reportAttributeAccessIssue]
     if custom_head is None and name is not None:
         learn.model_config = {**config, "arch": name}
     if learn.pretrained:
@@ -121,7 +139,7 @@ def build(model_config: dict[str, Any]) -> nn.Sequential:
 
 def _make(
     config: dict[str, Any],
-    pretrained: bool,
+    pretrained: bool | None,
     weights: Source | None = None,
     custom_head: nn.Module | None = None,
     init: Callable[[Tensor], Any] | None = None,
@@ -135,27 +153,16 @@ def _make(
 
 
 # -- what follows from the data ---------------------------------------------------------------------------------------
-def _channels(dls: DataLoaders) -> int:
+def _channels(dls: DataLoaders, look: Callable[[], Tensor]) -> int:
     """Channels of the pictures: as the image block says, or as a batch of plain loaders shows."""
-    if dls.blocks:
-        channels = next((b.channels for b in dls.input_blocks if b.kind == "image"), None)  # pyright: ignore[reportAttributeAccessIssue]
-        if channels is None:
-            raise SettingError(
-                f"vision_learner needs pictures, and the inputs are {', '.join(type(b).__name__ for b in dls.input_blocks)}. Use an ImageBlock, or pass n_in=."
-            )
-        return channels
-    return _first_input(dls).shape[1]
-
-
-def _first_input(dls: DataLoaders) -> Tensor:
-    batch = dls.one_batch()
-    x = batch[0] if isinstance(batch, (tuple, list)) else batch
-    if not isinstance(x, Tensor) or x.ndim != 4:
-        got = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+    if not dls.blocks:
+        return look().shape[1]
+    channels = next((b.channels for b in dls.input_blocks if b.kind == "image"), None)  # pyright: ignore[reportAttributeAccessIssue]
+    if channels is None:
         raise SettingError(
-            f"vision_learner needs batches whose first part is pictures (batch, channel, height, width); this one's is {got}."
+            f"vision_learner needs pictures, and the inputs are {', '.join(type(b).__name__ for b in dls.input_blocks)}. Use an ImageBlock, or pass n_in=."
         )
-    return x
+    return channels
 
 
 def _outputs(dls: DataLoaders, n_out: int | None) -> int:
@@ -171,16 +178,14 @@ def _outputs(dls: DataLoaders, n_out: int | None) -> int:
     return n_out
 
 
-def _normalized(dls: DataLoaders) -> bool:
-    found = any(isinstance(t, Normalize) for t in dls.batch_tfms)
-    if found:
-        note(
-            "The batch transforms normalise already (Normalize), so the model doesn't. Leave Normalize away to have each backbone's own statistics."
-        )
-    return found
+def _normalized(dls: DataLoaders, look: Callable[[], Tensor]) -> bool:
+    found = normalised_by(dls, look)
+    if found is not None:
+        note(f"{found.by}, so the model doesn't. Leave that away from the data to have each backbone's own statistics.")
+    return found is not None
 
 
-def _with_size(dls: DataLoaders, arch: ArchLike, arch_args: dict[str, Any]) -> dict[str, Any]:
+def _with_size(arch: ArchLike, arch_args: dict[str, Any], look: Callable[[], Tensor]) -> dict[str, Any]:
     """`arch_args` with the data's image size, for an architecture that is made for a single size."""
     name = resolve(arch) if isinstance(arch, str) else ""
     if not name or name.startswith(TORCHVISION) or "img_size" in arch_args:
@@ -190,7 +195,7 @@ def _with_size(dls: DataLoaders, arch: ArchLike, arch_args: dict[str, Any]) -> d
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.fixed_input_size:
         return dict(arch_args)
-    size = tuple(_first_input(dls).shape[2:])
+    size = tuple(look().shape[2:])
     return dict(arch_args) if size == tuple(config.input_size[1:]) else {**arch_args, "img_size": list(size)}
 
 

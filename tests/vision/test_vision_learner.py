@@ -10,10 +10,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import TensorDataset
+from torchvision import transforms as v1
+from torchvision.transforms import v2
+from torchvision.transforms._presets import ImageClassification
 
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
-from burnish.errors import SettingError
+from burnish.data.transforms import BatchTransform
+from burnish.errors import DataError, SettingError
 from burnish.evaluate.functions import accuracy, accuracy_multi, error_rate, mae
 from burnish.evaluate.metrics import SINGLE_LABEL
 from burnish.train.callback import Callback
@@ -197,6 +201,156 @@ def test_normalising_is_done_once(photos):
         learn = make(data(photos, batch_tfms=Normalize([0.5] * 3, [0.5] * 3)))
     assert isinstance(learn.model[0].normalize, nn.Identity) and learn.model_config["normalize"] is False
     assert any("normalise already (Normalize), so the model doesn't" in n for n in notes)
+
+
+STATS = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+TENSORS = [v2.Resize((32, 32)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+
+
+class Mine(BatchTransform):
+    def apply(self, batch, kinds, rng):
+        return [(x - 0.5) / 0.25 if kind == "image" else x for x, kind in zip(batch, kinds, strict=True)]
+
+
+NORMALISING = {
+    "torchvision, batch": {"batch_tfms": v2.Normalize(*STATS)},
+    "torchvision, item": {"item_tfms": [*TENSORS, v2.Normalize(*STATS)]},
+    "torchvision, composed": {"item_tfms": v2.Compose([v2.Compose(TENSORS), v2.Normalize(*STATS)])},
+    "torchvision, version 1": {"item_tfms": v1.Compose([v1.Resize((32, 32)), v1.ToTensor(), v1.Normalize(*STATS)])},
+    "torchvision, preset": {"item_tfms": ImageClassification(crop_size=32, resize_size=32)},
+    "torchvision, in a module": {"batch_tfms": nn.Sequential(v2.Normalize(*STATS))},
+    "function": {"batch_tfms": lambda x: (x - 0.5) / 0.25},
+    "own class": {"batch_tfms": Mine()},
+}
+
+
+@pytest.mark.parametrize("name", NORMALISING)
+def test_whoever_normalises_it_is_done_once(photos, name):
+    with captured_notes() as notes:
+        learn = make(data(photos, **NORMALISING[name]))
+    assert isinstance(learn.model[0].normalize, nn.Identity) and learn.model_config["normalize"] is False
+    assert sum("normalise" in n and "so the model doesn't" in n for n in notes) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"item_tfms": TENSORS},
+        {"item_tfms": [Resize(32), lambda image: image.rotate(90)]},
+        {"batch_tfms": [v2.ColorJitter(0.5), lambda x: x.flip(3)]},
+    ],
+    ids=["tensors", "function", "jitter"],
+)
+def test_other_transforms_leave_normalising_to_the_model(photos, options):
+    with captured_notes() as notes:
+        assert isinstance(make(data(photos, **options)).model[0].normalize, InputNormalize)
+    assert not any("normalise" in n for n in notes)
+
+
+def of_values(low, high, dtype=torch.float32):
+    x = (torch.linspace(low, high, 3 * 32 * 32).view(1, 3, 32, 32).repeat(8, 1, 1, 1)).to(dtype)
+    rows = TensorDataset(x, torch.arange(8) % 2)
+    return DataLoaders(TorchLoader(rows, batch_size=4, shuffle=True), TorchLoader(rows, batch_size=4), device="cpu")
+
+
+def plain_learner(dls, **settings):
+    return make(dls, n_out=2, loss_func=nn.CrossEntropyLoss(), **settings)
+
+
+@pytest.mark.parametrize(("low", "high", "by_the_model"), [(0, 1, True), (-0.1, 1.1, True), (-2.1, 2.6, False), (-1, 1, False)])
+def test_the_values_of_plain_loaders_say_whether_they_are_normalised(low, high, by_the_model, untouched_globals):
+    with captured_notes() as notes:
+        learn = plain_learner(of_values(low, high))
+    assert isinstance(learn.model[0].normalize, InputNormalize if by_the_model else nn.Identity)
+    assert any("come normalised already (a training batch goes from" in n for n in notes) is not by_the_model
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_values_of_bytes_are_refused(dtype):
+    with pytest.raises(DataError, match=r"from \d+ to \d+: expected floats in 0\.\.1, or normalised ones\. Divide by 255"):
+        plain_learner(of_values(0, 255, dtype))
+    if dtype == torch.float32:
+        assert isinstance(plain_learner(of_values(0, 255), normalize=False).model[0].normalize, nn.Identity)
+
+
+def test_new_data_is_normalised_as_the_old(photos, dls, tmp_path):
+    normalising = data(photos, batch_tfms=v2.Normalize(*STATS))
+    learn, other = make(dls, path=tmp_path), make(normalising)
+    with pytest.raises(DataError, match=r"normalise already \(Normalize\) in the new data, and so does this model: .*twice"):
+        learn.dls = normalising
+    assert learn.dls is dls
+    with pytest.raises(DataError, match=r"this model was made for was normalised, and the new one isn't.*Prepare both alike"):
+        other.dls = dls
+    with pytest.raises(DataError, match=r"normalised with mean and std \[0\.5.*made for \[0\.485"):
+        other.dls = data(photos, batch_tfms=Normalize([0.5] * 3, [0.5] * 3))
+    other.dls = data(photos, item_tfms=[*TENSORS, v2.Normalize(*STATS)])
+    learn.dls = data(photos)
+    made_without = make(dls, normalize=False)
+    made_without.dls = data(photos)
+    with pytest.raises(DataError, match=r"made for isn't normalised, and the new one is\. The batch transforms"):
+        made_without.dls = normalising
+
+
+def test_new_data_for_a_loaded_model_is_normalised_as_the_old(photos, dls, tmp_path):
+    from burnish.train.export import load_learner
+
+    normalising = data(photos, batch_tfms=v2.Normalize(*STATS))
+    loaded = [load_learner(make(d, path=tmp_path).export(f"{i}.burnish")) for i, d in enumerate((dls, normalising))]
+    for learn, fits, unfit in ((loaded[0], dls, normalising), (loaded[1], normalising, dls)):
+        with pytest.raises(DataError, match="normalised"):
+            learn.dls = unfit
+        learn.dls = fits
+
+
+def test_new_plain_loaders_are_normalised_as_the_old():
+    learn, other = plain_learner(of_values(0, 1)), plain_learner(of_values(-2, 2))
+    with pytest.raises(DataError, match=r"goes from -2 to 2.*in the new data, and so does this model"):
+        learn.dls = of_values(-2, 2)
+    with pytest.raises(DataError, match=r"was normalised, and the new one isn't"):
+        other.dls = of_values(0, 1)
+    other.dls = of_values(-1.5, 2.5)
+
+
+# -- trained or not ---------------------------------------------------------------------------------------------------
+def small_net():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+
+
+def asked_net(pretrained=False):
+    net = small_net()
+    nn.init.constant_(net[0].weight, float(pretrained))
+    return net
+
+
+def unknown(arch, dls, **settings):
+    with captured_notes() as notes:
+        return vision_learner(dls, arch, seed=0, **settings), [n for n in notes if "is taken as" in n]
+
+
+@pytest.mark.parametrize("arch", [small_net, small_net()], ids=["function", "module"])
+def test_a_network_nobody_calls_trained_is_trained_whole(dls, arch):
+    learn, notes = unknown(arch, dls)
+    assert learn.pretrained is False and all(p.requires_grad for p in learn.model.parameters())
+    assert len(notes) == 1 and "is taken as untrained and trained whole" in notes[0] and "pretrained=True" in notes[0]
+    before = learn.model[0].model[1].running_mean.clone()
+    learn.fit(1)
+    assert not torch.equal(before, learn.model[0].model[1].running_mean)
+    assert unknown(arch, dls, pretrained=False)[1] == []
+
+
+def test_a_network_the_user_calls_trained_is_frozen_to_the_head(dls):
+    learn, notes = unknown(small_net(), dls, pretrained=True)
+    assert learn.pretrained is True and learn.model[0].frozen and notes == []
+    learn, notes = unknown(small_net, dls, pretrained=True)
+    assert learn.pretrained is True and learn.model[0].frozen and "'small_net' makes is taken as trained" in notes[0]
+    learn, notes = unknown(small_net, dls, weights=small_net().state_dict())
+    assert learn.pretrained is True and learn.model[0].frozen and notes == []
+
+
+def test_a_function_that_can_be_asked_for_trained_weights_is_asked(dls):
+    for settings, asked in (({}, True), ({"pretrained": True}, True), ({"pretrained": False}, False)):
+        learn, notes = unknown(asked_net, dls, **settings)
+        assert learn.pretrained is asked is bool(learn.model[0].model[0].weight.mean()) and notes == []
 
 
 def test_an_architecture_of_one_size_gets_the_datas(dls):
