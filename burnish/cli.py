@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands, so that ``burnish --help`` ans
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,7 +70,9 @@ def train(
     ] = None,
     test: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share kept aside for a last test.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Fixes the split, the order and every draw.")] = 42,
-    out: Annotated[Path, typer.Option(help="Folder for the model, the report and the pictures.")] = Path("burnish-out"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the model, the report and the pictures; default: burnish-out, never inside FOLDER.")
+    ] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained/--no-pretrained", help="Begin with weights learned on ImageNet.")] = True,
     weights: Annotated[str | None, typer.Option(help="Where the weights are: a file, a folder, or 'offline'.")] = None,
     bs: Annotated[int | None, typer.Option(min=1, help="Batch size; default: 64, less for few photographs.")] = None,
@@ -84,12 +87,12 @@ def train(
 
     Writes the model, a report and pictures to a folder.
     """
-    console = _console()
+    console, out = _console(), _place(out, _photos(folder), "burnish-out")
     dls = _loaders(folder, size=size, valid=valid, test=test, seed=seed, bs=bs, augment=augment, balance=balance, device=device)
     _say_counts(console, dls, folder)
     from burnish.vision.learner import vision_learner
 
-    out.mkdir(parents=True, exist_ok=True)
+    _make_folder(out)
     learn = vision_learner(dls, arch, pretrained=pretrained, weights=weights, path=out, seed=seed)
     console.print(f"\nFine-tuning {arch} at {size} px, batches of {dls.bs}, on {dls.device}, seed {seed}.", highlight=False)
     learn.fine_tune(epochs, base_lr=lr, freeze_epochs=freeze_epochs)
@@ -148,6 +151,52 @@ def _photos(folder: str) -> Path:
     return Path(folder)
 
 
+def _place(out: Path | None, photos: Path, name: str) -> Path:
+    """Where results go: `out`, or `name` in the working directory; never among the photographs, where the next run would take
+    them for photographs of a class. Whoever works inside the folder gets them beside it, in FOLDER-burnish.
+
+    Raises:
+        SettingError: `out` lies inside the folder of photographs.
+    """
+    folder = photos.resolve()
+    beside = folder.parent / f"{folder.name}-burnish"
+    if out is not None and out.resolve().is_relative_to(folder):
+        raise SettingError(
+            f"--out {str(out)!r} lies inside the folder of photographs, {str(folder)!r}: the next run would take what is written there for "
+            f"photographs of a class. Give a folder outside of it, e.g. --out {for_shell(_from_here(beside))}."
+        )
+    if out is not None or not Path.cwd().resolve().is_relative_to(folder):
+        return out or Path(name)
+    if folder.parent == folder:
+        raise SettingError(f"{str(folder)!r} has no folder beside it for the results: say where they go, --out FOLDER.")
+    return _from_here(beside if name == "burnish-out" else beside / name)
+
+
+def _from_here(path: Path) -> Path:
+    """A path as one would type it here."""
+    try:
+        return Path(os.path.relpath(path))
+    except ValueError:  # on another drive
+        return path
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(
+            f"The results can't be written to {str(folder)!r} ({error.strerror}). Say where they may go: --out FOLDER."
+        ) from None
+
+
+def for_shell(path: str | Path) -> str:
+    """A path as a command line takes it: quoted where it has spaces or the like."""
+    import shlex
+    import subprocess
+
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
+
+
 def _batch_size(folder: str) -> int:
     """64, and less for few photographs, so that an epoch has some ten steps; not below 16, which batch statistics need."""
     from burnish.data.files import get_image_files
@@ -173,7 +222,7 @@ def _write_results(console: Console, learn: Any, out: Path) -> None:
     console.print()
     console.print(made)
     console.print("\nNext, on a photograph of yours:", highlight=False)
-    console.print(f"  burnish predict {out / 'model.burnish'} PHOTO.jpg", highlight=False, soft_wrap=True)
+    console.print(f"  burnish predict {for_shell(out / 'model.burnish')} PHOTO.jpg", highlight=False, soft_wrap=True)
 
 
 WRITTEN = {
@@ -280,7 +329,9 @@ def _end_of(file: str, most: int = 44) -> str:
 @app.command()
 def show(
     folder: Annotated[str, typer.Argument(help="A folder with a sub-folder of photographs a class, or 'sample'.")],
-    out: Annotated[Path, typer.Option(help="Where the picture of a training batch goes.")] = Path("batch.png"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where the picture of a training batch goes; default: batch.png, never inside FOLDER.")
+    ] = None,
     size: Annotated[int, typer.Option(min=8, help="Side in pixels of what a model would see.")] = 224,
     valid: Annotated[
         float | None, typer.Option(min=0.01, max=0.9, help="Share that validates; default: the folder 'valid', or a fifth.")
@@ -291,15 +342,15 @@ def show(
 
     Prints counts and checks, and draws a training batch.
     """
-    console = _console()
+    console, out = _console(), _place(out, _photos(folder), "batch.png")
     dls = _loaders(folder, size=size, valid=valid, test=0.0, seed=seed, bs=None, augment=True, balance=None, device="cpu")
     _say_counts(console, dls, folder)
     console.print()
     print(dls.check())
-    out.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(out.parent)
     _save(out, lambda: dls.show_batch(max_n=9))
     console.print(f"\nA training batch is drawn in {out}. Next:", highlight=False)
-    console.print(f"  burnish train {folder}", highlight=False, soft_wrap=True)
+    console.print(f"  burnish train {for_shell(folder)}", highlight=False, soft_wrap=True)
 
 
 @app.command()

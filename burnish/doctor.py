@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 PACKAGES = (
     "burnish",
@@ -62,13 +63,38 @@ def _version(package: str) -> str | None:
 
 
 def _package(name: str) -> Finding:
-    there = _version(name)
-    return Finding(name, there or "missing", there is not None, f"Install it: pip install {name}")
+    there, least = _version(name), _least(name)
+    if there is None:
+        return Finding(name, "missing", False, f"Install it: pip install {name}")
+    if least and _numbers(there) < _numbers(least):
+        return Finding(name, f"{there}, too old", False, f"burnish needs {least} or later: pip install --upgrade '{name}>={least}'")
+    return Finding(name, there)
+
+
+def _least(name: str) -> str | None:
+    """The lowest version of a package that burnish's own metadata ask for."""
+    try:
+        lines = requires("burnish") or []
+    except PackageNotFoundError:  # run from its source, without being installed
+        return None
+    bounds = (re.match(r"([\w.-]+)\s*>=\s*([\d.]+)", line) for line in lines)
+    return next((b[2] for b in bounds if b and _plain(b[1]) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _numbers(there: str) -> tuple[int, ...]:
+    """A version's release as numbers: (2, 11, 0) of "2.11.0+cu130"."""
+    return tuple(int(n) for n in re.findall(r"\d+", re.split(r"[a-z+]", there)[0]))
 
 
 def _extra(name: str, package: str, gives: str) -> Finding:
     there = _version(package)
-    return Finding(f"extra {name}", f"{package} {there}" if there else f"not installed; it gives {gives}: pip install burnish[{name}]")
+    return Finding(
+        f"extra {name}", f"{package} {there}" if there else f"not installed; it gives {gives}: pip install '.[{name}]' in a clone"
+    )
 
 
 def _processor() -> Finding:
@@ -85,17 +111,25 @@ def _device() -> Finding:
 
     device = default_device()
     if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability()
-        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-        return Finding(
-            "device", f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda}, capability {major}.{minor}, {memory:.0f} GiB)"
-        )
+        try:
+            return Finding("device", _gpu())
+        except Exception as error:  # a driver that fails has many ways to
+            first = _first_line(error)
+            return Finding("device", f"a GPU that doesn't answer: {first}", False, _advice(first))
     if device.type == "cpu" and _nvidia_driver():
         return Finding(
             "device", "CPU, although an NVIDIA driver is loaded", False,
             f"torch {torch.__version__} sees no GPU: install the build of torch for your CUDA version (https://pytorch.org), and look at nvidia-smi.",
         )  # fmt: skip
     return Finding("device", "Apple GPU (MPS)" if device.type == "mps" else "CPU (no GPU found; small models train well on it)")
+
+
+def _gpu() -> str:
+    import torch
+
+    major, minor = torch.cuda.get_device_capability()
+    memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+    return f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda}, capability {major}.{minor}, {memory:.0f} GiB)"
 
 
 def _nvidia_driver() -> bool:
@@ -112,10 +146,10 @@ def _work() -> Finding:
     device = default_device()
     try:
         wrong = small_network(str(device))
-    except RuntimeError as error:
-        first = str(error).splitlines()[0]
+        how = Precision("auto", torch.device(device)).describe()
+    except Exception as error:
+        first = _first_line(error)
         return Finding("small network", f"fails on {device}: {first}", False, _advice(first))
-    how = Precision("auto", torch.device(device)).describe()
     ok = wrong < 1e-2
     return Finding(
         "small network",
@@ -149,6 +183,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     ("driver", "Update the GPU's driver, or install an older CUDA build of torch (https://pytorch.org)."),
 )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _advice(message: str) -> str:

