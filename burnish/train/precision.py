@@ -54,7 +54,11 @@ class Precision:
 
     def scale(self, loss: Tensor) -> Tensor:
         """The loss to call ``backward`` on."""
-        return loss if self._scaler is None else self._scaler.scale(loss)
+        if self._scaler is None:
+            return loss
+        if self._unscaled:  # a step was left out after its gradients had been unscaled: the next ones are scaled again
+            self._end_step()
+        return self._scaler.scale(loss)
 
     def unscale(self, opt: torch.optim.Optimizer) -> None:
         """Brings the gradients back to their own size, before anything looks at them (clipping). Once a step, however
@@ -69,6 +73,10 @@ class Precision:
             opt.step()
             return
         self._scaler.step(opt)
+        self._end_step()
+
+    def _end_step(self) -> None:
+        assert self._scaler is not None
         self._scaler.update()
         self._unscaled = False
 

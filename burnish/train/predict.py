@@ -24,7 +24,7 @@ from burnish.train.callback import Callback
 from burnish.train.heap import reused_memory
 from burnish.train.loop import valid_pass
 from burnish.train.plain import ordered, unknown_sampler
-from burnish.train.readout import Readout, readout, sample_losses
+from burnish.train.readout import Readout, in_full, readout, sample_losses
 from burnish.train.stores import Store, make_store
 
 if TYPE_CHECKING:
@@ -122,8 +122,12 @@ def _gathered(learn: Learner, loader: Any, gather: Gather, cbs: Callbacks = None
         learn.bound([*learn.acting_cbs(), gather, *as_callbacks(cbs)]),
         reused_memory(learn.device),
     ):
-        valid_pass(learn, loader)
-    return gather.result()
+        try:
+            valid_pass(learn, loader)
+            return gather.result()
+        except BaseException:
+            gather.discard()
+            raise
 
 
 class Gather(Callback):
@@ -142,7 +146,8 @@ class Gather(Callback):
     def after_batch(self, learn: Learner) -> None:
         if learn.pred is None:  # a callback cancelled the batch
             return
-        preds = self.how.activate(learn.pred)
+        output = in_full(learn.pred)
+        preds = self.how.activate(output)
         n = first_length(preds)
         self.rows.extend(learn.dl.last_rows or range(len(self.rows), len(self.rows) + n))
         self.preds.add(preds)
@@ -157,7 +162,12 @@ class Gather(Callback):
                 raise DataError(
                     "with_loss=True needs targets, and this loader gives none. Make it with labels: learn.dls.test_dl(items, with_labels=True)."
                 )
-            self.losses.add(sample_losses(learn.loss_func, learn.pred, learn.yb))
+            self.losses.add(sample_losses(learn.loss_func, output, learn.yb))
+
+    def discard(self) -> None:
+        """Lets go of what was gathered, where the pass didn't come to its end."""
+        for store in (self.preds, self.targs):
+            store.discard()
 
     def result(self) -> Predictions:
         asked: list[tuple[str, bool, Store]] = [

@@ -44,6 +44,15 @@ def readout(learn: Learner, act: Callable[[Tensor], Tensor] | None = None) -> Re
     return chosen if act is None else chosen._replace(activate=act)
 
 
+def in_full(output: Any) -> Any:
+    """An output of mixed precision in fp32 (numpy knows no bfloat16), also inside tuples, lists and dicts; others as they are."""
+    if isinstance(output, Tensor):
+        return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
+    if isinstance(output, dict):
+        return {name: in_full(part) for name, part in output.items()}
+    return type(output)(in_full(part) for part in output) if type(output) in (tuple, list) else output
+
+
 def _of_loss(loss: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
     activate = getattr(loss, "activation", None)
     return None if activate is None else (activate, getattr(loss, "decodes", lambda p: p))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -22,6 +24,10 @@ class Store:
     def add(self, value: Any) -> None:
         """Takes a batch, to the CPU."""
         self.parts.append(_to_cpu(value))
+
+    def discard(self) -> None:
+        """Lets go of what was collected."""
+        self.parts = []
 
     def value(self) -> Any:
         """Everything joined; None when nothing came."""
@@ -44,11 +50,16 @@ class Store:
 
 
 class FileStore(Store):
-    """Writes each batch of one tensor to a .npy file at once, so that memory stays bounded."""
+    """Writes each batch of one tensor to a .npy file at once, so that memory stays bounded.
+
+    The file takes its name when it is whole. An older one of that name, which earlier results may still be mapped from, is
+    replaced then, never written to.
+    """
 
     def __init__(self, name: str, path: Path) -> None:
         super().__init__(name)
         self.path, self.count = path, 0
+        self._unfinished: Path | None = None
         self.shape: tuple[int, ...] | None = None
 
     def add(self, value: Any) -> None:
@@ -60,13 +71,15 @@ class FileStore(Store):
         if self.shape is None:
             self.shape, self.dtype = batch.shape[1:], batch.dtype
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_bytes(self._header())
+            self._unfinished = self.path.with_name(f".{self.path.name}-{uuid4().hex[:8]}")
+            self._unfinished.write_bytes(self._header())
         elif batch.shape[1:] != self.shape:
             raise DataError(
                 f"The {self.name} differ in shape from batch to batch ({self.shape}, then {batch.shape[1:]} a sample), so they can't be one file."
             )
         self.count += len(batch)
-        with open(self.path, "ab") as file:
+        assert self._unfinished is not None
+        with open(self._unfinished, "ab") as file:
             file.write(batch.tobytes())
 
     def _header(self) -> bytes:
@@ -79,12 +92,23 @@ class FileStore(Store):
         )
         return out.getvalue()
 
+    def discard(self) -> None:
+        """Removes what was written of a file that is not going to be finished."""
+        if self._unfinished is not None:
+            self._unfinished.unlink(missing_ok=True)
+            self._unfinished = None
+
     def value(self) -> Any:
-        """The file's content, mapped: it is read as it is used, and changes to it stay in memory."""
-        if self.shape is None:
+        """The file's content, mapped: it is read as it is used, and changes to it stay in memory. Without any, there is no
+        file: none of an earlier run either."""
+        if self._unfinished is not None:
+            with open(self._unfinished, "r+b") as file:
+                file.write(self._header())
+            os.replace(self._unfinished, self.path)
+            self._unfinished = None
+        elif self.shape is None:
+            self.path.unlink(missing_ok=True)
             return None
-        with open(self.path, "r+b") as file:
-            file.write(self._header())
         return torch.from_numpy(np.load(self.path, mmap_mode="c"))
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from callbacks_support import small_learner, when
 from torch import nn
 
 from burnish.data.notes import captured_notes
 from burnish.errors import SettingError
 from burnish.train import precision as module
+from burnish.train.callback import CancelFitException, CancelStepException
+from burnish.train.callbacks import GradientClip
+from burnish.train.learner import Learner
 from burnish.train.precision import SETTINGS, Precision, choose_format, cpu_has_bf16, to_channels_last
 
 
@@ -47,6 +53,22 @@ def test_unscaled_gradients_have_their_own_size() -> None:
     assert p.grad.item() == 3.0
     precision.step(opt)
     assert p.item() == 0.5
+
+
+def test_a_step_left_out_after_clipping_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Each batch's gradients are unscaled once, whatever kept the step before from being taken."""
+    norms: list[float] = []
+
+    def leave_out(learn: Learner) -> None:
+        norms.append(float(torch.stack([p.grad.norm() for p in learn.model.parameters() if p.grad is not None]).norm()))
+        if len(norms) in (1, 3):
+            raise CancelStepException if len(norms) == 1 else CancelFitException
+
+    with captured_notes():
+        learn = small_learner(tmp_path, images=False, precision="fp16")
+        for _ in range(2):
+            learn.fit(1, 1e-2, cbs=[GradientClip(1e9), when(order=99, before_step=leave_out)])
+    assert len(norms) == 7 and 0 < min(norms) and max(norms) < 10, norms
 
 
 def test_an_overflow_leaves_the_step_out_and_lowers_the_scale() -> None:

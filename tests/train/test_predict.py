@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import TensorDataset
 
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.notes import captured_notes
 from burnish.errors import DataError, SettingError, UnreadableFileError
 from burnish.train.callback import Callback
 from burnish.train.learner import Learner
@@ -129,6 +130,42 @@ def test_saved_to_files_they_are_the_same(trained: Learner, tmp_path: Path) -> N
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "preds.npy"), plain.preds.numpy())
     mapped.preds.zero_()
     assert np.load(tmp_path / "out" / "preds.npy").any(), "changing the result must not change the file"
+
+
+def test_results_that_were_handed_out_stay_when_the_files_are_written_anew(trained: Learner, tmp_path: Path) -> None:
+    first = trained.get_preds(save_to=tmp_path)
+    before = first.preds.clone()
+    trained.fit(1, 0.1)
+    second = trained.get_preds("train", save_to=tmp_path)
+    assert torch.equal(first.preds, before) and len(second.preds) == 96
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["preds.npy", "targs.npy"]
+    trained.get_preds(dl=TorchLoader(TensorDataset(points(20)[0]), 8), save_to=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["preds.npy"], "targets of another run would not belong to these predictions"
+
+
+def test_a_pass_that_fails_leaves_the_files_as_they_were(trained: Learner, tmp_path: Path) -> None:
+    trained.get_preds(save_to=tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    class Fails(Callback):
+        def before_batch(self, learn: Learner) -> None:
+            if learn.batch_index == 2:
+                raise RuntimeError("the disk of the data is gone")
+
+    with pytest.raises(RuntimeError, match="gone"):
+        trained.get_preds("train", save_to=tmp_path, cbs=Fails())
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_outputs_of_mixed_precision_come_in_fp32(precision: str, tmp_path: Path) -> None:
+    x, y = points(16)[0], points(16)[0][:, :CLASSES]
+    for loss_func in (nn.MSELoss(), lambda out, target: (out - target).abs().mean()):
+        with captured_notes():  # slow on this processor, maybe
+            learn = tiny_learner(dls=DataLoaders([(x, y)], [(x, y)], device="cpu"), loss_func=loss_func, metrics=None, precision=precision)
+        found = learn.get_preds(with_decoded=True, with_loss=True)
+        for part in (*found, learn.predict(x[0]).probs, learn.predict(x[0]).index):
+            assert part.numpy().dtype == np.float32
 
 
 def test_outputs_that_cannot_be_joined_say_so(tmp_path: Path) -> None:
