@@ -53,7 +53,7 @@ def follow(block: DataBlock, source: Any, bs: int) -> str:
             lines.append(f"after {tfm!r}: " + ", ".join(map(_brief, values)))
         encoded = tuple(b.encode(v) for b, v in zip(dl.blocks, values, strict=True))
         lines.append("encoded: " + ", ".join(map(_shape, encoded)))
-        read = dl._read(dl.order(0)[:bs].tolist(), 0)
+        read = dl._read(dl._batches(0)[0], 0)
         lines.append(f"collated ({len(read.rows)} samples): " + ", ".join(map(_shape, read.tensors)))
         lines.append(f"finished{f' (through {dl.batch_tfms})' if dl.batch_tfms else ''}: " + ", ".join(map(_shape, dl.one_batch())))
     except Exception as error:

@@ -1,7 +1,8 @@
 """Transforms from elsewhere in the shape of ours: torchvision's (v2 and v1), modules and plain functions.
 
 What draws runs in training only (a random crop is replaced by the centre elsewhere, so that sizes stay equal), and draws
-from our generators. torchvision is imported only when one of its objects, or a description of one, is here.
+from our generators. Of torchvision's own classes it is known which draw; what the user wrote, as a function in a Lambda or
+as a class derived from theirs, may draw anything and always runs, unless it is called Random... too. torchvision is imported only when one of its objects, or a description of one, is here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from burnish.data.functions import draws_nothing
 from burnish.data.randomness import OwnDraws
 from burnish.data.transforms import BatchTransform, ItemFunction, ItemTransform, Values
 from burnish.errors import DataError, ModelFileError, SettingError
@@ -38,9 +40,24 @@ def is_torchvision(obj: Any) -> bool:
     return any(cls.__module__.startswith("torchvision.transforms") for cls in type(obj).__mro__)
 
 
+def is_torchvisions_own(obj: Any) -> bool:
+    """Whether all code of `obj` is torchvision's: it is of one of its classes, and not one that holds a function."""
+    return type(obj).__module__.startswith("torchvision.transforms") and type(obj).__name__ != "Lambda"
+
+
+def _may_draw_globally(obj: Any) -> bool:
+    """Whether a transform (not what is in it) may draw from other generators than torch's."""
+    if type(obj).__module__ == "torchvision.transforms.transforms" and type(obj).__name__ in ("RandomChoice", "RandomOrder"):
+        return True  # the older ones draw from python's
+    if is_torchvision(obj) and type(obj).__name__ == "Lambda":
+        return not draws_nothing(getattr(obj, "lambd", None))
+    return not is_torchvisions_own(obj)
+
+
 class TorchvisionTransform(ItemTransform):
     """Any transform object of ``torchvision.transforms.v2``, on the picture and its mask, boxes and points jointly; or of the
-    older ``torchvision.transforms``, on the first picture of samples with one picture.
+    older ``torchvision.transforms``, on the first picture of samples with one picture. Labels are not shown to the user's
+    code in it.
 
     Args:
         transform: the object, or its description as ``config()`` gives it.
@@ -55,17 +72,28 @@ class TorchvisionTransform(ItemTransform):
                 raise SettingError(f"torchvision's {type(part).__name__} {_UNFIT[type(part).__name__]}.")
         self._calm = without_draws(self.transform)
         self._draws = self._calm is not self.transform
+        self._own = all(map(is_torchvisions_own, members(self.transform)))
+        self.draws_globally = any(map(_may_draw_globally, members(self.transform)))
 
     def stages(self) -> tuple[ItemTransform | None, ItemTransform | None]:
-        return (None, self) if self._draws else (self, None)
+        return (None, self) if self._draws or not self._own else (self, None)
+
+    def cache_key(self) -> str | None:
+        """Its description, as a model file holds it; None where that doesn't tell everything."""
+        try:
+            return f"torchvision {sys.modules['torchvision'].__version__} {self.config()}"
+        except TypeError:
+            return None
 
     def apply(self, values: Values, rng: random.Random | None) -> Values:
         transform = self._calm if rng is None else self.transform
         if transform is None:
             return values
+        if self.draws_globally:
+            return _call(transform, values, self._own)
         seed = rng.getrandbits(63) if rng is not None and self._draws else 0  # those with nothing to choose may still draw
         with OwnDraws(torch.Generator().manual_seed(seed)):
-            return _call(transform, values)
+            return _call(transform, values, self._own)
 
     def config(self) -> dict[str, Any]:
         return {"type": type(self).__name__, "module": type(self).__module__, "transform": describe(self.transform)}
@@ -99,7 +127,7 @@ class TorchvisionBatch(BatchTransform):
             raise SettingError(
                 f"{self!r} as a batch transform would leave points and boxes behind: pass it as item_tfms=, or use aug_transforms()."
             )
-        together = rng is None or not self._item._draws
+        together = not self._item.draws_globally and (rng is None or not self._item._draws)
         portions = [slice(None)] if together else [slice(i, i + 1) for i in range(len(batch[where[0]]))]
         with OwnDraws(rng or torch.Generator()):
             done = [self._portion(transform, [batch[i][some] for i in where], [kinds[i] for i in where]) for some in portions]
@@ -115,7 +143,7 @@ class TorchvisionBatch(BatchTransform):
         for x, kind in zip(tensors, kinds, strict=True):
             x = (x * 255).round().to(torch.uint8) if self._bytes and kind == "image" else x
             values.append(tv_tensors.Image(x) if kind == "image" else tv_tensors.Mask(x))
-        results = [r.as_subclass(Tensor) for r in _call(transform, tuple(values))]
+        results = [r.as_subclass(Tensor) for r in _call(transform, tuple(values), self._item._own)]
         return [r.float().div_(255) if r.dtype == torch.uint8 and k == "image" else r for r, k in zip(results, kinds, strict=True)]
 
     def config(self) -> dict[str, Any]:
@@ -231,8 +259,13 @@ def members(transform: Any) -> list[Any]:
 
 
 def draws(transform: Any) -> bool:
-    """Whether a transform (not a Compose) is random, told by its class."""
+    """Whether a transform (not a Compose) is nothing but chance, told by its class: torchvision's own, or one of the user's that
+    follows their habit and is called Random..."""
     for cls in type(transform).__mro__:
+        if not cls.__module__.startswith("torchvision.transforms"):
+            if cls.__name__.startswith("Random"):
+                return True
+            continue
         if cls.__name__ in ("GaussianBlur", "JPEG"):  # random only when given a range
             span = getattr(transform, "sigma" if cls.__name__ == "GaussianBlur" else "quality", (0, 1))
             return span[0] != span[1]
@@ -287,17 +320,31 @@ def _has_size(value: Any) -> bool:
     return hasattr(value, "getbands") or isinstance(value, tv_tensors.TVTensor)
 
 
-def _call(transform: Any, values: Values) -> Values:
-    if any(cls.__module__.startswith("torchvision.transforms.v2") for cls in type(transform).__mro__) or isinstance(transform, _Centre):
-        out = transform(*values)
-        return out if len(values) > 1 else (out,)
+def _placed(values: Values) -> list[int]:
+    """Where in a sample the picture is, and what has a place in it. A plain tensor or array is the picture if nothing else is."""
+    from torchvision import tv_tensors
+
     placed = [i for i, v in enumerate(values) if _has_size(v)]
-    if len(placed) > 1:
+    if not any(hasattr(values[i], "getbands") or isinstance(values[i], tv_tensors.Image) for i in placed):
+        plain = (i for i, v in enumerate(values) if i not in placed and getattr(v, "ndim", 0) >= 2)
+        placed = sorted([*placed, *[i for i in (next(plain, None),) if i is not None]])
+    return placed
+
+
+def _call(transform: Any, values: Values, own: bool) -> Values:
+    """`values` through a transform. One of torchvision's own v2 classes is given all; any other what has a place in the picture."""
+    v2 = any(cls.__module__.startswith("torchvision.transforms.v2") for cls in type(transform).__mro__) or isinstance(transform, _Centre)
+    where = list(range(len(values))) if v2 and own else _placed(values)
+    if not where:
+        return values
+    if not v2 and len(where) > 1:
         raise SettingError(
             f"{transform!r} is of torchvision's older transforms, which change the picture and would leave its mask, boxes or points behind. "
             "Use the same class from torchvision.transforms.v2."
         )
-    return tuple(transform(v) if i in placed else v for i, v in enumerate(values)) if placed else values
+    out = transform(*[values[i] for i in where])
+    done = dict(zip(where, out if len(where) > 1 else (out,), strict=True))
+    return tuple(done.get(i, v) for i, v in enumerate(values))
 
 
 # -- torchvision: as JSON -------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -22,8 +23,23 @@ from burnish.errors import DataError, SettingError, UnreadableFileError, listed
 Batch = tuple[Tensor, ...]
 
 
+Place = tuple[int, int]  # a row, and how often it came before in the pass
+
+
+class Sample(NamedTuple):
+    """A sample on its way: raw cells, then values, then tensors; or the reason why it can't be read.
+
+    `rng` is its generator (None outside training), `seed` what the process's generators are seeded with for it.
+    """
+
+    row: int
+    rng: random.Random | None
+    seed: int
+    content: tuple[Any, ...] | str
+
+
 class Read(NamedTuple):
-    """A batch as the threads give it: rows that could be read, their tensors, and what went wrong with the others."""
+    """A batch as it is read: rows that could be, their tensors, and what went wrong with the others."""
 
     rows: list[int]
     tensors: Batch
@@ -51,7 +67,8 @@ class DataLoader:
         drop_last: leave out a last, incomplete batch; None does so in training when it is smaller than a quarter of `bs`.
         weights: chance of each row in `rows` to be drawn (with replacement), or None.
         num_workers: reading threads; 0 reads in the calling thread; None one a processor.
-        on_error: "skip" leaves unreadable files out (counted in ``skipped``, named), "raise" stops at the first.
+        on_error: "skip" leaves unreadable files out (counted in ``skipped``, named at the end of the pass; a batch of nothing
+            else isn't given), "raise" stops at the first.
     """
 
     def __init__(
@@ -89,6 +106,7 @@ class DataLoader:
         self.last_rows: list[int] = []
         self._pool: ThreadPoolExecutor | None = None
         self._assembler: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
         self.to(device)
 
     # -- order --------------------------------------------------------------------------------------------------
@@ -125,100 +143,172 @@ class DataLoader:
         return self.iter_from(0)
 
     def iter_from(self, first: int) -> Iterator[Batch]:
-        """The batches of the next pass, from batch number `first` on: what resuming in mid-epoch needs."""
+        """The batches of the next pass, from number `first` of those that a pass gives on: what resuming in mid-epoch needs."""
         epoch = self.epoch
         self.epoch += 1
-        order = self.order(epoch)
-        batches = [order[i * self.bs : (i + 1) * self.bs].tolist() for i in range(first, len(self))]
-        return self._finish_ahead(self._read_ahead(batches, epoch), epoch, first)
+        batches = self._batches(epoch)
+        start = self._after(first, batches)
+        return self._finish_ahead(self._readable(batches[start:], epoch, start), epoch)
 
     def one_batch(self) -> Batch:
         """A first batch, without counting as a pass."""
+        return self.finish(self._first_read().tensors, torch_rng(self.seed, "batch", self.epoch, 0) if self.train else None)
+
+    def _first_read(self) -> Read:
         if len(self) == 0:
             raise DataError(f"There is no batch to look at: the split has {self.n} samples.")
-        rows = self.order(self.epoch)[: self.bs].tolist()
-        read = self._read(rows, self.epoch)
-        self._account(read, rows)
-        return self.finish(read.tensors, torch_rng(self.seed, "batch", self.epoch, 0) if self.train else None)
+        failures: dict[int, str] = {}
+        for places in self._batches(self.epoch):
+            read = self._read(places, self.epoch)
+            failures |= read.failures
+            if read.rows:
+                self._name(self._new(failures))
+                return read
+        raise self._nothing_readable(failures)
 
-    def _read(self, rows: list[int], epoch: int) -> Read:
-        return self._assemble([self._read_rows(rows, epoch)])
+    def _batches(self, epoch: int) -> list[list[Place]]:
+        order = self.order(epoch)
+        places = list(zip(order.tolist(), _occurrences(order) if self.weights is not None else [0] * len(order), strict=True))
+        return [places[i * self.bs : (i + 1) * self.bs] for i in range(len(self))]
 
-    def _read_rows(self, rows: list[int], epoch: int) -> list[tuple[int, Batch | str]]:
-        """Reads samples, in a worker thread: a row with its tensors, or with the reason why it can't be read."""
-        out: list[tuple[int, Batch | str]] = []
-        for row in rows:
-            raws = tuple(column[row] for column in self.columns)
-            try:
-                out.append((row, self.reader.read(raws, item_rng(self.seed, epoch, row) if self.train else None)))
-            except (UnreadableFileError, OSError) as error:
-                if self.on_error == "raise":
-                    raise
-                out.append((row, describe_failure(raws[0], error)))
-            except Exception as error:
-                error.add_note(f"This happened while reading row {row} of the table: {listed(map(repr, raws))}.")
-                raise
+    def _after(self, first: int, batches: list[list[Place]]) -> int:
+        """Where batch number `first` is, when those without a readable sample don't count."""
+        if self.on_error == "raise":
+            return first
+        start = 0
+        while first and start < len(batches):
+            first -= any(self._is_readable(row) for row, _ in batches[start])
+            start += 1
+        return start
+
+    def _is_readable(self, row: int) -> bool:
+        try:
+            self.reader.prepare(tuple(column[row] for column in self.columns))
+        except (UnreadableFileError, OSError):
+            return False
+        return True
+
+    # -- reading ------------------------------------------------------------------------------------------------
+    def _read(self, places: list[Place], epoch: int) -> Read:
+        return self._assemble([self._start(places, epoch)])
+
+    def _start(self, places: list[Place], epoch: int) -> list[Sample]:
+        """Reads samples as far as a reading thread may: to tensors, unless a transform may draw from the process's generators."""
+        out: list[Sample] = []
+        for row, again in places:
+            rng = item_rng(self.seed, epoch, row, again) if self.train else None
+            seed = derive(self.seed, "item", epoch, row, again) if self.train else derive(self.seed, "item", row)
+            raws = Sample(row, rng, seed, tuple(column[row] for column in self.columns))
+            sample = self._step(raws, lambda s: self.reader.start(s.content, s.rng))
+            out.append(sample if self.reader.held else self._end(sample))
         return out
 
-    def _assemble(self, parts: Sequence[list[tuple[int, Batch | str]] | Future[list[tuple[int, Batch | str]]]]) -> Read:
+    def _end(self, sample: Sample) -> Sample:
+        return self._step(sample, lambda s: self.reader.end(s.content, s.rng, s.seed))
+
+    def _step(self, sample: Sample, do: Callable[[Any], tuple[Any, ...]]) -> Sample:
+        """`sample` after a step of reading; with the reason why, if it turns out to be unreadable."""
+        if isinstance(sample.content, str):
+            return sample
+        try:
+            return sample._replace(content=do(sample))
+        except (UnreadableFileError, OSError) as error:
+            if self.on_error == "raise":
+                raise
+            return sample._replace(content=describe_failure(self.columns[0][sample.row], error))
+        except Exception as error:
+            raws = [column[sample.row] for column in self.columns]
+            error.add_note(f"This happened while reading row {sample.row} of the table: {listed(map(repr, raws))}.")
+            raise
+
+    def _assemble(self, parts: Sequence[list[Sample] | Future[list[Sample]]]) -> Read:
         samples = [sample for part in parts for sample in (part.result() if isinstance(part, Future) else part)]
-        good = [(row, x) for row, x in samples if not isinstance(x, str)]
-        failures = {row: x for row, x in samples if isinstance(x, str)}
-        tensors = tuple(block.collate([x[i] for _, x in good]) for i, block in enumerate(self.blocks)) if good else ()
+        if self.reader.held:
+            samples = [self._end(sample) for sample in samples]
+        good = [s for s in samples if not isinstance(s.content, str)]
+        failures = {s.row: s.content for s in samples if isinstance(s.content, str)}
+        tensors = tuple(block.collate([s.content[i] for s in good]) for i, block in enumerate(self.blocks)) if good else ()  # pyright: ignore[reportArgumentType]
         if self.device.type == "cuda":
             tensors = tuple(t.pin_memory() for t in tensors)
-        return Read([row for row, _ in good], tensors, failures)
+        return Read([s.row for s in good], tensors, failures)
 
-    def _read_ahead(self, batches: list[list[int]], epoch: int) -> Iterator[Read]:
-        """Batches as the threads give them, in order, a few ahead of their use."""
+    def _read_ahead(self, batches: list[list[Place]], epoch: int) -> Iterator[Read]:
+        """Batches in order, read by the threads a few ahead of their use."""
         if self.num_workers == 0:
-            for rows in batches:
-                yield self._checked(self._read(rows, epoch), rows)
+            yield from (self._read(places, epoch) for places in batches)
             return
+        waiting: list[tuple[list[Future[Any]], Callable[[], Read]]] = []
+        process, given, asked = os.getpid(), 0, 0
+        try:
+            while given < len(batches):
+                if os.getpid() != process:  # forked meanwhile: the threads that were reading are not here
+                    waiting, asked, process = [], given, os.getpid()
+                while asked < min(given + 3, len(batches)):
+                    waiting.append(self._ask(batches[asked], epoch))
+                    asked += 1
+                _, take = waiting.pop(0)
+                yield take()
+                given += 1
+        finally:
+            for future in (f for futures, _ in waiting if os.getpid() == process for f in futures):
+                future.cancel()
+
+    def _ask(self, places: list[Place], epoch: int) -> tuple[list[Future[Any]], Callable[[], Read]]:
+        """Has the threads read a batch; gives what they are at, and how to take the result."""
         pool, assembler = self._threads()
         part = max(1, -(-self.bs // self.num_workers))
-        waiting: list[tuple[Future[Read], list[Future[Any]], list[int]]] = []
-        queue = iter(batches)
-        try:
-            while True:
-                while len(waiting) < 3 and (rows := next(queue, None)) is not None:
-                    parts = [pool.submit(self._read_rows, rows[i : i + part], epoch) for i in range(0, len(rows), part)]
-                    waiting.append((assembler.submit(self._assemble, parts), parts, rows))
-                if not waiting:
-                    return
-                whole, _, rows = waiting.pop(0)
-                yield self._checked(whole.result(), rows)
-        finally:
-            for whole, parts, _ in waiting:
-                for future in [whole, *parts]:
-                    future.cancel()
+        parts = [pool.submit(self._start, places[i : i + part], epoch) for i in range(0, len(places), part)]
+        if self.reader.held:
+            return [*parts], lambda: self._assemble(parts)
+        whole = assembler.submit(self._assemble, parts)
+        return [whole, *parts], whole.result
 
     def _threads(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
-        if self._pool is None or self._assembler is None:
+        if self._pool is None or self._assembler is None or self._process != os.getpid():  # a forked process has none of its parent's
             self._pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="burnish-read")
             self._assembler = ThreadPoolExecutor(1, thread_name_prefix="burnish-batch")
+            self._process = os.getpid()
         return self._pool, self._assembler
 
     def __getstate__(self) -> dict[str, Any]:
         """Threads stay behind when a loader is copied or pickled."""
         return {**self.__dict__, "_pool": None, "_assembler": None}
 
-    def _checked(self, read: Read, rows: list[int]) -> Read:
-        self._account(read, rows)
-        return read
+    # -- what can't be read -------------------------------------------------------------------------------------
+    def _readable(self, batches: list[list[Place]], epoch: int, first: int) -> Iterator[tuple[int, Read]]:
+        """Batches with their numbers, without those of which nothing could be read. At the end, what couldn't is named; it is
+        an error when that is everything."""
+        failures: dict[int, str] = {}
+        new: dict[int, str] = {}
+        anything = first > 0 or not batches
+        try:
+            for number, read in enumerate(self._read_ahead(batches, epoch), start=first):
+                failures |= read.failures
+                new |= self._new(read.failures)
+                if read.rows:
+                    anything = True
+                    yield number, read
+        finally:
+            if anything:
+                self._name(new)
+        if not anything:
+            raise self._nothing_readable(failures)
 
-    def _account(self, read: Read, rows: list[int]) -> None:
-        """Counts and names what couldn't be read; raises when a whole batch couldn't."""
-        new = {row: why for row, why in read.failures.items() if row not in self.skipped}
+    def _new(self, failures: dict[int, str]) -> dict[int, str]:
+        """Those of `failures` that were not met before; they are now."""
+        new = {row: why for row, why in failures.items() if row not in self.skipped}
         self.skipped.update(new)
-        if rows and not read.rows:
-            raise DataError(
-                f"None of the {len(rows)} samples of a batch could be read: {_reasons(read.failures)}. dls.check() lists all such files."
-            )
+        return new
+
+    def _name(self, new: dict[int, str]) -> None:
         if new:
             note(
                 f"{len(new)} file(s) could not be read and are left out: {_reasons(new)}. dls.check() lists them all; on_error='raise' stops instead."
             )
+
+    def _nothing_readable(self, failures: dict[int, str]) -> DataError:
+        self.skipped.update(failures)
+        return DataError(f"None of the {len(failures)} samples could be read: {_reasons(failures, 3)}. dls.check() lists all such files.")
 
     # -- the device ---------------------------------------------------------------------------------------------
     def to(self, device: torch.device | str) -> DataLoader:
@@ -240,19 +330,18 @@ class DataLoader:
                 batch = tfm.apply(batch, kinds, rng)
         return tuple(batch)
 
-    def _finish_ahead(self, reads: Iterator[Read], epoch: int, first: int) -> Iterator[Batch]:
+    def _finish_ahead(self, reads: Iterator[tuple[int, Read]], epoch: int) -> Iterator[Batch]:
         """Finished batches; on a GPU the next one is copied and transformed on a stream of its own meanwhile."""
-        numbered = enumerate(reads, start=first)
         rng = (lambda i: torch_rng(self.seed, "batch", epoch, i)) if self.train else (lambda i: None)
         if self.device.type != "cuda":
-            for i, read in numbered:
+            for i, read in reads:
                 batch = self.finish(read.tensors, rng(i))
                 self.last_rows = read.rows
                 yield batch
             return
         side = torch.cuda.Stream(self.device)
         ahead: tuple[list[int], Batch, torch.cuda.Event] | None = None
-        for i, read in numbered:
+        for i, read in reads:
             with torch.cuda.stream(side):
                 batch = self.finish(read.tensors, rng(i))
             if ahead is not None:
@@ -287,8 +376,8 @@ class DataLoader:
         """Draws samples of a batch as the model sees them. ``unique=True``: one sample, drawn anew each time."""
         max_n = how_many(max_n, nrows, ncols)
         if unique:
-            row = int(self.order(self.epoch)[0])
-            reads = [self._read([row], self.epoch + k).tensors for k in range(max_n)]
+            row = self._first_read().rows[0]
+            reads = [self._read([(row, 0)], self.epoch + k).tensors for k in range(max_n)]
             tensors = tuple(block.collate([r[i][0] for r in reads]) for i, block in enumerate(self.blocks))
             batch = self.finish(tensors, torch_rng(self.seed, "show", self.epoch) if self.train else None)
         else:
@@ -352,7 +441,20 @@ class PlainLoader:
         return batch
 
 
-def _reasons(failures: dict[int, str], most: int = 3) -> str:
+def _occurrences(order: np.ndarray) -> list[int]:
+    """How often each row came before in `order`.
+
+    >>> _occurrences(np.array([7, 3, 7, 7]))
+    [0, 0, 1, 2]
+    """
+    together = np.argsort(order, kind="stable")
+    ordered = order[together]
+    out = np.empty(len(order), dtype=np.int64)
+    out[together] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    return out.tolist()
+
+
+def _reasons(failures: dict[int, str], most: int = 20) -> str:
     """Why samples couldn't be read, as one clause."""
     said = "; ".join(why.rstrip(".") for why in list(failures.values())[:most])
     return said + (f"; and {len(failures) - most} more" if len(failures) > most else "")

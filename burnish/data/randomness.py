@@ -34,9 +34,10 @@ def fresh_seed() -> int:
     return random.SystemRandom().randrange(2**31)
 
 
-def item_rng(seed: int, epoch: int, row: int) -> random.Random:
-    """The generator of one sample in one epoch: independent of workers and of the order of loading."""
-    return random.Random((seed * 1_000_003 + epoch) * 4_294_967_311 + row)
+def item_rng(seed: int, epoch: int, row: int, occurrence: int = 0) -> random.Random:
+    """The generator of one sample in one epoch: independent of workers and of the order of loading. `occurrence` is how
+    often the row came before in this epoch (sampling with replacement)."""
+    return random.Random((seed * 1_000_003 + epoch) * 4_294_967_311 + row + (occurrence << 128))
 
 
 def torch_rng(seed: int, *keys: object) -> torch.Generator:
@@ -48,7 +49,10 @@ def torch_rng(seed: int, *keys: object) -> torch.Generator:
 @contextmanager
 def own_globals(seed: int | None) -> Iterator[None]:
     """Runs the block with the global generators (random, numpy, torch and its devices) seeded, then restores the
-    user's. With ``seed=None`` nothing happens."""
+    user's. With ``seed=None`` nothing happens.
+
+    They belong to the whole process: only the thread that trains or evaluates may borrow them, never one that reads ahead,
+    beside which the model draws its dropout."""
     if seed is None:
         yield
         return
@@ -66,21 +70,19 @@ def own_globals(seed: int | None) -> Iterator[None]:
 
 
 _FACTORIES = {torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal, torch.bernoulli, torch.multinomial}
-_METHODS = {
-    getattr(torch.Tensor, n)
-    for n in [
-        "uniform_",
-        "normal_",
-        "random_",
-        "bernoulli_",
-        "exponential_",
-        "geometric_",
-        "cauchy_",
-        "log_normal_",
-        "bernoulli",
-        "multinomial",
-    ]
-}
+DRAWING_METHODS = (
+    "uniform_",
+    "normal_",
+    "random_",
+    "bernoulli_",
+    "exponential_",
+    "geometric_",
+    "cauchy_",
+    "log_normal_",
+    "bernoulli",
+    "multinomial",
+)
+_METHODS = {getattr(torch.Tensor, name) for name in DRAWING_METHODS}
 _ALIKE = {torch.randn_like: torch.randn, torch.rand_like: torch.rand}  # take no generator themselves
 _RANDOM_CALLS = _FACTORIES | _METHODS
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from burnish import __version__
 from burnish.data.block import Block
 from burnish.data.cache import ItemCache
+from burnish.data.randomness import own_globals
 from burnish.data.transforms import ItemTransform, Values
 from burnish.errors import UnreadableFileError
 
@@ -24,15 +26,20 @@ class Reader:
         item_tfms: applied in order, each in two stages (see ItemTransform.stages).
         train: whether train-only transforms take part and parameters are drawn.
         cache: where the result of the leading deterministic stages is kept, or None.
+
+    Attributes:
+        fixed, drawn, held: the stages in order: deterministic ones that the cache may hold; those that run in the reading
+            threads; and, from the first that may draw from the process's own generators on, those that run in the thread
+            that asks for the batch.
     """
 
     def __init__(self, blocks: Sequence[Block], item_tfms: Sequence[ItemTransform], train: bool, cache: ItemCache | None = None) -> None:
         self.blocks, self.train, self.cache = list(blocks), train, cache
         self.item_tfms = [t for t in item_tfms if train or t.when != "train"]
-        self.fixed, self.drawn = _lay_out(self.item_tfms)
+        self.fixed, self.drawn, self.held = _lay_out(self.item_tfms)
         hinted = any(b.takes_size_hint for b in blocks) and not any(b.kind in SHARES_GEOMETRY for b in blocks)
         self.size_hint = self.item_tfms[0].decode_size if hinted and self.item_tfms else None
-        self._copy_cached = any(type(t).__module__ != "burnish.vision.transforms" for t in self.drawn)
+        self._copy_cached = any(type(t).__module__ != "burnish.vision.transforms" for t in [*self.drawn, *self.held])
 
     def open(self, raws: Values) -> Values:
         """Raw cells as values: what a person recognises (a picture, a label)."""
@@ -53,30 +60,53 @@ class Reader:
             values = tfm.apply(values, None)
         return values
 
-    def read(self, raws: Values, rng: random.Random | None) -> tuple[Tensor, ...]:
-        """Encoded tensors of one sample, without batch dimension. `rng` is None for validation and prediction."""
+    def start(self, raws: Values, rng: random.Random | None) -> Values:
+        """What the reading threads do of one sample's transforms. `rng` is None for validation and prediction."""
         values = self.prepare(raws)
         for tfm in self.drawn:
             values = tfm.apply(values, rng)
+        return values
+
+    def end(self, values: Values, rng: random.Random | None, seed: int) -> tuple[Tensor, ...]:
+        """The rest: transforms that may draw from the process's generators, seeded with `seed`; then encoded tensors,
+        without batch dimension. Where anything is ``held``, only for the thread that asks for the batch."""
+        if self.held:
+            with own_globals(seed):
+                for tfm in self.held:
+                    values = tfm.apply(values, rng)
         return tuple(b.encode(v) for b, v in zip(self.blocks, values, strict=True))
+
+    def read(self, raws: Values, rng: random.Random | None, seed: int = 0) -> tuple[Tensor, ...]:
+        """Encoded tensors of one sample, without batch dimension."""
+        return self.end(self.start(raws, rng), rng, seed)
 
     def settings(self) -> str:
         """What the cached part depends on besides the raw cell: part of the cache's key."""
-        kinds = [b.kind for b in self.blocks]
-        return f"{kinds} {[getattr(b, 'mode', '') for b in self.blocks]} {self.fixed!r}"
+        blocks = [
+            f"{type(b).__module__}.{type(b).__qualname__} {b.kind} {getattr(b, 'mode', '')} {getattr(b, 'white', '')}" for b in self.blocks
+        ]
+        hint = (self.item_tfms[0].cache_key() or repr(self.item_tfms[0])) if self.size_hint else None
+        return f"burnish {__version__} {blocks} {hint} {[t.cache_key() for t in self.fixed]}"
 
 
-def _lay_out(tfms: Sequence[ItemTransform]) -> tuple[list[ItemTransform], list[ItemTransform]]:
-    """All transforms' stages end to end, cut after the leading deterministic ones."""
+def _lay_out(tfms: Sequence[ItemTransform]) -> tuple[list[ItemTransform], list[ItemTransform], list[ItemTransform]]:
+    """All transforms' stages end to end: the leading deterministic ones that the cache can know, the others up to the first
+    that may draw from the process's generators, and the rest."""
     fixed: list[ItemTransform] = []
     drawn: list[ItemTransform] = []
+    held: list[ItemTransform] = []
     for tfm in tfms:
         first, second = tfm.stages()
-        if first is not None:
-            (drawn if drawn else fixed).append(first)
-        if second is not None:
-            drawn.append(second)
-    return fixed, drawn
+        for stage in (first, second):
+            if stage is None:
+                continue
+            if held or stage.draws_globally:
+                held.append(stage)
+            elif drawn or stage is second or stage.cache_key() is None:
+                drawn.append(stage)
+            else:
+                fixed.append(stage)
+    return fixed, drawn, held
 
 
 def describe_failure(raw: Any, error: BaseException) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from burnish.data.config import Configurable
+from burnish.data.config import Configurable, jsonable, type_name
+from burnish.data.functions import draws_nothing, source_of
 from burnish.data.randomness import own_globals
-
-_GLOBALS = threading.RLock()  # held while global generators are borrowed for a user's function
 
 Values = tuple[Any, ...]
 Size = tuple[int, int]
@@ -27,9 +26,13 @@ class ItemTransform(Configurable):
 
     Class attributes:
         when: "always", or "train" for a transform that leaves validation and prediction alone.
+        draws_globally: True for one that may draw from the process's own generators (random, numpy, torch) instead of
+            `rng`. They are then seeded for the sample, also outside training; and as the model draws its dropout from
+            them too, such a transform and those after it run in the thread that asks for the batch, not beside it.
     """
 
     when: ClassVar[str] = "always"
+    draws_globally: bool = False
 
     def apply(self, values: Values, rng: random.Random | None) -> Values:
         raise NotImplementedError
@@ -39,6 +42,21 @@ class ItemTransform(Configurable):
         Together, in this order, they do what the whole does. A transform that draws nothing is (self, None)."""
         return (None, self)
 
+    def cache_key(self) -> str | None:
+        """What the cache knows a deterministic transform by; None keeps its results out of the cache.
+
+        For burnish's own it is name and arguments. For anyone else's also the source code of the class, so that an edited
+        one isn't served what it made before. The functions that it calls are not looked into: when those change, empty the
+        cache's folder, or override this with a version of your own.
+        """
+        cls = type(self)
+        if cls.__module__.startswith("burnish."):
+            return repr(self)
+        try:
+            return f"{type_name(cls)} {json.dumps(jsonable(vars(self), cls.__name__))} {source_of(cls)}"
+        except (TypeError, OSError):
+            return None
+
     def decode_size(self, size: Size) -> Size | None:
         """For a picture of `size` (width, height): the least size it may be decoded at without loss in the result, or
         None when every pixel may matter."""
@@ -47,7 +65,9 @@ class ItemTransform(Configurable):
     def __call__(self, sample: Any, rng: random.Random | None = None) -> Any:
         """Applies it as in training to one value or a tuple of values, for trying it out."""
         values = sample if isinstance(sample, tuple) else (sample,)
-        out = self.apply(values, rng or random.Random())
+        rng = rng or random.Random()
+        with own_globals(rng.getrandbits(32) if self.draws_globally else None):
+            out = self.apply(values, rng)
         return out if isinstance(sample, tuple) else out[0]
 
 
@@ -81,18 +101,17 @@ class BatchTransform(nn.Module, Configurable):
 class ItemFunction(ItemTransform):
     """Any function of one value, applied to the sample's first input. What the user writes as ``item_tfms=[f]``.
 
-    The function may draw from the global generators (random, numpy, torch): in training they are seeded for the sample
-    and restored after it, which is why such functions run one at a time.
+    The function may draw from the global generators (random, numpy, torch): they are seeded for the sample and restored
+    after it. One whose code shows that it draws nothing runs in the reading threads; any other, and the transforms after
+    it, in the thread that asks for the batch. An ItemTransform that draws from its `rng` is read in parallel.
     """
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
+        self.draws_globally = not draws_nothing(function)
 
     def apply(self, values: Values, rng: random.Random | None) -> Values:
-        if rng is None:
-            return (self.function(values[0]), *values[1:])
-        with _GLOBALS, own_globals(rng.getrandbits(32)):
-            return (self.function(values[0]), *values[1:])
+        return (self.function(values[0]), *values[1:])
 
     def config(self) -> dict[str, Any]:
         raise TypeError(

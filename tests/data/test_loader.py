@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -34,7 +37,7 @@ def make(folder, **kwargs):
     settings = {"item_tfms": Resize(16), "batch_tfms": None, "bs": 4, "num_workers": 2, "seed": 3, "device": "cpu", **kwargs}
     block = DataBlock(
         (ImageBlock, CategoryBlock),
-        splitter=IndexSplitter(range(18, 24)),
+        splitter=settings.pop("splitter", IndexSplitter(range(18, 24))),
         get_y=lambda f: f.stem[-1],  # a lambda: nothing of the user's is pickled
         item_tfms=settings.pop("item_tfms"),
         batch_tfms=settings.pop("batch_tfms"),
@@ -143,13 +146,59 @@ def test_unreadable_files_are_left_out_counted_and_named(folder, tmp_path):
         list(dls.train)
 
 
-def test_a_whole_batch_unreadable_is_an_error(folder, tmp_path):
+def test_nothing_readable_at_all_is_an_error(folder, tmp_path):
     for f in folder.glob("*.png"):
         (tmp_path / f.name).write_bytes(b"nothing" if f.name < "18" else f.read_bytes())
     with captured_notes():
         dls = make(tmp_path)
-        with pytest.raises(DataError, match="None of the 4 samples of a batch could be read"):
+        with pytest.raises(DataError, match="None of the 18 samples could be read"):
             list(dls.train)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("bs", [1, 4])
+def test_a_batch_of_unreadable_files_alone_is_left_out(folder, tmp_path, bs, workers):
+    """Nine validation files in batches of 4: the last is the broken file alone."""
+    for f in folder.glob("*.png"):
+        (tmp_path / f.name).write_bytes(b"" if f.name.startswith("23") else f.read_bytes())
+    with captured_notes() as notes:
+        dls = make(tmp_path, bs=bs, num_workers=workers, splitter=IndexSplitter(range(15, 24)))
+        rows = [list(dls.valid.last_rows) for _ in dls.valid]
+    assert [row for batch in rows for row in batch] == list(range(15, 23)) and all(rows)
+    assert len([n for n in notes if n.startswith("1 file(s) could not be read") and "23_b.png" in n]) == 1
+
+
+def test_a_first_batch_of_unreadable_files_alone_can_be_looked_past(folder, tmp_path):
+    for f in folder.glob("*.png"):
+        (tmp_path / f.name).write_bytes(b"" if f.name[:2] in ("18", "19") else f.read_bytes())
+    with captured_notes():
+        dls = make(tmp_path, bs=2)
+        assert len(dls.valid.one_batch()[0]) == 2 and [len(y) for _, y in dls.valid] == [2, 2]
+
+
+def test_what_was_skipped_is_named_once_at_the_end_of_the_pass(folder, tmp_path):
+    broken = [f"{i:02}" for i in range(2, 16, 2)]
+    for f in folder.glob("*.png"):
+        (tmp_path / f.name).write_bytes(b"" if f.name[:2] in broken else f.read_bytes())
+    with captured_notes() as notes:
+        dls = make(tmp_path)
+        batches = iter(dls.train)
+        next(batches)
+        said = len(notes)
+        list(batches)
+        list(dls.train)
+    assert len(notes) == said + 1 and notes[-1].startswith("7 file(s) could not be read")
+    assert all(f"{number}_a.png" in notes[-1] for number in broken) and "empty" in notes[-1]
+
+
+def test_resuming_counts_only_batches_that_can_be_read(folder, tmp_path):
+    for f in folder.glob("*.png"):
+        (tmp_path / f.name).write_bytes(b"" if f.name[:2] in ("02", "09", "13") else f.read_bytes())
+    with captured_notes():
+        whole = list(make(tmp_path, bs=1, item_tfms=RandomResizedCrop(16)).train)
+        for first in (3, 10):
+            rest = list(make(tmp_path, bs=1, item_tfms=RandomResizedCrop(16)).train.iter_from(first))
+            assert same([whole[first:]], [rest])
 
 
 def test_a_mistake_in_a_users_function_is_not_taken_for_a_bad_file(folder):
@@ -163,9 +212,9 @@ def test_a_mistake_in_a_users_function_is_not_taken_for_a_bad_file(folder):
 
 
 def test_leaving_an_epoch_early_leaves_no_thread_waiting(folder):
-    dls = make(folder)
+    dls, before = make(folder), set(threading.enumerate())
     next(iter(dls.train))
-    assert sum(t.name.startswith("burnish-read") for t in threading.enumerate()) <= 2 * len(dls.loaders) * 12
+    assert len([t for t in threading.enumerate() if t not in before]) <= dls.train.num_workers + 1
     assert len(list(dls.train)) == len(dls.train)
 
 
@@ -177,6 +226,43 @@ def test_weighted_sampling_balances_classes(folder):
     labels = torch.cat([y for _ in range(12) for _, y in dls.train])
     share = (labels == dls.vocab.index("rare")).float().mean()
     assert 0.4 < share < 0.6
+
+
+def test_a_row_drawn_several_times_in_an_epoch_is_cropped_anew_each_time(folder):
+    table = make(folder).table.assign(label=["rare"] + ["common"] * 17 + ["rare", "common"] * 3)
+
+    def loaders():
+        return DataLoaders.from_table(
+            table, [ImageBlock(), CategoryBlock()], item_tfms=[RandomResizedCrop(16)], bs=6, seed=0, balance="sample", device="cpu"
+        )
+
+    dls, seen = loaders(), {}
+    for x, _ in dls.train:
+        for row, picture in zip(dls.train.last_rows, x, strict=True):
+            seen.setdefault(row, []).append(picture.numpy().tobytes())
+    assert len(seen[0]) > 3 and len(set(seen[0])) == len(seen[0])
+    assert same([list(loaders().train)[1:]], [list(loaders().train.iter_from(1))]), "resumed, they are the same"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes don't fork here")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_process_reads_with_threads_of_its_own(folder):
+    dls = make(folder, cache=True)
+    expected = [y.tolist() for _, y in dls.valid]
+    begun = iter(dls.valid)
+    next(begun)
+    child = os.fork()
+    if child == 0:  # ends without running anything of the parent's
+        signal.alarm(20)
+        again = [y.tolist() for _, y in dls.valid]
+        os._exit(0 if again == expected and [y.tolist() for _, y in begun] == expected[1:] else 1)
+    deadline = time.monotonic() + 10
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert ended == (child, 0), "the child hung" if ended == (0, 0) else "the child read something else"
 
 
 def test_loss_weights_balance_classes(folder):

@@ -1,0 +1,137 @@
+"""Plain functions among the item transforms: what their code tells, where they run, and one seed for the same run."""
+
+from __future__ import annotations
+
+import math
+import random
+from random import choice
+
+import numpy as np
+import pytest
+import torch
+from numpy.random import rand
+from PIL import Image, ImageOps
+from torch import nn
+from torchvision.transforms import v2
+
+from burnish.data.category import CategoryBlock
+from burnish.data.datablock import DataBlock
+from burnish.data.functions import draws_nothing, source_of
+from burnish.data.notes import captured_notes
+from burnish.data.split import IndexSplitter
+from burnish.data.transforms import ItemTransform
+from burnish.train.learner import Learner
+from burnish.vision.blocks import ImageBlock
+from burnish.vision.transforms import Resize
+
+SMOOTH = Image.Resampling.BILINEAR
+
+
+def helper(image):
+    return image
+
+
+def drawing(image):
+    return image.rotate(random.random() * 90 + np.random.rand() * 90 + float(torch.rand(())) * 90, SMOOTH)
+
+
+class Drawing(v2.Transform):
+    """As torchvision's manual says to write one, and drawing from python and numpy besides."""
+
+    def make_params(self, flat_inputs):
+        return {"angle": float(torch.rand(())) * 90 + random.random() * 90 + np.random.rand() * 90}
+
+    def transform(self, inpt, params):
+        return inpt.rotate(params["angle"], SMOOTH)
+
+
+TURN = 90
+CALM = [
+    lambda im: im.convert("L").convert("RGB"), lambda im: Image.fromarray(np.asarray(im) // 2), lambda im: ImageOps.autocontrast(im),
+    lambda im: im.rotate(TURN), lambda im, k=3: next(im.rotate(k * math.pi) for _ in range(2)),
+]  # fmt: skip
+IN_DOUBT = [
+    drawing, lambda im: im.rotate(random.random()), lambda im: im.rotate(np.random.rand()), lambda im: rand(), lambda im: choice([im]),
+    lambda im, pick=choice: pick([im]), lambda im: helper(im), lambda im: getattr(im, "x"), lambda im: [rand() for _ in range(2)],  # noqa: B009
+    lambda im: im.normal_(), lambda im: undefined(im), lambda im: im.effect_noise((2, 2), 1), helper.__call__, nn.Dropout(),  # noqa: F821
+]  # fmt: skip
+
+
+def test_what_code_tells():
+    assert all(map(draws_nothing, CALM)) and not any(map(draws_nothing, IN_DOUBT))
+    assert "flat_inputs" in source_of(Drawing) and "make_params" not in source_of(int)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        Image.fromarray(rng.integers(0, 255, (30, 30, 3), dtype=np.uint8)).save(path / f"{i:02}_{'ab'[i % 2]}.png")
+    return path
+
+
+def make(folder, function, **settings):
+    block = DataBlock(
+        (ImageBlock, CategoryBlock), splitter=IndexSplitter(range(32, 40)), get_y=lambda f: f.stem[-1], item_tfms=[Resize(16), function]
+    )
+    return block.dataloaders(sorted(folder.glob("*.png")), **{"bs": 4, "num_workers": 2, "seed": 0, "device": "cpu", **settings})
+
+
+def trained(folder, function):
+    """The weights after training with dropout, which draws from the global generator while the threads read ahead."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 16), nn.Dropout(0.5), nn.Linear(16, 2))
+    with captured_notes():
+        Learner(make(folder, function), model, seed=0).fit(2)
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+USERS = [
+    lambda im: im.convert("L").convert("RGB"),
+    lambda im: helper(im).convert("L").convert("RGB"),
+    drawing,
+    Drawing(),
+    v2.Lambda(drawing),
+]
+
+
+@pytest.mark.parametrize("function", USERS, ids=["calm", "in doubt", "drawing", "v2.Transform", "v2.Lambda"])
+def test_one_seed_gives_the_same_weights_with_a_users_function(folder, function):
+    first, *others = [trained(folder, function) for _ in range(3)]
+    assert all(torch.equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize("function", [drawing, Drawing(), v2.Lambda(drawing)], ids=["function", "v2.Transform", "v2.Lambda"])
+def test_what_draws_in_validation_is_seeded_for_the_sample(folder, function):
+    dls = make(folder, function)
+    one, two = (torch.cat([x for x, _ in dls.valid]) for _ in range(2))
+    assert torch.equal(one, two), "every pass is the same"
+    assert torch.equal(one, torch.cat([x for x, _ in make(folder, function, num_workers=0, bs=3).valid])), "however it is read"
+
+
+@pytest.mark.parametrize("function", [drawing, Drawing(), v2.Lambda(drawing)], ids=["function", "v2.Transform", "v2.Lambda"])
+@pytest.mark.parametrize("train", [True, False])
+def test_every_sample_gets_a_draw_of_its_own(tmp_path, function, train):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8))
+    for i in range(40):
+        picture.save(tmp_path / f"{i:02}_{'ab'[i % 2]}.png")
+    dls = make(tmp_path, function)
+    pictures = torch.cat([x for x, _ in (dls.train if train else dls.valid)])
+    assert len({p.numpy().tobytes() for p in pictures}) == len(pictures), "one picture in many files, turned differently"
+
+
+def test_a_transform_of_the_users_may_say_that_it_draws_globally(folder):
+    class Turned(ItemTransform):
+        draws_globally = True
+
+        def apply(self, values, rng):
+            return (drawing(values[0]), *values[1:])
+
+    one, two = (torch.cat([x for x, _ in make(folder, Turned()).valid]) for _ in range(2))
+    assert torch.equal(one, two)
+
+
+def test_calm_functions_are_read_by_the_threads_and_others_by_the_caller(folder):
+    assert not make(folder, CALM[0]).train.reader.held and len(make(folder, drawing).train.reader.held) == 1
+    assert not make(folder, v2.Lambda(CALM[0])).train.reader.held and len(make(folder, v2.Lambda(drawing)).train.reader.held) == 1
