@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from burnish.data.block import Block
 from burnish.data.check_labels import check_labels, check_sizes_of_sides
 from burnish.data.duplicates import looks_same, same_content
-from burnish.data.facts import FileFacts, in_parallel, look, look_inside, measure
+from burnish.data.facts import WHITE, FileFacts, in_parallel, look, look_inside, measure
 from burnish.data.files import image_extensions, undecodable_extensions
 from burnish.data.findings import Issue, Report
 from burnish.data.label import is_missing
@@ -23,15 +24,21 @@ __all__ = ["Issue", "Report", "check_table"]
 
 QUICK_FILES = 20_000  # a quick check looks at no more files than this, spread evenly
 _QUICK_SIZES = 200  # ... and reads the sizes of so many
+_QUICK_DEEP = 8  # ... and decodes so many of these that are of 16 bits
 _SMALL, _HUGE, _NARROW = 32, 50_000_000, 4.0  # least side in pixels, most pixels, most ratio of the sides
 
 
 def check_table(
-    table: pd.DataFrame, inputs: Sequence[str], targets: Sequence[str], quick: bool = False, n_workers: int | None = None
+    table: pd.DataFrame,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    quick: bool = False,
+    n_workers: int | None = None,
+    white: int = WHITE,
 ) -> Report:
     """Checks the data of a table: its picture files, its labels, and the sides of its split.
 
-    Looks for unreadable, misnamed, blank and oddly sized pictures; identical and nearly identical ones, also on different
+    Looks for unreadable, misnamed, blank and oddly sized pictures, and 16-bit ones that use a small part of their range; identical and nearly identical ones, also on different
     sides of the split (a leak: the model is tested on what it has seen) and with different labels; labels in several
     spellings, uneven or rare classes, classes missing from a side, very small sides.
 
@@ -42,6 +49,7 @@ def check_table(
             paths and arrays don't.
         quick: only what is cheap: files aren't decoded, nearly identical pictures not looked for.
         n_workers: threads that decode; None one a processor.
+        white: what counts as white in 16-bit pictures when they are read.
     """
     for column in [*inputs, *targets]:
         if column not in table.columns:
@@ -53,8 +61,13 @@ def check_table(
     for target in targets:
         issues += check_labels(list(table[target]), splits, target)
     files = _Files(table, inputs, quick, n_workers)
-    issues += [*files.unusable(), *files.odd(), *_repeated(files, splits, _labels(table, targets))]
+    issues += [*files.unusable(), *files.odd(), *files.narrow(white), *_repeated(files, splits, _labels(table, targets))]
     return Report(issues, _scope(table, files, quick))
+
+
+def white_of(blocks: Sequence[Block]) -> int:
+    """What counts as white in 16-bit pictures, by the blocks that open them."""
+    return min((getattr(block, "white", WHITE) for block in blocks), default=WHITE)
 
 
 def _splits(table: pd.DataFrame) -> list[str | None]:
@@ -104,6 +117,9 @@ class _Files:
             if quick:
                 for i in np.unique(np.linspace(0, len(paths) - 1, min(len(paths), _QUICK_SIZES)).astype(int)) if paths else ():
                     measure(self.facts[i])
+                deep = [i for i, f in enumerate(self.facts) if f.deep][:_QUICK_DEEP]
+                for i in deep:
+                    self.facts[i].top = look_inside(self.facts[i].path).top
 
     def issue(self, kind: str, severity: str, message: str, advice: str, facts: Sequence[FileFacts]) -> Issue:
         """An Issue about these files."""
@@ -124,6 +140,20 @@ class _Files:
                 f"{len(wrong)} file(s) are of another type than their name says: {shown}.",
                 "They are read all the same; rename them to avoid trouble elsewhere.",
                 wrong,
+            )
+
+    def narrow(self, white: int) -> Iterator[Issue]:
+        """16-bit pictures that all stay so far below white that scaling to 8 bits leaves a quarter of its shades, or fewer."""
+        deep = [f for f in self.facts if f.top is not None]
+        top = max((f.top for f in deep if f.top is not None), default=0)
+        full = (1 << top.bit_length()) - 1  # of the bits that are used
+        if 0 < top <= WHITE and 4 * full <= white + 3:
+            yield self.issue(
+                "narrow_range",
+                "medium",
+                f"{len(deep)} 16-bit picture(s) have values up to {top:,}, of {white:,} for white: {255 * top // white + 1} of 256 shades remain when they are read: {_shown(deep)}.",
+                f"If the instrument gives {top.bit_length()} bits, say so: ImageBlock(white={full}), with a factory img_cls=ImageBlock(white={full}).",
+                deep,
             )
 
     def odd(self) -> Iterator[Issue]:

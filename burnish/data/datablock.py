@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from burnish.data.block import Block
-from burnish.data.check import check_table
+from burnish.data.check import check_table, white_of
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.dataset import Datasets
 from burnish.data.foreign import as_batch_transforms, as_item_transforms
@@ -160,7 +160,8 @@ class DataBlock:
             verbose: print a summary.
         """
         table = self.table(source, seed)
-        quick = check_table(table, table.attrs["inputs"], label_columns(self.blocks, self.n_inp), quick=True)
+        targets, white = label_columns(self.blocks, self.n_inp), white_of(self.blocks[: self.n_inp])
+        quick = check_table(table, table.attrs["inputs"], targets, quick=True, white=white)
         if quick:
             note(f"{quick.brief()} (dls.check() tells all)")
         dls = DataLoaders.from_table(

@@ -13,9 +13,10 @@ from torch import nn
 
 from burnish.data.block import Block
 from burnish.data.cache import make_cache
-from burnish.data.check import Report, check_table
+from burnish.data.check import Report, check_table, white_of
 from burnish.data.config import from_config
 from burnish.data.dataset import Dataset
+from burnish.data.device import usable_device
 from burnish.data.lazy import pd
 from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.notes import note
@@ -49,7 +50,7 @@ class DataLoaders:
     def __init__(self, *loaders: Any, path: str | Path = ".", device: torch.device | str | None = None, n_inp: int | None = None) -> None:
         if len(loaders) > 3:
             raise SettingError(f"DataLoaders got {len(loaders)} loaders; expected at most 3: train, valid and test.")
-        self.device = torch.device(device) if device is not None else default_device()
+        self.device = usable_device(device) if device is not None else default_device()
         self.path, self._n_inp = Path(path), n_inp
         self.loaders = [dl if isinstance(dl, (DataLoader, PlainLoader)) else PlainLoader(dl) for dl in loaders]
         self.table = pd.DataFrame()
@@ -246,7 +247,7 @@ class DataLoaders:
 
     def to(self, device: torch.device | str) -> DataLoaders:
         """Moves where batches are finished; returns itself."""
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         for dl in self.loaders:
             dl.to(self.device)
         return self
@@ -285,7 +286,8 @@ class DataLoaders:
         self._need_blocks("be checked", "check_table(table, inputs, targets) of burnish.data.check checks a DataFrame of files and labels.")
         self._loader(0, "train")  # or there is no data to check
         n_inp = self._n_inp or 1
-        return check_table(self.table, column_names(self.blocks)[:n_inp], label_columns(self.blocks, n_inp))
+        inputs, targets = column_names(self.blocks)[:n_inp], label_columns(self.blocks, n_inp)
+        return check_table(self.table, inputs, targets, white=white_of(self.blocks[:n_inp]))
 
     def _need_blocks(self, what: str, instead: str) -> None:
         """Raises DataError for what only DataLoaders with blocks can do."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+WHITE = 65535  # the largest value of 16-bit pictures
 THUMB = (18, 16)  # width, height: twice the 9 x 8 grid of the difference hash
 _TURNS = dict(
     zip(
@@ -53,14 +54,17 @@ U = TypeVar("U")
 @dataclass(slots=True)
 class FileFacts:
     """What is known of a file. `problem` says why it can't be read, `kind` what its first bytes say it is, `size` is
-    (width, height), `thumb` a picture of 16 x 18 x 3 bytes, upright, when it was decoded."""
+    (width, height), `deep` whether it is grey of 16 bits; when it was decoded, `thumb` is a picture of 16 x 18 x 3 bytes,
+    upright, and `top` the largest value of a deep one."""
 
     path: str
     n_bytes: int = 0
     kind: str | None = None
     problem: str | None = None
     size: tuple[int, int] | None = None
+    deep: bool = False
     thumb: np.ndarray | None = None
+    top: int | None = None
 
     @property
     def misnamed(self) -> bool:
@@ -99,8 +103,9 @@ def look_inside(path: str) -> FileFacts:
         return facts
     try:
         with Image.open(path) as image:
-            facts.size = image.size
+            facts.size, facts.deep = image.size, _is_deep(image)
             facts.thumb = _thumbnail(image)
+            facts.top = int(np.asarray(image).max()) if facts.deep else None
         facts.problem = None
     except Exception as error:
         facts.problem = facts.problem or _why(error)
@@ -111,9 +116,13 @@ def measure(facts: FileFacts) -> None:
     """Fills in the size from the file's header, where it can be read."""
     try:
         with Image.open(facts.path) as image:
-            facts.size = image.size
+            facts.size, facts.deep = image.size, _is_deep(image)
     except Exception as error:
         facts.problem = facts.problem or _why(error)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode == "I" or image.mode.startswith("I;16")
 
 
 def sniff(head: bytes) -> str | None:

@@ -24,6 +24,7 @@ KINDS = {
     "tiny_split": "{n} very small side(s) of the split",
     "near_duplicate": "{n} group(s) of nearly identical pictures",
     "duplicate": "{n} group(s) of identical files",
+    "narrow_range": "16-bit pictures of which few shades remain",
     "blank": "blank pictures",
     "odd_size": "pictures of odd size",
     "misnamed": "files that are of another type than their name says",

@@ -12,8 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from burnish.data.block import Block
+from burnish.data.facts import WHITE
 from burnish.errors import DataError, SettingError, listed
-from burnish.vision.image import MODES, SizeHint, check_mode, open_image
+from burnish.vision.image import MODES, SizeHint, check_mode, check_white, open_image
 
 _MOST_LOOKED_FOR = 10_000  # files whose existence is checked when DataLoaders are made
 
@@ -35,6 +36,7 @@ class ImageBlock(Block):
     Args:
         mode: "RGB", "L" (grey, one channel) or "RGBA"; or the familiar class (``ImageBlock(PILImageBW)``).
         cls: the same by its familiar name, ``ImageBlock(cls=PILImageBW)``.
+        white: what counts as white in 16-bit pictures, for instruments that use part of the range: 4095 for 12 bits.
 
     Shapes: open gives a PIL image; encode uint8 ``(channel, height, width)``, a view of memory laid out
     ``(height, width, channel)``; collate ``(batch, channel, height, width)``, channels-last; on the device it becomes
@@ -45,13 +47,15 @@ class ImageBlock(Block):
     name: ClassVar[str] = "image"
     takes_size_hint: ClassVar[bool] = True
 
-    def __init__(self, mode: str | type = "RGB", cls: type | None = None) -> None:
+    def __init__(self, mode: str | type = "RGB", cls: type | None = None, white: int = WHITE) -> None:
         chosen = mode if cls is None else cls
         self.mode: str = chosen if isinstance(chosen, str) else getattr(chosen, "mode", None)  # type: ignore[assignment]
         self.cls = None  # said by `mode` from here on
         if not isinstance(self.mode, str):
             raise SettingError(f"ImageBlock({chosen!r}): expected a mode ({listed(map(repr, MODES))}), PILImage or PILImageBW.")
         check_mode(self.mode)
+        check_white(white)
+        self.white = white
 
     @property
     def channels(self) -> int:
@@ -71,16 +75,16 @@ class ImageBlock(Block):
             )
 
     def open(self, raw: Any, size_hint: SizeHint | None = None) -> Image.Image:
-        return open_image(raw, self.mode, size_hint)
+        return open_image(raw, self.mode, size_hint, self.white)
 
     def encode(self, value: Any) -> Tensor:
         if isinstance(value, Image.Image):
-            pixels = np.array(value if value.mode == self.mode else open_image(value, self.mode))
+            pixels = np.array(value if value.mode == self.mode else open_image(value, self.mode, white=self.white))
             return torch.from_numpy(pixels).view(*pixels.shape[:2], -1).permute(2, 0, 1)
         if isinstance(value, Tensor) and value.ndim == 3 and len(value) == self.channels:
             return value.as_subclass(Tensor)
         if isinstance(value, np.ndarray):
-            return self.encode(open_image(value, self.mode))
+            return self.encode(open_image(value, self.mode, white=self.white))
         shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
         raise DataError(
             f"After the item transforms a picture must be a PIL image, an array, or a tensor of shape ({self.channels}, height, width); "
@@ -114,7 +118,7 @@ class ImageBlock(Block):
         )
 
     def draw(self, value: Any, ax: Any, title: str | None = None) -> None:
-        image = value if isinstance(value, Image.Image) else open_image(value, self.mode)
+        image = value if isinstance(value, Image.Image) else open_image(value, self.mode, white=self.white)
         ax.imshow(np.asarray(image), cmap="gray" if image.mode == "L" else None, vmin=0, vmax=255)
         ax.set_axis_off()
         if title is not None:

@@ -44,7 +44,7 @@ class ImageDataLoaders(DataLoaders):
     All factories take: `valid_pct` and `test_pct`, the shares (0 to 1) drawn at random for validation and testing, every
     class in the same proportion on all sides (a class with one picture trains);
     `seed`, which fixes that draw (42 when not given) and everything random in loading; `item_tfms` and `batch_tfms`;
-    `img_cls` or a mode for ImageBlock; and the options of ``DataBlock.dataloaders`` (bs, cache, num_workers ...).
+    `img_cls`, a mode for ImageBlock or a block of your own (``ImageBlock("L", white=4095)``); and the options of ``DataBlock.dataloaders`` (bs, cache, num_workers ...).
     """
 
     @classmethod
@@ -261,6 +261,8 @@ def _folder_splitter(
 
 
 def _image_block(img_cls: Any) -> Block:
+    if isinstance(img_cls, Block):
+        return img_cls
     return ImageBlock() if img_cls is None else ImageBlock(cls=img_cls)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from burnish.data.facts import WHITE
 from burnish.data.transforms import Size
 from burnish.errors import DataError, SettingError, UnreadableFileError, listed
 
@@ -34,7 +35,7 @@ _UPRIGHT = {
 }
 
 
-def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None) -> Image.Image:
+def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None, white: int = WHITE) -> Image.Image:
     """A picture, upright, in `mode`.
 
     Args:
@@ -45,9 +46,10 @@ def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None) -
         size_hint: from the upright picture's (width, height) to the least (width, height) needed, or None for all of
             it. A JPEG is then decoded at 1/2, 1/4 or 1/8 of its size, many times faster; the result has at least the
             size asked for.
+        white: what counts as white in 16-bit pictures: 4095 for a camera of 12 bits. Values above it become white too.
 
-    16-bit pictures are scaled to 8 bit (65535 becomes 255). Pictures of 32-bit integers within 0..65535 count as 16-bit,
-    32-bit floats within 0..1 as fractions; other 32-bit pictures are stretched from their own minimum to maximum.
+    16-bit pictures are scaled to 8 bit (`white` becomes 255), all alike, so that they stay comparable. Pictures of 32-bit
+    integers within 0..65535 count as 16-bit, 32-bit floats within 0..1 as fractions; other 32-bit pictures are stretched from their own minimum to maximum.
     Of an animation the first frame is taken. Colour profiles are not applied.
 
     Raises:
@@ -56,18 +58,19 @@ def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None) -
         DataError: `raw` is an array, tensor or something else that can't be a picture.
     """
     check_mode(mode)
+    check_white(white)
     if isinstance(raw, (str, os.PathLike)):
-        return _read(os.fspath(raw), os.fspath(raw), mode, size_hint)
+        return _read(os.fspath(raw), os.fspath(raw), mode, size_hint, white)
     if isinstance(raw, Image.Image):
-        return _finish(raw, mode, "the PIL image", _orientation)
+        return _finish(raw, mode, "the PIL image", _orientation, white)
     if isinstance(raw, (bytes, bytearray, memoryview)):
-        return _read(io.BytesIO(raw), f"the {len(raw)} bytes given", mode, size_hint)
+        return _read(io.BytesIO(raw), f"the {len(raw)} bytes given", mode, size_hint, white)
     if isinstance(raw, torch.Tensor):
-        return _to_mode(_from_array(_tensor_as_array(raw)), mode)
+        return _to_mode(_from_array(_tensor_as_array(raw), white), mode, white)
     if isinstance(raw, np.ndarray):
-        return _to_mode(_from_array(raw), mode)
+        return _to_mode(_from_array(raw, white), mode, white)
     if hasattr(raw, "read"):
-        return _read(raw, getattr(raw, "name", None) or "the file object given", mode, size_hint)
+        return _read(raw, getattr(raw, "name", None) or "the file object given", mode, size_hint, white)
     raise DataError(
         f"A picture was expected (a path, bytes, a PIL image, an array or a tensor), but got {raw!r} of type {type(raw).__name__}. "
         "Check the column or function (get_x) that names the pictures."
@@ -78,7 +81,7 @@ def load_image(fn: Any, mode: str | None = None) -> Image.Image:
     """Opens a picture upright; ``mode=None`` keeps the file's own mode (palette, 16-bit, ...)."""
     if mode is not None:
         return open_image(fn, mode)
-    return _finish(fn, None, "the PIL image", _orientation) if isinstance(fn, Image.Image) else _read(fn, str(fn), None, None)
+    return _finish(fn, None, "the PIL image", _orientation, WHITE) if isinstance(fn, Image.Image) else _read(fn, str(fn), None, None, WHITE)
 
 
 class PILImage:
@@ -104,8 +107,14 @@ def check_mode(mode: str) -> None:
         raise SettingError(f"mode={mode!r}: a picture is opened as one of {listed(map(repr, MODES))}.")
 
 
+def check_white(white: int) -> None:
+    """Raises SettingError unless `white` can be the white of 16-bit pictures."""
+    if not isinstance(white, int) or isinstance(white, bool) or not 1 <= white <= WHITE:
+        raise SettingError(f"white={white!r}: a whole number from 1 to {WHITE} was expected, the value of 16-bit pictures that is white.")
+
+
 # -- files ----------------------------------------------------------------------------------------------------------
-def _read(file: str | BinaryIO, name: str, mode: str | None, hint: SizeHint | None) -> Image.Image:
+def _read(file: str | BinaryIO, name: str, mode: str | None, hint: SizeHint | None, white: int) -> Image.Image:
     try:
         with Image.open(file) as image:
             jpeg = image.format in ("JPEG", "MPO")
@@ -113,7 +122,7 @@ def _read(file: str | BinaryIO, name: str, mode: str | None, hint: SizeHint | No
             if jpeg and (hint is not None or mode == "L"):
                 _decode_small(image, turn, "L" if mode == "L" else None, hint)
             image.load()
-            return _finish(image, mode, name, (lambda _: turn) if jpeg else _orientation)
+            return _finish(image, mode, name, (lambda _: turn) if jpeg else _orientation, white)
     except (FileNotFoundError, IsADirectoryError, UnreadableFileError) as e:
         raise _missing(name, e) if not isinstance(e, UnreadableFileError) else e from None
     except Image.DecompressionBombError as e:
@@ -142,13 +151,13 @@ def _orientation(image: Image.Image) -> int:
     return image.getexif().get(_ORIENTATION, 1)
 
 
-def _finish(image: Image.Image, mode: str | None, name: str, orientation: Callable[[Image.Image], int]) -> Image.Image:
+def _finish(image: Image.Image, mode: str | None, name: str, orientation: Callable[[Image.Image], int], white: int) -> Image.Image:
     method = _UPRIGHT.get(orientation(image))
     if method is not None:
         image = image.transpose(method)
         image.info = {k: v for k, v in image.info.items() if k == "transparency"}  # or it would be turned again
     try:
-        return image if mode is None else _to_mode(image, mode)
+        return image if mode is None else _to_mode(image, mode, white)
     except ValueError as e:
         raise UnreadableFileError(
             f"{name} has the colour mode {image.mode}, which can't be turned into {mode}: {e}. Save it as RGB."
@@ -212,11 +221,11 @@ def _what_is_it(file: str | BinaryIO) -> str:
 
 
 # -- modes ----------------------------------------------------------------------------------------------------------
-def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+def _to_mode(image: Image.Image, mode: str, white: int) -> Image.Image:
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = Image.fromarray(_eight_bit(np.asarray(image), image.mode))
+        image = Image.fromarray(_eight_bit(np.asarray(image), image.mode, white))
     if mode != "RGBA" and image.has_transparency_data:
         image = _over_white(image)
     return image if image.mode == mode else image.convert(mode)
@@ -229,15 +238,15 @@ def _over_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def _eight_bit(pixels: np.ndarray, mode: str) -> np.ndarray:
-    """16-bit and 32-bit grey pixels ``(height, width)`` scaled to uint8, never clipped."""
+def _eight_bit(pixels: np.ndarray, mode: str, white: int) -> np.ndarray:
+    """16-bit and 32-bit grey pixels ``(height, width)`` scaled to uint8; clipped only above `white`."""
     values = np.nan_to_num(pixels.astype(np.float64))
     low, high = float(values.min()), float(values.max())
     if mode.startswith("I;16") or (mode == "I" and low >= 0 and high <= 65535):
-        low, high = 0.0, 65535.0
+        low, high = 0.0, float(white)
     elif mode == "F" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    return np.rint((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    return np.rint((values.clip(low, high) - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
 
 
 # -- arrays ---------------------------------------------------------------------------------------------------------
@@ -250,22 +259,22 @@ def _tensor_as_array(tensor: torch.Tensor) -> np.ndarray:
     return (plain.permute(1, 2, 0) if plain.ndim == 3 else plain).numpy()
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
+def _from_array(array: np.ndarray, white: int) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
         hint = " Arrays hold channels last: use array.transpose(1, 2, 0)." if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
         raise DataError(f"An array of shape {array.shape} is no picture: expected (height, width) or (height, width, 1 | 3 | 4).{hint}")
-    return Image.fromarray(np.ascontiguousarray(_as_uint8(array)))
+    return Image.fromarray(np.ascontiguousarray(_as_uint8(array, white)))
 
 
-def _as_uint8(array: np.ndarray) -> np.ndarray:
+def _as_uint8(array: np.ndarray, white: int) -> np.ndarray:
     if array.dtype == np.uint8:
         return array
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
     if array.dtype == np.uint16:
-        return np.rint(array / 257).astype(np.uint8)
+        return np.rint(array.clip(0, white) * (255 / white)).astype(np.uint8)
     low, high = array.min(), array.max()
     floating = np.issubdtype(array.dtype, np.floating)
     top = 1 if floating else 255

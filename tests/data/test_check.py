@@ -131,6 +131,30 @@ def test_first_bytes_tell_the_type(tmp_path: Path, format: str) -> None:
     assert look(str(tmp_path / "x.gif")).misnamed == (format != "GIF")
 
 
+def deep(path: Path, top: int, **save: object) -> Path:
+    """A photograph as a grey picture of 16 bits with values up to `top`."""
+    grey = np.asarray(TILES[3].convert("L"), dtype=np.float64)
+    Image.fromarray((grey * (top / grey.max())).round().astype(np.uint16)).save(path, **save)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("quick", [True, False])
+def test_16_bit_pictures_of_a_12_bit_camera_are_found(tmp_path: Path, suffix: str, quick: bool) -> None:
+    files = [deep(tmp_path / f"{i}{suffix}", top) for i, top in enumerate((3000, 4000, 900))]
+    table = pd.DataFrame({"image": pd.Series(files, dtype=object), "label": "a"})
+    issues = found(check_table(table, ["image"], ["label"], quick=quick), "narrow_range")
+    assert issues["rows"].tolist() == [[0, 1, 2]] and issues["severity"].tolist() == ["medium"]
+    assert "values up to 4,000, of 65,535 for white: 16 of 256 shades remain" in issues["message"][0]
+    assert "12 bits, say so: ImageBlock(white=4095)" in issues["advice"][0]
+    assert found(check_table(table, ["image"], ["label"], quick=quick, white=4095), "narrow_range").empty
+
+
+def test_16_bit_pictures_that_use_their_range_and_others_are_no_finding(folder: Folder) -> None:
+    folder.cells += [(deep(folder.path / "dark.png", 900), "a", "train"), (deep(folder.path / "light.png", 40_000), "a", "train")]
+    assert found(folder.check(), "narrow_range").empty
+
+
 def test_bytes_that_tell_nothing() -> None:
     assert sniff(b"") is None and sniff(b"hello") is None
 

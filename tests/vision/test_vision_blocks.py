@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from burnish.data.config import from_config
+from burnish.data.reader import Reader
 from burnish.errors import DataError, SettingError
 from burnish.vision.blocks import ImageBlock
 from burnish.vision.image import PILImage, PILImageBW
@@ -46,6 +47,16 @@ def test_modes_and_familiar_classes(given, mode):
     again = from_config(json.loads(json.dumps(block.config())))
     assert block.mode == again.mode == mode and repr(again) == repr(block)
     assert ImageBlock(cls=PILImageBW).mode == "L"
+
+
+def test_white_is_kept_with_the_block_and_used():
+    block = from_config(json.loads(json.dumps(ImageBlock("L", white=4095).config())))
+    assert block.white == 4095 and repr(block) == "ImageBlock(mode='L', white=4095)"
+    twelve_bits = np.full((4, 4), 4095, np.uint16)
+    assert block.encode(block.open(twelve_bits)).unique().tolist() == block.encode(twelve_bits).unique().tolist() == [255]
+    settings = [Reader([ImageBlock("L", white=white)], [], train=False).settings() for white in (4095, 65535)]
+    assert settings[0] != settings[1], "the cache must tell them apart"
+    assert from_config({k: v for k, v in ImageBlock().config().items() if k != "white"}).white == 65535, "of an older model file"
 
 
 @pytest.mark.parametrize("bad", ["rgb", int, 3])

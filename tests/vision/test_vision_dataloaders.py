@@ -11,6 +11,7 @@ from torch import nn
 from burnish.data.files import get_image_files
 from burnish.data.notes import captured_notes
 from burnish.errors import DataError, SettingError
+from burnish.vision.blocks import ImageBlock
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.transforms import Resize
 
@@ -100,6 +101,21 @@ def test_a_column_can_say_the_split(folder):
 def test_grey_pictures(folder):
     dls = ImageDataLoaders.from_folder(folder, valid_pct=0.25, img_cls="L", **OPTIONS)
     assert dls.one_batch()[0].shape == (4, 1, 12, 12)
+
+
+def test_12_bit_pictures_are_told_and_read_by_a_block_of_ones_own(tmp_path):
+    for label in ("ant", "bee"):
+        (tmp_path / label).mkdir()
+        for i in range(8):
+            pixels = np.random.default_rng(i).integers(0, 4096, (14, 14)).astype(np.uint16)
+            Image.fromarray(pixels).save(tmp_path / label / f"{i}.png")
+    with captured_notes() as notes:
+        dls = ImageDataLoaders.from_folder(tmp_path, **OPTIONS)
+    assert any("few shades" in n for n in notes) and "ImageBlock(white=4095)" in repr(dls.check())
+    with captured_notes() as notes:
+        dls = ImageDataLoaders.from_folder(tmp_path, img_cls=ImageBlock("L", white=4095), **OPTIONS)
+    assert not any("few shades" in n for n in notes) and "white=4095" not in repr(dls.check())
+    assert dls.one_batch()[0].max() > 0.9
 
 
 def test_models_do_not_go_beside_the_data(folder):

@@ -162,6 +162,20 @@ def test_first_frame_of_an_animation():
         assert near(open_image(data).getpixel((3, 3)), RED)
 
 
+def test_white_of_16_bit_pictures_may_be_less():
+    ramp = np.linspace(0, 4095, 256).round().astype(np.uint16).reshape(16, 16)
+    levels = np.arange(256).reshape(16, 16)
+    buffer = io.BytesIO()
+    Image.fromarray(ramp).save(buffer, "PNG")
+    for raw in (ramp, buffer.getvalue(), Image.fromarray(ramp), Image.fromarray(ramp.astype(np.int32))):
+        assert len(np.unique(open_image(raw, "L"))) < 20
+        assert (np.asarray(open_image(raw, "L", white=4095)) == levels).all()
+    assert np.asarray(open_image(ramp + 1000, "L", white=4095)).max() == 255, "beyond white is white, not black"
+    for white in (0, 70_000, 4095.0, True):
+        with pytest.raises(SettingError, match="a whole number from 1 to 65535"):
+            open_image(ramp, "L", white=white)
+
+
 @pytest.mark.parametrize(
     "array",
     [
