@@ -348,13 +348,14 @@ def show_results(
     Args:
         shuffle: draw samples from all over the split (the same ones at every call), not its first ones.
     """
-    from burnish.data.show import grid
+    from burnish.data.show import grid, how_many
 
     loader = loader_of(learn, ds_idx, dl)
     if not isinstance(loader, DataLoader) or not learn.dls.blocks:
         raise SettingError(
             "show_results draws with the blocks of the data, which plain PyTorch loaders don't have. Use get_preds and draw what you know."
         )
+    max_n = how_many(max_n, nrows, ncols)
     rows = np.asarray(loader.rows)
     if shuffle:
         rows = rows[torch.randperm(len(rows), generator=torch_rng(learn.seed, "show_results")).numpy()]
