@@ -17,6 +17,7 @@ from burnish.data.notes import note
 from burnish.data.randomness import own_globals
 from burnish.errors import ModelFileError, hinting, listed
 from burnish.train.metric import AverageMetric, Metric
+from burnish.train.precision import SETTINGS
 from burnish.train.record import model_card, run_record
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def export(learn: Learner, path: str | os.PathLike[str] = "model.burnish") -> Pa
         "model": _model_config(learn, model),
         "loss": _describe_loss(learn.loss_func),
         "metrics": [_describe_metric(m) for m in learn.metrics],
+        "precision": {"setting": learn.precision.setting, "device": learn.device.type},
         "record": record,
         "card": learn.card or model_card(record, learn.dls.blocks, learn.dls.n_inp),
     }
@@ -92,7 +94,7 @@ def load_learner(
     further, assign data: ``learn.dls = dls``.
 
     Args:
-        device: where it runs.
+        device: where it runs; with the precision it was trained with, if that was said ("auto" chooses for the device).
         model: the module to load the weights into, for a model that burnish didn't build.
         loss_func: the loss, when it is one of your own that also turns outputs into predictions.
 
@@ -112,12 +114,15 @@ def load_learner(
         learner_class, splitter = _learner_class(config["model"] if model is None else None)
         metrics = _revive_metrics(config["metrics"])
         record, card = config["record"], config["card"]
+        precision = _precision_on(torch.device(device), config.get("precision"), path)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ModelFileError(
             f"The description in {str(path)!r} can't be used ({type(error).__name__}: {error}): the file was altered, or written by a newer burnish."
         ) from error
     _load_weights(module, stored.tensors, path)
-    learn = learner_class(dls, module.to(device), loss_func=loss, metrics=metrics, seed=record.get("seed"), splitter=splitter)
+    learn = learner_class(
+        dls, module.to(device), loss_func=loss, metrics=metrics, seed=record.get("seed"), splitter=splitter, precision=precision
+    )
     learn.model.eval()
     learn.pretrained, learn.record, learn.card = True, record, card
     if model is None:
@@ -193,6 +198,17 @@ def _load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], path: Any
             f"The weights in {str(path)!r} don't fit the model ({'; '.join(said)}). Pass the same architecture that was trained: load_learner(path, model=...)."
         )
     module.load_state_dict(tensors)
+
+
+def _precision_on(device: torch.device, stored: dict[str, str] | None, path: Any) -> str:
+    """The precision to predict with on `device`: the one it was trained with, so that the numbers are the same. A short format
+    asked for on another kind of device says nothing of this one: there it is chosen anew. (Files of 0.1.0 don't tell.)"""
+    setting = "auto" if stored is None else stored["setting"]
+    if setting not in SETTINGS:
+        raise ModelFileError(
+            f"{str(path)!r} was trained with precision={setting!r}; this burnish has {listed(SETTINGS)}. Update: pip install -U burnish."
+        )
+    return setting if stored is None or setting == "fp32" or stored["device"] == device.type else "auto"
 
 
 # -- loss and metrics, by name ----------------------------------------------------------------------------------------

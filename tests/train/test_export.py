@@ -305,3 +305,45 @@ def test_every_builder_has_what_loading_needs(name: str) -> None:
         and callable(getattr(place, BUILDERS[name].splitter))
         and issubclass(getattr(place, BUILDERS[name].learner), Learner)
     )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "auto"])
+def test_a_loaded_model_predicts_in_the_precision_it_was_trained_with(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = torch.randn(24, 6, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 3
+    with captured_notes():  # bf16 may be slow here
+        made = Learner(
+            DataLoaders([(x, y)], [(x, y)], device="cpu"), nn.Linear(6, 3), nn.CrossEntropyLoss(), precision=precision, path=tmp_path
+        )
+        file = made.export("m.burnish")
+        before = made.predict(x[0]).probs
+        if precision != "auto":  # as on a processor of the other kind
+            monkeypatch.setattr("burnish.train.precision.cpu_has_bf16", lambda: precision == "fp32")
+        loaded = load_learner(file, model=nn.Linear(6, 3))
+    assert loaded.precision.setting == precision
+    torch.testing.assert_close(loaded.predict(x[0]).probs, before, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [({"setting": "bf16", "device": "cuda"}, "auto"), ({"setting": "fp32", "device": "cuda"}, "fp32"), (None, "auto")],
+)
+def test_a_short_format_of_another_kind_of_device_is_chosen_anew(stored: dict | None, expected: str, tmp_path: Path) -> None:
+    assert load_learner(with_precision(stored, tmp_path), model=nn.Linear(4, 3)).precision.setting == expected
+
+
+def test_a_precision_of_a_newer_version_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"precision='fp8'; this burnish has auto, fp32, bf16, fp16. Update"):
+        load_learner(with_precision({"setting": "fp8", "device": "cpu"}, tmp_path), model=nn.Linear(4, 3))
+
+
+def with_precision(stored: dict | None, folder: Path) -> Path:
+    """A model file whose description says this of the precision it was trained with."""
+    x, y = torch.randn(6, 4), torch.arange(6) % 3
+    made = Learner(DataLoaders([(x, y)], [(x, y)], device="cpu"), nn.Linear(4, 3), nn.CrossEntropyLoss(), path=folder)
+    file = made.export("m.burnish")
+    content = artifact.read(file)
+    config = {k: v for k, v in content.config.items() if k != "precision"} | ({} if stored is None else {"precision": stored})
+    artifact.write(file, config, content.tensors)
+    return file
