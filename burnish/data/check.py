@@ -38,7 +38,7 @@ def check_table(
 ) -> Report:
     """Checks the data of a table: its picture files, its labels, and the sides of its split.
 
-    Looks for unreadable, misnamed, blank and oddly sized pictures, and 16-bit ones that use a small part of their range; identical and nearly identical ones, also on different
+    Looks for unreadable, misnamed, blank and oddly sized pictures, and 16-bit ones that use a small part of their range; identical and nearly identical ones, also mirrored or on different
     sides of the split (a leak: the model is tested on what it has seen) and with different labels; labels in several
     spellings, uneven or rare classes, classes missing from a side, very small sides.
 
@@ -216,7 +216,7 @@ def _judge(
     rows = sorted({r for f in members for r in files.rows[f.path]})
     sides = sorted({s for r in rows if (s := splits[r]) is not None})
     given = list(dict.fromkeys(labels[r] for r in rows))
-    same = "the same picture" if exact else "nearly the same picture"
+    same = "the same picture" if exact else "nearly the same picture (perhaps mirrored)"
     if len(sides) > 1:
         keep = "Keep one of them, or keep" if exact else "Keep"
         yield files.issue(

@@ -225,6 +225,8 @@ CHANGES = {
     "enlarged": lambda im: im.resize((400, 280)),
     "brighter": lambda im: im.point(lambda v: min(255, int(v * 1.06))),
     "other format": lambda im: im.convert("P"),
+    "mirrored": lambda im: im.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "mirrored and smaller": lambda im: im.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((120, 84)),
 }
 
 
@@ -285,7 +287,7 @@ def test_the_search_scales_to_20_000_pictures() -> None:
     thumbs[19_999] = thumbs[123]
     start = time.process_time()
     assert looks_same(thumbs) == [[123, 19_999]]
-    assert time.process_time() - start < 15  # measured: 1.5 s
+    assert time.process_time() - start < 15  # measured: 2 s
 
 
 # -- labels and sides --------------------------------------------------------------------------------------------------
