@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
+import io
 import os
+import re
 import tempfile
 import threading
+import weakref
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,129 +23,315 @@ from burnish.data.transforms import Values
 from burnish.errors import SettingError
 
 GIB = 2**30
+_ENTRY = re.compile(r"[0-9a-f]{40}\.npz")  # 16 digits for the settings, 24 for the raw cells
+_MEDIA = ("ram", "memory", "disk", "disc")
+_WORDS = {"", "auto", "true", "false", "none", "on", "off", "yes", "no"}
 
 
 class ItemCache:
     """Keeps prepared samples by what they were made from: the raw cell, its file's time and size, and the settings.
 
-    A changed file or setting has another key, so it is read afresh. Nothing is evicted: a pass over data larger than
-    the budget would throw out exactly what it needs next; what doesn't fit is read again each time.
+    A changed file or setting is read afresh. Of the settings in use nothing is evicted: a pass over data larger than the
+    budget would throw out exactly what it needs next; what doesn't fit is read again each time. On disk, what other
+    settings left makes room, the longest unused first.
 
     Args:
         settings: what the prepared value depends on besides the raw cell (``Reader.settings()``).
         folder: None keeps samples in memory; a folder keeps them there, also for later runs.
-        budget: most bytes to hold.
+        budget: most bytes to hold, together with the caches that share this one's.
     """
 
     def __init__(self, settings: str, folder: Path | None = None, budget: int = 2 * GIB) -> None:
-        self.settings, self.folder, self.budget = settings, folder, budget
-        self.used = self.hits = self.misses = 0
-        self._held: dict[str, Values] = {}
-        self._lock = threading.Lock()
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.used = sum(f.stat().st_size for f in folder.glob("*.npz"))
+        self._use(settings, _Memory(budget) if folder is None else _Disk(folder, budget))
+
+    def sharing(self, settings: str) -> ItemCache:
+        """A cache for samples prepared with other settings (another split's), in the same place and within the same budget."""
+        other = ItemCache.__new__(ItemCache)
+        other._use(settings, self._store)
+        return other
+
+    def _use(self, settings: str, store: _Store) -> None:
+        self.settings, self._store = settings, store
+        self.hits = self.misses = 0
+        self._prefix = _digest(settings, 8)
+        store.in_use.add(self._prefix)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where samples are kept; None: in memory."""
+        return self._store.folder
+
+    @property
+    def budget(self) -> int:
+        """Most bytes to hold."""
+        return self._store.budget
+
+    @property
+    def used(self) -> int:
+        """Bytes held now, by all that share the budget."""
+        return self._store.used
 
     def get(self, raws: Values, make: Callable[[], Values], copy: bool = False) -> Values:
         """The prepared sample, from the cache or from `make`. ``copy=True`` hands out copies that may be changed."""
         key = self._key(raws)
-        values = self._find(key, raws) if key else None
+        values = self._store.find(*key, raws) if key else None
         if values is None:
             self.misses += 1
             values = make()
             if key:
-                self._keep(key, raws, values)
+                self._keep(*key, raws, values)
         else:
             self.hits += 1
         return tuple(v.copy() if copy and isinstance(v, Image.Image) else v for v in values)
 
-    def _key(self, raws: Values) -> str | None:
-        """None when a raw cell has no lasting identity (an array, an open image)."""
-        parts = [self.settings]
+    def _key(self, raws: Values) -> tuple[str, str] | None:
+        """(what the sample is, of which time and size its files are); None when a raw cell has no lasting identity (an array,
+        an open image). A changed file takes the place of what was made of it before."""
+        parts, stamps = [], []
         for raw in raws:
             if isinstance(raw, Path) or (isinstance(raw, str) and os.path.exists(raw)):
                 stat = os.stat(raw)
-                parts.append(f"{raw}|{stat.st_mtime_ns}|{stat.st_size}")
+                parts.append(os.path.abspath(raw))
+                stamps.append(f"{stat.st_mtime_ns}|{stat.st_size}")
             elif isinstance(raw, bytes):
                 parts.append(hashlib.blake2b(raw, digest_size=16).hexdigest())
             elif _is_plain(raw):
                 parts.append(repr(raw))
             else:
                 return None
-        return "\n".join(parts) if self.folder is None else hashlib.blake2b("\n".join(parts).encode(), digest_size=20).hexdigest()
+        return self._prefix + _digest("\n".join(parts), 12), _digest("\n".join(stamps), 8)
 
-    def _find(self, key: str, raws: Values) -> Values | None:
-        if self.folder is None:
-            return self._held.get(key)
+    def _keep(self, key: str, stamp: str, raws: Values, values: Values) -> None:
+        """Keeps samples of pictures and plain cells (labels); anything else is made anew each time."""
+        pictures = [v for v in values if isinstance(v, Image.Image)]
+        if pictures and all(v is r for v, r in zip(values, raws, strict=True) if not isinstance(v, Image.Image)):
+            self._store.keep(key, stamp, values, sum(map(self._store.size_of, pictures)))
+
+
+class _Store:
+    """Where samples are, within a budget that several caches may share."""
+
+    folder: Path | None = None
+
+    def __init__(self, budget: int) -> None:
+        self.budget, self.used = budget, 0
+        self.in_use: set[str] = set()  # the settings whose samples are not evicted, as they begin their keys
+        self.lock = threading.Lock()
+        _stores.add(self)
+
+    def find(self, key: str, stamp: str, raws: Values) -> Values | None:
+        raise NotImplementedError
+
+    def keep(self, key: str, stamp: str, values: Values, size: int) -> None:
+        raise NotImplementedError
+
+    @staticmethod
+    def size_of(picture: Image.Image) -> int:
+        """Bytes that a picture takes here."""
+        return picture.width * picture.height * len(picture.getbands())
+
+
+_stores: weakref.WeakSet[_Store] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked process: the threads that may have held the locks are not here to let go of them."""
+    for store in _stores:
+        store.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
+class _Memory(_Store):
+    def __init__(self, budget: int) -> None:
+        super().__init__(budget)
+        self._held: dict[str, tuple[str, Values, int]] = {}
+
+    def find(self, key: str, stamp: str, raws: Values) -> Values | None:
+        held = self._held.get(key)
+        return held[1] if held is not None and held[0] == stamp else None
+
+    def keep(self, key: str, stamp: str, values: Values, size: int) -> None:
+        with self.lock:
+            before = self._held[key][2] if key in self._held else 0
+            if self.used - before + size <= self.budget:
+                self._held[key] = (stamp, values, size)
+                self.used += size - before
+
+    @staticmethod
+    def size_of(picture: Image.Image) -> int:
+        return picture.width * picture.height * (4 if len(picture.getbands()) > 1 else 1)  # Pillow holds a colour pixel in 4 bytes
+
+
+class _Disk(_Store):
+    """An ``.npz`` file a sample, named by settings and raw cells; files that are not the cache's are left alone."""
+
+    folder: Path
+
+    def __init__(self, folder: Path, budget: int) -> None:
+        super().__init__(budget)
+        self.folder, self._full = folder, False
+        folder.mkdir(parents=True, exist_ok=True)
+        found = [entry for entry in os.scandir(folder) if _ENTRY.fullmatch(entry.name)]
+        self.used = sum(entry.stat().st_size for entry in found)
+        self._others = [entry.path for entry in sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)]  # the oldest last
+
+    def find(self, key: str, stamp: str, raws: Values) -> Values | None:
         file = self.folder / f"{key}.npz"
         try:
             with np.load(file, allow_pickle=False) as arrays:
-                return tuple(Image.fromarray(arrays[str(i)]) if str(i) in arrays.files else raw for i, raw in enumerate(raws))
+                names = [f"{stamp}.{i}" for i in range(len(raws))]
+                if not any(name in arrays for name in names):  # of the file as it was before
+                    return None
+                found = tuple(Image.fromarray(arrays[name]) if name in arrays else raw for name, raw in zip(names, raws, strict=True))
+            with contextlib.suppress(OSError):
+                os.utime(file)  # used: not the first to make room
+            return found
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # a damaged entry is an entry not there
-            file.unlink(missing_ok=True)
+            with self.lock, contextlib.suppress(OSError):
+                self._remove(str(file))
             return None
 
-    def _keep(self, key: str, raws: Values, values: Values) -> None:
-        """Keeps samples of pictures and plain cells (labels); anything else is made anew each time."""
-        pictures = {str(i): v for i, v in enumerate(values) if isinstance(v, Image.Image)}
-        if not pictures or any(v is not r for v, r in zip(values, raws, strict=True) if not isinstance(v, Image.Image)):
-            return
-        # in memory Pillow holds a colour pixel in 4 bytes
-        size = sum(
-            v.width * v.height * (4 if self.folder is None and len(v.getbands()) > 1 else len(v.getbands())) for v in pictures.values()
-        )
-        with self._lock:
-            if self.used + size > self.budget:
+    def keep(self, key: str, stamp: str, values: Values, size: int) -> None:
+        file = self.folder / f"{key}.npz"
+        with self.lock:
+            if self._full or not self._make_room(size - _size(file)):
                 return
-            self.used += size
-        if self.folder is None:
-            self._held[key] = values
-        else:
-            self._write(self.folder / f"{key}.npz", {k: np.asarray(v) for k, v in pictures.items()})
+        entry = io.BytesIO()
+        np.savez(entry, **{f"{stamp}.{i}": np.asarray(v) for i, v in enumerate(values) if isinstance(v, Image.Image)})  # type: ignore[arg-type]
+        with self.lock:
+            more = entry.tell() - _size(file)
+            if not self._make_room(more):
+                return
+            self.used += more
+        if not self._write(file, entry.getbuffer()):
+            self.used -= more
 
-    def _write(self, file: Path, arrays: dict[str, np.ndarray]) -> None:
+    def _make_room(self, size: int) -> bool:
+        """Whether there is room for `size` more bytes, once what other settings left and was used longest ago is gone."""
+        while self.used + size > self.budget and self._others:
+            other = self._others.pop()
+            if os.path.basename(other)[:16] not in self.in_use:
+                with contextlib.suppress(OSError):
+                    self._remove(other)
+        return self.used + size <= self.budget
+
+    def _remove(self, file: str) -> None:
+        size = os.stat(file).st_size
+        os.unlink(file)
+        self.used -= size
+
+    def _write(self, file: Path, entry: memoryview) -> bool:
         temporary = ""
         try:
             handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
             with os.fdopen(handle, "wb") as f:
-                np.savez(f, **arrays)  # type: ignore[arg-type]
+                f.write(entry)
             os.replace(temporary, file)
+            return True
         except OSError:  # a full disk: the cache just stops growing
-            self.budget = 0
+            self._full = True
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+            return False
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file; 0 when there is none."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _digest(text: str, size: int) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
 
 
 def _is_plain(raw: Any) -> bool:
     return raw is None or isinstance(raw, (str, int, float, bool, list, tuple)) or (hasattr(raw, "item") and getattr(raw, "ndim", 0) == 0)
 
 
-def free_memory() -> int:
-    """Bytes of memory that could be used now; 4 GiB where the system doesn't tell."""
+def free_memory(root: Path = Path("/")) -> int:
+    """Bytes of memory that could be used now: what the machine has free, and no more than the control groups of this process (a
+    container, a job of a cluster) leave it; 4 GiB where the system doesn't tell.
+
+    Args:
+        root: where the system's files are.
+    """
     try:
-        with open("/proc/meminfo") as f:
-            return next(int(line.split()[1]) * 1024 for line in f if line.startswith("MemAvailable"))
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return 4 * GIB
+        free = 4 * GIB
+    return min([free, *_left_by_groups(root)])
 
 
-def make_cache(setting: bool | str | Path | None, settings: str, n: int, sample_bytes: int) -> ItemCache | None:
+def _left_by_groups(root: Path) -> Iterator[int]:
+    """What each control group that this process is in, and each around it, has left: version 2, and the older version 1."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for controllers, path in (line.split(":", 2)[1:] for line in lines if line.count(":") >= 2):
+        if controllers == "":
+            base, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            base, names = root / "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        own = Path(path.lstrip("/"))
+        for group in [own, *own.parents]:  # inside a container the path may be the host's: then only the last is there
+            left = _left(base / group, *names)
+            if left is not None:
+                yield left
+
+
+def _left(group: Path, limit: str, usage: str, idle: str) -> int | None:
+    """Bytes below a group's limit, not counting cached files that nobody uses; None without a limit."""
+    try:
+        most, used = int((group / limit).read_text()), int((group / usage).read_text())
+        idle_bytes = [int(line.split()[1]) for line in (group / "memory.stat").read_text().splitlines() if line.split()[0] == idle]
+    except (OSError, ValueError, IndexError):  # ValueError: "max"
+        return None
+    return max(0, most - used + sum(idle_bytes))
+
+
+def make_cache(
+    setting: bool | str | Path | None, settings: str, n: int, sample_bytes: int, beside: ItemCache | None = None
+) -> ItemCache | None:
     """The cache that the user's ``cache=`` asks for.
 
     Args:
         setting: False none; True or "ram" in memory, up to a quarter of the free memory; a folder there, up to 20 GiB;
             None in memory if all `n` samples of about `sample_bytes` fit into a tenth of the free memory.
+        n: samples of all splits.
+        beside: the cache of another split, whose place and budget this one shares.
     """
-    if setting is False or (setting is None and n * sample_bytes > free_memory() // 10):
+    if beside is not None:
+        return beside.sharing(settings)
+    if setting is False:
         return None
     if setting is None:
-        return ItemCache(settings, budget=free_memory() // 10)
+        budget = free_memory() // 10
+        return ItemCache(settings, budget=budget) if n * sample_bytes <= budget else None
     if setting is True or setting == "ram":
         return ItemCache(settings, budget=free_memory() // 4)
-    if isinstance(setting, (str, Path)):
+    if isinstance(setting, (str, Path)) and not _no_folder(setting):
         return ItemCache(settings, Path(setting), budget=20 * GIB)
     raise SettingError(
-        f"cache={setting!r}: expected True or 'ram' (in memory), a folder, False, or None to let the size of the data decide."
+        f"cache={setting!r}: expected True or 'ram' (in memory), a folder such as './cache' (a Path, or a string that is no word for a kind "
+        "of memory), False, or None to let the size of the data decide."
     )
+
+
+def _no_folder(setting: str | Path) -> bool:
+    """Whether a string is rather a misspelt setting than the name of a folder."""
+    if not isinstance(setting, str) or re.search(r"[/\\.~]", setting):
+        return False
+    word = setting.strip().lower()
+    return word in _WORDS or bool(difflib.get_close_matches(word, _MEDIA, n=1, cutoff=0.8))

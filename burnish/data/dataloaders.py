@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from burnish.data.block import Block
-from burnish.data.cache import make_cache
+from burnish.data.cache import ItemCache, make_cache
 from burnish.data.check import Report, check_table, white_of
 from burnish.data.config import from_config
 from burnish.data.dataset import Dataset
@@ -97,12 +97,14 @@ class DataLoaders:
         columns = [table[name].tolist() for name in names]
         _fit_blocks(dls.blocks, columns, rows, table, names, n_inp)
         weights = dls._balance(balance, columns, rows["train"])
+        kept = None  # the splits' samples are cached in one place, within one budget
         for split, where in rows.items():
             if split == "test" and not len(where):
                 continue
             train = split == "train"
             reader = Reader(dls.blocks, dls.item_tfms, train=train)
-            _attach_cache(reader, cache, columns, where)
+            reader.cache = _make_cache(reader, cache, columns, where, sum(map(len, rows.values())), kept)
+            kept = reader.cache or kept
             dl = DataLoader(
                 columns, where, reader, batch_tfms=dls.batch_tfms, bs=bs if train or val_bs is None else val_bs, train=train, shuffle=train and shuffle,
                 drop_last=drop_last if train else False, weights=weights if train else None, num_workers=num_workers,
@@ -393,15 +395,18 @@ def _row_name(columns: list[list[Any]], row: int, i: int, n_inp: int) -> object:
     return str(first) if isinstance(first, (str, Path)) and i >= n_inp else f"row {row}"
 
 
-def _attach_cache(reader: Reader, setting: Any, columns: list[list[Any]], rows: np.ndarray) -> None:
-    """Reads the first readable sample, to learn how large prepared samples are and to meet mistakes early."""
+def _make_cache(
+    reader: Reader, setting: Any, columns: list[list[Any]], rows: np.ndarray, n: int, beside: ItemCache | None
+) -> ItemCache | None:
+    """The cache of a split, beside that of the one before. Reads the first readable sample, to learn how large prepared samples
+    are and to meet mistakes early."""
     if setting is False:
-        return
+        return None
     for row in rows[:5]:
         try:
             values = reader.prepare(tuple(c[row] for c in columns))
         except (UnreadableFileError, OSError):
             continue
         size = sum(4 * v.width * v.height for v in values if hasattr(v, "width"))
-        reader.cache = make_cache(setting, reader.settings(), len(rows), size) if size else None
-        return
+        return make_cache(setting, reader.settings(), n, size, beside) if size else None
+    return None

@@ -74,7 +74,7 @@ def source_of(cls: type) -> str:
     """
     parts = []
     for owner in cls.__mro__:
-        if owner.__module__.split(".")[0] in ("burnish", "torch", "torchvision", "builtins", "abc", "typing"):
+        if owner.__module__.split(".")[0] in ("burnish", "torch", "torchvision", "abc", "typing"):
             continue
         for name, member in sorted(vars(owner).items()):
             function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)

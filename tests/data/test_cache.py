@@ -1,11 +1,23 @@
 import os
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.transforms import v2
 
-from burnish.data.cache import ItemCache, make_cache
+from burnish.data.cache import GIB, ItemCache, free_memory, make_cache
+from burnish.data.category import CategoryBlock
+from burnish.data.datablock import DataBlock
+from burnish.data.notes import captured_notes
+from burnish.data.reader import Reader
+from burnish.data.split import IndexSplitter
+from burnish.data.transforms import ItemTransform
 from burnish.errors import SettingError
+from burnish.vision.blocks import ImageBlock
+from burnish.vision.transforms import Resize
 
 
 def picture(side=10):
@@ -83,3 +95,160 @@ def test_the_setting_decides(tmp_path):
     assert make_cache(str(tmp_path), "s", 10, 10).folder == tmp_path
     with pytest.raises(SettingError, match="cache=3"):
         make_cache(3, "s", 1, 1)
+
+
+def test_words_that_are_no_folder_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for word in ("disk", "Disk", "RAM", "Ram", "memory", "disc", "on", "True", ""):
+        with pytest.raises(SettingError, match=r"expected True or 'ram'.*'\./cache'"):
+            make_cache(word, "s", 1, 1)
+    assert not list(tmp_path.iterdir()), "and none is made"
+    for folder in ("./disk", Path("ram"), "kept"):
+        assert make_cache(folder, "s", 1, 1).folder == Path(folder)
+
+
+def test_a_changed_file_takes_the_place_of_what_it_was(cache, file):
+    used = []
+    for i in range(3):
+        os.utime(file, (i, i))
+        cache.get((file,), lambda: (picture(),))
+        used.append(cache.used)
+    assert len(set(used)) == 1
+
+
+def test_on_disk_what_other_settings_left_makes_room_the_longest_unused_first(tmp_path):
+    def filled(settings, n, budget=2 * GIB):
+        cache = ItemCache(settings, tmp_path, budget)
+        for i in range(n):
+            cache.get((i,), lambda: (picture(10),))
+        return cache
+
+    one = filled("first", 1).used
+    (tmp_path / "mine.npz").write_bytes(b"x" * 10_000)
+    filled("second", 2)
+    for i, entry in enumerate(sorted(tmp_path.glob("*.npz"), key=lambda f: f.stat().st_mtime_ns)):
+        os.utime(entry, (i, i))
+    assert ItemCache("first", tmp_path).get((0,), lambda: (picture(12),))[0].size == (10, 10)  # used now
+    new = filled("third", 2, budget=3 * one)
+    assert new.used == 3 * one and new.get((1,), lambda: (picture(12),))[0].size == (10, 10)
+    assert ItemCache("first", tmp_path).get((0,), lambda: (picture(12),))[0].size == (10, 10), "used last of the others"
+    filled("third", 9, budget=3 * one)
+    again = ItemCache("third", tmp_path, budget=3 * one)
+    assert again.used == 3 * one and all(again.get((i,), lambda: (picture(12),))[0].size == (10, 10) for i in range(3)), "its own stay"
+    assert (tmp_path / "mine.npz").stat().st_size == 10_000, "other people's files are left alone"
+
+
+@pytest.mark.parametrize("place", [True, "folder"])
+def test_the_splits_share_one_budget(tmp_path, place):
+    files = [tmp_path / f"{i}.png" for i in range(12)]
+    for f in files:
+        picture(20).save(f)
+    block = DataBlock(
+        (ImageBlock, CategoryBlock), splitter=IndexSplitter([8, 9, 10, 11]), get_y=lambda f: "ab"[int(f.stem) % 2], item_tfms=Resize(8)
+    )
+    with captured_notes():
+        dls = block.dataloaders(files, bs=4, device="cpu", seed=0, cache=place if place is True else tmp_path / place)
+        list(dls.train), list(dls.valid)
+    train, valid = dls.train.reader.cache, dls.valid.reader.cache
+    assert train.used == valid.used > 0 and train.budget == valid.budget and valid.hits + valid.misses == 4
+    train._store.budget = 0
+    assert valid.budget == 0, "one store"
+
+
+GROUPS = {
+    "version 2": ("0::/job/step", "sys/fs/cgroup/job", ("memory.max", "memory.current", "inactive_file")),
+    "version 1": ("5:cpu,memory:/job", "sys/fs/cgroup/memory/job", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+    "in a container": ("5:memory:/docker/abc", "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line, folder, names", GROUPS.values(), ids=GROUPS)
+def test_a_limit_of_the_control_group_bounds_the_free_memory(tmp_path, line, folder, names):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 99999999 kB\nMemAvailable: 8388608 kB\n")
+    assert free_memory(tmp_path) == 8 * GIB
+    (tmp_path / "proc/self/cgroup").write_text(f"3:pids:/x\n{line}\n")
+    group = tmp_path / folder
+    group.mkdir(parents=True)
+    for name, text in zip(names, ("max", str(GIB), ""), strict=True):
+        (group / name).write_text(text)
+    (group / "memory.stat").write_text(f"anon 5\n{names[2]} {GIB // 2}\n")
+    assert free_memory(tmp_path) == 8 * GIB, "no limit"
+    (group / names[0]).write_text(str(2 * GIB))
+    assert free_memory(tmp_path) == 3 * GIB // 2, "the limit, less what is used and couldn't be given back"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes don't fork here")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_process_is_not_kept_waiting_by_a_thread_that_is_not_there(cache):
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with cache._store.lock:
+            held.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    child = os.fork()
+    if child == 0:
+        cache.get((1,), lambda: (picture(),))
+        os._exit(0)
+    deadline = time.monotonic() + 10
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    done.set()
+    thread.join()
+    if ended == (0, 0):
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)
+
+
+# -- what prepared samples are known by -------------------------------------------------------------------------------
+class Darker(ItemTransform):
+    """A user's own, which says that it draws nothing."""
+
+    def __init__(self, by=2):
+        self._by = by
+
+    def stages(self):
+        return self, None
+
+    def apply(self, values, rng):
+        return (values[0].point(lambda v: v // self._by), *values[1:])
+
+
+def settings(*tfms):
+    return Reader([ImageBlock()], list(tfms), train=True).settings()
+
+
+def test_an_edited_transform_of_the_users_is_not_served_what_it_made_before(monkeypatch):
+    before = settings(Darker())
+    assert settings(Darker()) == before != settings(Darker(3)), "its arguments count, whatever they are kept as"
+
+    def apply(self, values, rng):
+        return (values[0].point(lambda v: v // self._by + 1), *values[1:])
+
+    monkeypatch.setattr(Darker, "apply", apply)
+    assert settings(Darker()) != before
+
+
+def test_a_transform_whose_source_is_not_to_be_had_is_not_cached():
+    space = {"ItemTransform": ItemTransform}
+    exec("class Typed(ItemTransform):\n    def stages(self): return self, None\n    def apply(self, values, rng): return values", space)
+    reader = Reader([ImageBlock()], [space["Typed"](), Resize(8, method="squish")], train=True)
+    assert reader.fixed == [] and len(reader.drawn) == 2
+    assert len(Reader([ImageBlock()], [Darker(), Resize(8, method="squish")], train=True).fixed) == 2
+
+
+def test_the_version_and_all_arguments_of_torchvisions_count():
+    from burnish import __version__
+    from burnish.data.foreign import as_item_transform
+
+    dark, light = (settings(as_item_transform(v2.Pad(2, fill=fill))) for fill in (0, 255))
+    assert dark != light and __version__ in dark
+    assert not Reader([ImageBlock()], [as_item_transform(v2.Pad(2, fill={Image.Image: 255}))], train=True).fixed, (
+        "its description lacks the fill"
+    )

@@ -12,10 +12,12 @@ import torch
 from numpy.random import rand
 from PIL import Image, ImageOps
 from torch import nn
+from torchvision import transforms as T
 from torchvision.transforms import v2
 
 from burnish.data.category import CategoryBlock
 from burnish.data.datablock import DataBlock
+from burnish.data.foreign import as_batch_transform, as_item_transform
 from burnish.data.functions import draws_nothing, source_of
 from burnish.data.notes import captured_notes
 from burnish.data.split import IndexSplitter
@@ -135,3 +137,70 @@ def test_a_transform_of_the_users_may_say_that_it_draws_globally(folder):
 def test_calm_functions_are_read_by_the_threads_and_others_by_the_caller(folder):
     assert not make(folder, CALM[0]).train.reader.held and len(make(folder, drawing).train.reader.held) == 1
     assert not make(folder, v2.Lambda(CALM[0])).train.reader.held and len(make(folder, v2.Lambda(drawing)).train.reader.held) == 1
+
+
+# -- the user's code in torchvision's wrappings -----------------------------------------------------------------------
+class Shifted(v2.RandomRotation):
+    """Derived from one of torchvision's that is nothing but chance."""
+
+
+@pytest.mark.parametrize("cache", [True, "folder"])
+@pytest.mark.parametrize("function", [T.Lambda(drawing), v2.Lambda(drawing, Image.Image), Drawing()], ids=["T", "v2", "class"])
+def test_the_cache_does_not_freeze_what_the_user_wrote(folder, tmp_path, function, cache):
+    dls = make(folder, function, shuffle=False, cache=cache if cache is True else tmp_path / cache)
+    epochs = [torch.cat([x for x, _ in dls.train]) for _ in range(3)]
+    assert dls.train.reader.cache.hits and not torch.equal(epochs[0], epochs[1]) and not torch.equal(epochs[1], epochs[2])
+
+
+def test_a_changed_lambda_is_not_served_what_the_old_one_made(folder, tmp_path):
+    one, two = (
+        torch.cat([x for x, _ in make(folder, v2.Lambda(f, Image.Image), cache=tmp_path / "kept").valid])
+        for f in (lambda im: im.rotate(0), lambda im: im.rotate(180))
+    )
+    assert torch.equal(one, two.flip(2, 3))
+
+
+def test_the_users_code_does_not_see_the_label(folder):
+    seen = set()
+
+    def note_type(value):
+        seen.add(type(value))
+        return value
+
+    list(make(folder, [v2.Lambda(note_type), T.Lambda(note_type), v2.Compose([v2.Grayscale(3), v2.Lambda(note_type)])]).train)
+    assert seen == {Image.Image}
+
+
+def test_of_torchvisions_classes_and_the_users_it_is_known_which_run_in_validation():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8))
+    for transform, runs in [(Shifted(90), False), (v2.RandomInvert(1.0), False), (v2.RandomApply([v2.Lambda(ImageOps.invert)], 1.0), False),
+                            (v2.Lambda(ImageOps.invert), True), (v2.Compose([v2.RandomInvert(1.0), v2.Lambda(ImageOps.flip)]), True)]:  # fmt: skip
+        out = as_item_transform(transform).apply((image,), None)[0]
+        assert (np.asarray(out) != np.asarray(image)).any() == runs, transform
+
+
+def test_a_tensor_that_a_transform_made_of_the_picture_is_the_picture():
+    image = Image.new("RGB", (16, 16), (255, 0, 0))
+    made = as_item_transform(T.ToTensor()).apply((image, "a"), None)
+    normal = as_item_transform(T.Normalize([0.5] * 3, [0.5] * 3)).apply(made, None)
+    assert normal[0].unique().tolist() == [-1, 1] and normal[1] == "a"
+
+
+def test_as_batch_transform_the_users_class_draws_for_each_picture():
+    class Noise(v2.Transform):
+        def make_params(self, flat_inputs):
+            return {"noise": torch.rand(())}
+
+        def transform(self, inpt, params):
+            return inpt + params["noise"]
+
+    out = as_batch_transform(Noise()).apply([torch.zeros(6, 3, 4, 4)], ["image"], torch.Generator().manual_seed(0))[0]
+    assert len(out.unique()) == 6
+
+
+@pytest.mark.parametrize("cls", [T.RandomChoice, T.RandomOrder])
+def test_the_older_choices_which_draw_from_python_are_seeded(folder, cls):
+    turns = cls([T.Lambda(lambda im: im.rotate(90)), T.Lambda(ImageOps.flip), T.Lambda(ImageOps.mirror), T.Grayscale(3)])
+    state = random.getstate()
+    one, two = (torch.cat([x for x, _ in make(folder, turns, cache=False).train]) for _ in range(2))
+    assert torch.equal(one, two) and random.getstate() == state
