@@ -1,8 +1,9 @@
-"""Devices: whether one that was asked for is there."""
+"""Devices: whether one that was asked for is there, and sending to it."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from burnish.errors import SettingError
 
@@ -32,6 +33,13 @@ def devices_here() -> list[str]:
         return ["cpu"]
     n = _count(accelerator.type)
     return ["cpu", accelerator.type, *(f"{accelerator.type}:{i}" for i in range(n) if n > 1)]
+
+
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """`x` on `device`, without waiting for it."""
+    if device.type == "cpu":
+        return x
+    return (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)
 
 
 def _there() -> str:

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
+from burnish.data.device import to_device
 from burnish.data.foreign import as_batch_transform
 from burnish.data.foreign import as_batch_transforms as compose
 from burnish.data.transforms import BatchTransform
 from burnish.errors import SettingError, hinting
 from burnish.vision.augment_color import Brightness, ColourPart, Contrast, Hue, Saturation, light
 from burnish.vision.augment_erase import Normalize, RandomErasing, cifar_stats, imagenet_stats, mnist_stats
-from burnish.vision.augment_parts import Part, Sampling, float_images, to_device
+from burnish.vision.augment_parts import Part, Sampling, float_images
 from burnish.vision.augment_warp import Dihedral, Flip, GeometricPart, RandomResizedCropGPU, Rotate, Warp, Zoom
 from burnish.vision.transforms import HeightWidth, checked_size, height_width
 

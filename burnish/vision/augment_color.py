@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from burnish.data.device import to_device
 from burnish.errors import SettingError
-from burnish.vision.augment_parts import Draw, Part, Rng, chosen, drawn, to_device, uniform
+from burnish.vision.augment_parts import Draw, Part, Rng, chosen, drawn, uniform
 from burnish.vision.transforms import check_p
 
 Step = Callable[[Tensor, slice], Tensor]  # (some pictures of a batch, which) -> those pictures, changed; the given ones stay

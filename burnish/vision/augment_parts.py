@@ -86,10 +86,3 @@ def float_images(x: Tensor, name: str) -> Tensor:
             "Bytes become floats by x.float() / 255."
         )
     return x
-
-
-def to_device(x: Tensor, device: torch.device) -> Tensor:
-    """`x` on `device`, without waiting for it."""
-    if device.type == "cpu":
-        return x
-    return (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from burnish.data.device import to_device
 from burnish.data.randomness import derive
 from burnish.errors import SettingError
 from burnish.train.callback import Callback
@@ -56,10 +57,10 @@ class Mix(Callback):
         n = len(learn.xb[0])
         rng = np.random.default_rng(self._seed(learn))
         drawn = rng.beta(self.alpha, self.alpha, size=n if self._per_sample is not None else 1)
-        partner = torch.from_numpy(rng.permutation(n)).to(learn.xb[0].device, non_blocking=True)
+        partner = to_device(torch.from_numpy(rng.permutation(n)), learn.xb[0].device)
         learn.xb, part = self.mix(tuple(learn.xb), partner, drawn, rng)
         self._partner = partner
-        self._part = torch.from_numpy(part.astype(np.float32)).to(partner.device, non_blocking=True)
+        self._part = to_device(torch.from_numpy(part.astype(np.float32)), partner.device)
 
     def _seed(self, learn: Learner) -> int:
         passes = getattr(learn.dl, "epoch", learn.epoch)  # counts on over several fits, unlike learn.epoch
@@ -102,7 +103,7 @@ class MixUp(Mix):
             raise SettingError(
                 f"MixUp blends float inputs (images, numbers); the inputs here are {kinds}. Leave MixUp out, or embed the inputs first."
             )
-        weight = torch.from_numpy(part.astype(np.float32)).to(partner.device, non_blocking=True)
+        weight = to_device(torch.from_numpy(part.astype(np.float32)), partner.device)
         return tuple(_blend(x, partner, weight) if x.is_floating_point() else x for x in xb), part
 
 
@@ -126,7 +127,7 @@ class CutMix(Mix):
         height, width = xb[0].shape[-2:]
         boxes = draw_boxes(drawn, height, width, rng)
         part = 1 - (boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2]) / (height * width)
-        inside = box_mask(torch.from_numpy(boxes).to(partner.device, non_blocking=True), height, width)
+        inside = box_mask(to_device(torch.from_numpy(boxes), partner.device), height, width)
         alike = [x.ndim == 4 and x.shape[-2:] == xb[0].shape[-2:] for x in xb]
         return tuple(torch.where(inside, x[partner], x) if same else x for x, same in zip(xb, alike, strict=True)), part
 
