@@ -166,6 +166,7 @@ def fine_tune(
         the results of both phases, with a column `phase`: "head", then "whole".
     """
     _check_epochs(epochs, freeze_epochs)
+    cbs = [cb() if isinstance(cb, type) else cb for cb in as_callbacks(cbs)]  # the same ones in both phases
     from_scratch = learn.pretrained is False or len(learn.groups) < 2
     if from_scratch and learn.pretrained is not False:
         note(

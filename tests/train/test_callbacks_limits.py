@@ -86,12 +86,41 @@ def test_a_good_run_is_not_ended(tmp_path: Path) -> None:
     assert len(learn.recorder.rows) == 2
 
 
-def test_the_flag_on_an_accelerator_is_read_at_the_epochs_end_at_the_latest(tmp_path: Path) -> None:
-    cb = TerminateOnNaN()
-    cb._bad = torch.tensor(True)
-    with captured_notes() as notes, pytest.raises(Exception) as raised:
-        cb.after_train(small_learner(tmp_path))
-    assert type(raised.value).__name__ == "CancelFitException" and len(notes) == 1
+class Elsewhere(torch.Tensor):
+    """A tensor that says it is on an accelerator, and tells when it is read."""
+
+    reads: list[str] = []
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("mps")
+
+    def __bool__(self) -> bool:
+        self.reads.append("bool")
+        return super().__bool__()
+
+
+def test_on_an_accelerator_the_loss_is_looked_at_once_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking makes the processor wait: training goes on with the bad loss, and ends when the epoch does."""
+    learn = small_learner(tmp_path, images=False)
+    learn.model = Exploding(6, float("nan"))  # in the second of three epochs of 4 batches
+    seen: list[Any] = []
+
+    def send(learn: Any) -> None:
+        learn.loss = learn.loss.as_subclass(Elsewhere)
+
+    def bring_back(learn: Any) -> None:
+        learn.loss = learn.loss.as_subclass(torch.Tensor)
+
+    def look(learn: Any) -> None:
+        seen.append((learn.epoch, learn.batch_index, len(Elsewhere.reads)))
+
+    monkeypatch.setattr(Elsewhere, "reads", [])
+    cbs = [when(order=7, after_loss=send), TerminateOnNaN(), when(order=9, after_loss=bring_back), when(order=99, after_step=look)]
+    with captured_notes() as notes:
+        learn.fit(3, 1e-2, cbs=cbs)
+    assert seen == [(epoch, batch, epoch) for epoch in (0, 1) for batch in range(4)]
+    assert len(Elsewhere.reads) == 2 and any("nan or infinite (epoch 1, batch 3)" in n for n in notes)
 
 
 def test_the_log_has_the_rows_of_the_table(tmp_path: Path) -> None:
@@ -116,6 +145,40 @@ def test_a_new_fit_replaces_or_appends(tmp_path: Path) -> None:
         learn.fit(1, 1e-2, cbs=cb)
         assert len(cb.read_log()) == rows
     assert (tmp_path / "history.csv").read_text().count("epoch") == 1
+
+
+@pytest.mark.parametrize("cbs", [CSVLog(), CSVLog], ids=["callback", "class"])
+def test_both_phases_of_fine_tune_are_one_log(cbs: Any, tmp_path: Path) -> None:
+    learn = small_learner(tmp_path, splitter=lambda m: [m[0], m[1:]])
+    for epochs in (2, 1):  # a second one begins a new log
+        results = learn.fine_tune(epochs, cbs=cbs)
+        log = pd.read_csv(tmp_path / "history.csv")
+        pd.testing.assert_frame_equal(log, pd.DataFrame(results), check_dtype=False)
+        assert log["phase"].tolist() == ["head"] + ["whole"] * epochs
+
+
+def test_a_log_of_fits_and_fine_tuning_has_all_rows(tmp_path: Path) -> None:
+    learn, cb = small_learner(tmp_path, splitter=lambda m: [m[0], m[1:]]), CSVLog(append=True)
+    learn.fit(1, cbs=cb)
+    learn.fine_tune(1, cbs=cb)
+    assert len(cb.read_log()) == 3 and "phase" not in cb.read_log()
+    other = CSVLog("other.csv", append=True)
+    learn.fine_tune(1, cbs=other)
+    learn.fit(1, cbs=other)
+    assert other.read_log()["phase"].fillna("").tolist() == ["head", "whole", ""]
+
+
+def test_after_an_interrupted_fine_tuning_a_new_log_begins(tmp_path: Path) -> None:
+    def interrupt(learn: Any) -> None:
+        if learn.epoch == 0 and learn.phase == "whole":
+            raise KeyboardInterrupt
+
+    learn, cb = small_learner(tmp_path, splitter=lambda m: [m[0], m[1:]]), CSVLog()
+    with pytest.raises(KeyboardInterrupt):
+        learn.fine_tune(2, cbs=[cb, when(before_epoch=interrupt)])
+    assert cb.read_log()["phase"].tolist() == ["head"]
+    learn.fine_tune(1, freeze_epochs=0, cbs=cb)
+    assert cb.read_log()["phase"].tolist() == ["whole"]
 
 
 def test_appending_to_other_columns_is_refused(tmp_path: Path) -> None:
