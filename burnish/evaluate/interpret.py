@@ -17,7 +17,7 @@ from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate import plots
 from burnish.evaluate.outcome import Outcome
-from burnish.evaluate.summary import chosen_metrics, measured, results_of
+from burnish.evaluate.summary import chosen_metrics, keep, measured, results_of
 from burnish.train.predict import loader_of
 from burnish.train.readout import readout
 
@@ -169,7 +169,10 @@ class Interpretation:
         Args:
             metrics: names, functions or Metrics; the learner's (or the target's own) by default.
         """
-        return results_of(self.learn, self.outcome, metrics, self._groups())
+        table = results_of(self.learn, self.outcome, metrics, self._groups())
+        if metrics is None:
+            keep(self.learn, None if self.dl is not None else self.split, table)
+        return table
 
     def by_group(self, column: str, metrics: Any = None) -> pd.DataFrame:
         """The metrics of the samples that share a value in a column of ``dls.table`` (site, camera, speaker ...), with

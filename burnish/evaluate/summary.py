@@ -41,9 +41,19 @@ def assess(learn: Learner, split: int | str = "valid", metrics: Any = None, dl: 
 
     Returns: columns metric, value, low, high, baseline, n. A metric that can't be computed is nan, and a note says why.
     """
-    found = outcomes.run(learn, outcomes.split_name(split), dl)
-    groups = None if dl is not None else outcomes.groups_of(learn.dls, found.rows)
-    return results_of(learn, found, metrics, groups)
+    name = outcomes.split_name(split)
+    found = outcomes.run(learn, name, dl)
+    table = results_of(learn, found, metrics, None if dl is not None else outcomes.groups_of(learn.dls, found.rows))
+    if metrics is None:
+        keep(learn, None if dl is not None else name, table)
+    return table
+
+
+def keep(learn: Learner, split: str | None, table: pd.DataFrame) -> None:
+    """Keeps the results on a split (None: of a loader of its own, which isn't kept), for the record, the model card and the
+    report, until the weights change."""
+    if split is not None:
+        learn.results[split] = table
 
 
 def chosen_metrics(learn: Learner, metrics: Any = None) -> list[Metric]:
@@ -145,8 +155,55 @@ def _clearly_better(row: dict[str, Any], direction: str | None) -> bool:
     return direction is None or {"higher": low > row["baseline"], "lower": high < row["baseline"]}[direction]
 
 
+class Outputs:
+    """Outputs and targets of one pass over a split, kept on the device as they come."""
+
+    def __init__(self) -> None:
+        self._batches: list[tuple[Tensor, Tensor, list[int] | None]] = []
+        self._size = 0
+
+    def add(self, learn: Learner) -> None:
+        """The batch that has just gone through; nothing where there isn't one output and one target, or too much to keep."""
+        if len(learn.yb) != 1 or not isinstance(learn.pred, Tensor) or not isinstance(learn.yb[0], Tensor):
+            return
+        self._size += learn.pred.numel()
+        if self._size > MOST_KEPT:
+            self._batches = []
+            return
+        rows = getattr(learn.dl, "last_rows", None)
+        self._batches.append((learn.pred.detach().float().clone(), learn.yb[0].detach(), list(rows) if rows else None))
+
+    def tell(self, learn: Learner, split: str | None) -> pd.DataFrame | None:
+        """Says how good the outputs are, and gives the table; None when there are none. Never raises: what was run is done, and
+        isn't to be lost for a note."""
+        if not self._batches:
+            return None
+        try:
+            return self._told(learn, split)
+        except Exception as error:
+            note(
+                f"The results can't be told with their intervals ({type(error).__name__}: {error}). assess(learn) shows where that happens."
+            )
+            return None
+
+    def _told(self, learn: Learner, split: str | None) -> pd.DataFrame:
+        output, target = torch.cat([b[0] for b in self._batches]).cpu(), torch.cat([b[1] for b in self._batches]).cpu()
+        rows = [r for _, _, part in self._batches for r in (part or [])]
+        known = len(rows) == len(target)
+        found = Outcome(output, target, torch.zeros(0), np.array(rows if known else range(len(target)), dtype=np.int64))
+        table = results_of(learn, found, None, outcomes.groups_of(learn.dls, found.rows) if known and split is not None else None)
+        table = table.query("metric != 'loss'").reset_index(drop=True)
+        if len(table):
+            keep(learn, split, table)
+            base = baseline_of(learn.dls)
+            better = {m.name: m.better for m in chosen_metrics(learn)}
+            note(sentence(table, split or "the given loader", _unit(learn), None if base is None else base.on(target), better))
+        return table
+
+
 class ResultNote(Callback):
-    """Says at the end of a fit how good the model is: each metric with its interval, beside the trivial baseline.
+    """Says at the end of a fit how good the model is: each metric with its interval, beside the trivial baseline; and so after
+    ``learn.validate()``.
 
     It keeps the outputs of the last validation (on the device, read once at the end); where SaveModel puts the best
     weights back, those of the best epoch. Nothing is run a second time.
@@ -162,9 +219,9 @@ class ResultNote(Callback):
         self._forget()
 
     def _forget(self) -> None:
-        self._now: list[tuple[Tensor, Tensor, list[int] | None]] = []
-        self._kept: dict[int, list[tuple[Tensor, Tensor, list[int] | None]]] = {}
-        self._size, self._fitting = 0, False
+        self._now: Outputs = Outputs()
+        self._kept: dict[int, Outputs] = {}
+        self._fitting = False
 
     def before_fit(self, learn: Learner) -> None:
         self.table = None  # an earlier fit's results are not this model's any more
@@ -177,51 +234,39 @@ class ResultNote(Callback):
         self._kept = {e: kept for e, kept in self._kept.items() if e == best}
 
     def before_validate(self, learn: Learner) -> None:
-        self._now, self._size = [], 0
+        self._now = Outputs()
 
     def after_batch(self, learn: Learner) -> None:
-        if (
-            learn.training
-            or not self._fitting
-            or len(learn.yb) != 1
-            or not isinstance(learn.pred, Tensor)
-            or not isinstance(learn.yb[0], Tensor)
-        ):
-            return
-        self._size += learn.pred.numel()
-        if self._size > MOST_KEPT:
-            self._now = []
-            return
-        rows = getattr(learn.dl, "last_rows", None)
-        self._now.append((learn.pred.detach().float().clone(), learn.yb[0].detach(), list(rows) if rows else None))
+        if self._fitting and not learn.training:
+            self._now.add(learn)
 
     def after_validate(self, learn: Learner) -> None:
         self._kept[learn.epoch] = self._now  # not in after_epoch, where EarlyStopping ends the fit before everybody has been asked
 
     def after_fit(self, learn: Learner) -> None:
         best, kept = _restored_epoch(learn), self._kept
-        batches = kept.get(best if best in kept else max(kept, default=-1)) or []
-        broken = getattr(learn, "exception", None) is not None
+        outputs = kept.get(best if best in kept else max(kept, default=-1))
         self._forget()
-        if batches and not broken and not _is_first_phase(learn):
-            try:
-                self._tell(learn, batches)
-            except Exception as error:  # the fit is done, and its results are not to be lost for a note
-                note(
-                    f"The results can't be told with their intervals ({type(error).__name__}: {error}). assess(learn) shows where that happens."
-                )
+        if outputs is not None and getattr(learn, "exception", None) is None and not _is_first_phase(learn):
+            self.table = outputs.tell(learn, "valid")
 
-    def _tell(self, learn: Learner, batches: list[tuple[Tensor, Tensor, list[int] | None]]) -> None:
-        output, target = torch.cat([b[0] for b in batches]).cpu(), torch.cat([b[1] for b in batches]).cpu()
-        rows = [r for _, _, part in batches for r in (part or [])]
-        found = Outcome(output, target, torch.zeros(0), np.array(rows if len(rows) == len(target) else range(len(target)), dtype=np.int64))
-        groups = outcomes.groups_of(learn.dls, found.rows) if len(rows) == len(target) else None
-        table = results_of(learn, found, None, groups)
-        self.table = table = table.query("metric != 'loss'").reset_index(drop=True)
-        if len(table):
-            better = {m.name: m.better for m in chosen_metrics(learn)}
-            base = baseline_of(learn.dls)
-            note(sentence(table, "valid", _unit(learn), None if base is None else base.on(target), better))
+    def in_validate(self, split: str | None) -> Callback:
+        return ValidationNote(split)
+
+
+class ValidationNote(Callback):
+    """Says what one ``learn.validate()`` found: each metric with its interval, beside the trivial baseline."""
+
+    order = 70
+
+    def __init__(self, split: str | None) -> None:
+        self.split, self._outputs = split, Outputs()
+
+    def after_batch(self, learn: Learner) -> None:
+        self._outputs.add(learn)
+
+    def after_validate(self, learn: Learner) -> None:
+        self._outputs.tell(learn, self.split)
 
 
 def _restored_epoch(learn: Learner) -> int | None:

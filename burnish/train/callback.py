@@ -73,6 +73,14 @@ class Callback:
     def after_fit(self, learn: Learner) -> None: ...
     def on_exception(self, learn: Learner) -> None: ...
 
+    def in_validate(self, split: str | None) -> Callback | None:
+        """A callback that takes part in a ``learn.validate()`` outside of a fit, on behalf of this one, which watches fits.
+
+        Args:
+            split: "train", "valid" or "test"; None for a loader of its own.
+        """
+        return None
+
     def state_dict(self) -> dict[str, object]:
         """What a checkpoint must keep of this callback (tensors, numbers, strings, lists, dicts of them)."""
         return {}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +64,9 @@ class Learner(HasCallbacks):
         cbs: callbacks that are always there.
         splitter: the model to its layer groups, from input to output; None is one group.
         path: where models and results are written (never beside the data).
-        seed: fixes everything that is random in training; None draws one, which ``learn.seed`` tells.
+        seed: fixes what is random in training itself (dropout, what callbacks draw, the order of plain loaders that
+            shuffle); None draws one, which ``learn.seed`` tells. Order and augmentation of burnish's own loaders follow
+            ``dls.seed``, and the model's first weights are whatever they are when it is given.
         precision: "auto" (mixed precision where it is native), "fp32", "bf16" or "fp16".
         device: where to train; the data's device by default.
         model_dir: the folder below `path` for saved weights.
@@ -85,6 +87,8 @@ class Learner(HasCallbacks):
     opt: Any  # a torch.optim.Optimizer; None until a fit needs one
     phase: str | None  # of fine_tune
     fit_args: dict[str, Any]  # what the last fit was called with, as JSON
+    results: dict[str, Any]  # split -> its results with their intervals (a table), where a callback or assess worked them out
+    standard_cbs: ClassVar[tuple[type[Callback], ...]] = (FirstBatchCheck, Recorder, Progress)  # what every learner has
     xb: tuple[Any, ...]
     yb: tuple[Any, ...]
     pred: Any
@@ -131,7 +135,7 @@ class Learner(HasCallbacks):
         self.metrics = metrics
         self.n_fits, self.n_passes, self.fit_args, self.phase = 0, 0, {}, None
         self.reset_state()
-        self.add_cbs([FirstBatchCheck(), Recorder(), Progress(), *as_callbacks(cbs)])
+        self.add_cbs([*(cb() for cb in self.standard_cbs), *as_callbacks(cbs)])
 
     def _default_loss(self) -> Callable[..., Tensor]:
         if not getattr(self.dls, "target_blocks", ()):
@@ -181,7 +185,7 @@ class Learner(HasCallbacks):
             )
         self._model = to_channels_last(model.to(self.device))
         self.groups = layer_groups(self._model, self.splitter)
-        self.opt = None
+        self.opt, self.results = None, {}
 
     @property
     def metrics(self) -> list[Metric]:
@@ -245,7 +249,7 @@ class Learner(HasCallbacks):
             set_hyper(opt, "wd", wd if wd is not None else self.wd)
         self.reset_state()
         self.n_epochs, self.start_epoch, self.resume = n_epochs, start_epoch, resume
-        self.fit_args = settings or {}
+        self.fit_args, self.results = settings or {}, {}
         number, self.n_fits = self.n_fits, self.n_fits + 1
         with (
             self.added_cbs([*as_callbacks(cbs), *([ParamScheduler(scheds)] if scheds else [])]),
@@ -341,24 +345,34 @@ class Learner(HasCallbacks):
 
     # -- evaluation and prediction --------------------------------------------------------------------------------
     def validate(self, ds_idx: Split = 1, dl: Any = None, cbs: Callbacks = None) -> Scores:
-        """Loss and metrics on a split.
+        """Loss and metrics on a split; a note beside them gives each with its interval and the trivial baseline.
 
         Args:
             ds_idx: "train", "valid" or "test", or 0, 1, 2. The training split is read without augmentation.
             dl: a loader to use instead.
 
         Returns:
-            list of the loss and the metrics, which also answers to their names: ``scores["accuracy"]``.
+            list of the loss and the metrics, which also answers to their names: ``scores["accuracy"]``, ``scores["loss"]``
+            (or, with the split, ``scores["valid_loss"]``).
         """
         loader, recorder = prediction.loader_of(self, ds_idx, dl), Recorder()
+        split = self._split(ds_idx, dl)
+        watching = [] if self.running else [w for cb in self.cbs if (w := cb.in_validate(split)) is not None]
         with (
             prediction.undisturbed(self),
             own_globals(derive(self.seed, "validate")),
-            self.bound([*self.acting_cbs(), *as_callbacks(cbs), recorder]),
+            self.bound([*self.acting_cbs(), *watching, *as_callbacks(cbs), recorder]),
             reused_memory(self.device),
         ):
             valid_pass(self, loader)
-        return Scores(["valid_loss", *(m.name for m in self.metrics)], recorder.valid_scores())
+        return Scores(["loss" if split is None else f"{split}_loss", *(m.name for m in self.metrics)], recorder.valid_scores())
+
+    def _split(self, ds_idx: Split, dl: Any) -> str | None:
+        """The name of a split, also when its own loader is given; None for any other loader."""
+        names = ("train", "valid", "test")
+        if dl is None:
+            return ds_idx if isinstance(ds_idx, str) else names[ds_idx]
+        return next((name for name, own in zip(names, self.dls.loaders, strict=False) if own is dl), None)
 
     get_preds = prediction.get_preds
     predict = prediction.predict

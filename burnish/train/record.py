@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     from burnish.train.learner import Learner
 
 Record = dict[str, Any]
+JUDGED = {  # split whose results are recorded -> how a model card introduces them
+    "valid": "Measured on the validation split, which also guided the training, so new data may turn out harder:",
+    "test": "Measured on the test split, which was kept aside; if it was used once, nothing was chosen by it:",
+}
 
 
 def run_record(learn: Learner) -> Record:
     """What is known of the run that made `learn`: date, seed, history, data and class counts, results, settings.
 
-    Keys: date (UTC), seed, epochs, history (a list of rows), data (samples by split), classes (counts by split),
-    results (rows of metric, value and, where known, low, high, baseline, n), settings, versions. A model that was
+    Keys: date (UTC), seed (of initialisation, dropout and callbacks), data_seed (of order and augmentation; None with plain
+    loaders, whose order follows `seed`), epochs, history (a list of rows), data (samples by split), classes (counts by split),
+    results (rows of split, metric, value and, where known, low, high, baseline, n), settings, versions. A model that was
     loaded keeps the record it came with.
     """
     kept = learn.record
@@ -31,6 +36,7 @@ def run_record(learn: Learner) -> Record:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": learn.seed,
+        "data_seed": learn.dls.seed if learn.dls.blocks else None,
         "epochs": len(history),
         "history": history,
         "data": data_counts(learn.dls.table),
@@ -72,12 +78,15 @@ def _history(learn: Learner) -> list[dict[str, Any]]:
 
 
 def _results(learn: Learner, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The last results with their intervals where a callback worked them out, else the last epoch's bare numbers."""
-    table = next((cb.table for cb in getattr(learn, "cbs", ()) if isinstance(getattr(cb, "table", None), pd.DataFrame)), None)
-    if table is not None and {"metric", "value"} <= set(table.columns):
-        return [{str(k): finite(v) for k, v in row.items()} for row in table.to_dict("records")]
-    last = history[-1] if history else {}
-    return [{"metric": k, "value": v} for k, v in last.items() if k not in ("epoch", "phase", "time", "train_loss")]
+    """The results by split with their intervals where they were worked out; for validation, else the last epoch's bare numbers."""
+    found = {
+        split: [{"split": split, **{str(k): finite(v) for k, v in row.items()}} for row in table.to_dict("records")]
+        for split, table in learn.results.items()
+    }
+    if "valid" not in found and history:
+        bare = {k: v for k, v in history[-1].items() if k not in ("epoch", "fit", "phase", "time", "train_loss")}
+        found["valid"] = [{"split": "valid", "metric": k, "value": v} for k, v in bare.items()]
+    return [row for split in JUDGED for row in found.get(split, [])]
 
 
 def _settings(learn: Learner) -> dict[str, Any]:
@@ -127,8 +136,13 @@ def _data_words(record: Record) -> list[str]:
 def _result_words(record: Record) -> list[str]:
     if not record["results"]:
         return ["It was exported without having been trained or validated here: nothing is known about how good it is."]
+    found = {split: [row for row in record["results"] if row.get("split", "valid") == split] for split in JUDGED}
+    return [part for split, rows in found.items() if rows for part in (JUDGED[split], _result_lines(rows))]
+
+
+def _result_lines(rows: list[dict[str, Any]]) -> str:
     words = []
-    for row in record["results"]:
+    for row in rows:
         line = f"- {row['metric']}: {shown(row['value'])}"
         if row.get("low") is not None and row.get("high") is not None:
             of = f", {row['n']:,} samples" if row.get("n") else ""
@@ -136,7 +150,7 @@ def _result_words(record: Record) -> list[str]:
         if row.get("baseline") is not None:
             line += f"; a trivial baseline reaches {shown(row['baseline'])}"
         words.append(line)
-    return ["Measured on the validation split, which also guided the training, so new data may turn out harder:", "\n".join(words)]
+    return "\n".join(words)
 
 
 def _limit_words(record: Record, targets: list[Any]) -> list[str]:
@@ -154,7 +168,8 @@ def _limit_words(record: Record, targets: list[Any]) -> list[str]:
 def _made_with(record: Record) -> str:
     made = [f"{k} {v}" for k, v in record["versions"].items()]
     settings = [f"{k}: {v}" for k, v in record["settings"].items() if v not in (None, [])]
-    lines = [f"date: {record['date']}", f"seed: {record['seed']}", f"epochs: {record['epochs']}", *settings, "versions: " + ", ".join(made)]
+    seeds = [f"{name}: {record[key]}" for name, key in (("seed", "seed"), ("seed of the data", "data_seed")) if record.get(key) is not None]
+    lines = [f"date: {record['date']}", *seeds, f"epochs: {record['epochs']}", *settings, "versions: " + ", ".join(made)]
     return "\n".join(f"- {line}" for line in lines)
 
 

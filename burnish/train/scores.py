@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from burnish.errors import nearest
+
 
 class Scores(list[float]):
-    """Loss and metrics of one validation: a list of numbers that knows their names.
+    """Loss and metrics of one validation: a list of numbers that knows their names. The first is the loss, whose name says
+    the split; it answers to "loss" too.
 
     >>> scores = Scores(["valid_loss", "accuracy"], [0.5, 0.75])
     >>> scores[0], scores["accuracy"], scores
     (0.5, 0.75, valid_loss 0.5, accuracy 0.75)
+    >>> Scores(["test_loss"], [0.5])["loss"]
+    0.5
     """
 
     def __init__(self, names: Sequence[str], values: Sequence[float]) -> None:
@@ -19,7 +24,14 @@ class Scores(list[float]):
         self.names = list(names)
 
     def __getitem__(self, which: Any) -> Any:
-        return super().__getitem__(self.names.index(which) if isinstance(which, str) else which)
+        return super().__getitem__(self._place(which) if isinstance(which, str) else which)
+
+    def _place(self, name: str) -> int:
+        if name == "loss":
+            return 0
+        if name not in self.names:
+            raise KeyError(f"There is no {name!r} among these scores.{nearest(name, self.names)} There are: {', '.join(self.names)}.")
+        return self.names.index(name)
 
     def as_dict(self) -> dict[str, float]:
         """Name to number."""

@@ -36,6 +36,7 @@ from burnish.data.split import __all__ as _splitters
 from burnish.data.transforms import BatchTransform, ItemTransform
 from burnish.evaluate import *
 from burnish.evaluate import __all__ as _evaluate
+from burnish.evaluate.learner import Learner
 from burnish.evaluate.losses import *
 from burnish.evaluate.losses import __all__ as _losses
 from burnish.evaluate.metrics import *
@@ -52,7 +53,6 @@ from burnish.train.callback import (
 from burnish.train.callbacks import *
 from burnish.train.callbacks import __all__ as _callbacks
 from burnish.train.export import load_learner
-from burnish.train.learner import Learner
 from burnish.train.lr_find import minimum, slide, steep, valley
 from burnish.train.metric import AverageMetric, Metric
 from burnish.train.optim import SGD, Adam, AdamW, RAdam

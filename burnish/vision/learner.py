@@ -16,10 +16,10 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.errors import ModelFileError, SettingError, hinting
+from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
-from burnish.evaluate.summary import ResultNote
 from burnish.train.guards import as_loss, check_classes, compute_loss
-from burnish.train.learner import Callbacks, Learner
+from burnish.train.learner import Callbacks
 from burnish.train.metric import AverageMetric, Metric
 from burnish.train.optim import AdamW, OptFunc
 from burnish.train.storage import plain
@@ -112,7 +112,7 @@ def vision_learner(
         dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter or layer_groups, cbs=cbs, metrics=fitting, path=path,
         model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, seed=seed, precision=precision, device=device,
     )  # fmt: skip
-    learn.add_cbs([ResultNote(), ProgressiveResize(only_from_scratch=True)])
+    learn.add_cb(ProgressiveResize(only_from_scratch=True))
     name = getattr(model[0], "arch", None)
     learn.arch, learn.pretrained = name or _called(arch), model[0].pretrained  # pyright: ignore[reportAttributeAccessIssue]
     if custom_head is None and name is not None:

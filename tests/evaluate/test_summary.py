@@ -24,6 +24,7 @@ from burnish.train.callback import Callback
 from burnish.train.callbacks.trackers import SaveModel
 from burnish.train.learner import Learner
 from burnish.train.metric import Metric
+from burnish.train.record import model_card, run_record
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.transforms import Resize
 
@@ -124,8 +125,66 @@ def test_fine_tune_says_it_once_and_the_finder_never(dls: DataLoaders, tmp_path:
     with captured_notes() as notes:
         learn.fine_tune(1)
         learn.lr_find(num_it=3, show_plot=False)
-        learn.validate()
+        learn.get_preds()
     assert len(results_said(notes)) == 1
+
+
+def test_validate_is_told_like_a_fit_and_names_its_split(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path, cbs=ResultNote())
+    with captured_notes() as after_fit:
+        learn.fit(1, 1e-2)
+    with captured_notes() as notes:
+        valid, train = learn.validate(), learn.validate("train")
+        own = learn.validate(dl=learn.dls.valid)
+        other = learn.validate(dl=learn.dls.test_dl(dls.table["image"].tolist()[:9], with_labels=True))
+    assert notes[0] == notes[2] == results_said(after_fit)[0]
+    assert notes[1].startswith("train: accuracy ") and "22 images); always answering '" in notes[1]
+    assert notes[3].startswith("the given loader: accuracy ") and "9 images)" in notes[3] and len(notes) == 4
+    assert (valid.names[0], train.names[0], own.names[0], other.names[0]) == ("valid_loss", "train_loss", "valid_loss", "loss")
+    assert valid["loss"] == valid["valid_loss"] == valid[0] and train["loss"] == train["train_loss"]
+    with pytest.raises(KeyError, match=r"no 'valid_loss' among these scores.*train_loss, accuracy"):
+        train["valid_loss"]
+    assert set(learn.results) == {"valid", "train"}
+    with captured_notes():
+        learn.fit(1, 1e-2)
+    assert set(learn.results) == {"valid"}  # what was measured of earlier weights is none of these
+
+
+def test_validating_in_the_middle_of_a_fit_says_nothing(dls: DataLoaders, tmp_path: Path) -> None:
+    class Peeks(Callback):
+        def after_epoch(self, learn: Learner) -> None:
+            learn.validate("train")
+
+    with captured_notes() as notes:
+        learner(dls, tmp_path, cbs=ResultNote()).fit(2, cbs=Peeks())
+    assert len(notes) == len(results_said(notes)) == 1
+
+
+def test_the_learner_that_people_meet_tells_its_results(dls: DataLoaders) -> None:
+    from burnish.vision.all import Learner as Met
+
+    torch.manual_seed(0)
+    learn = Met(dls, nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, dls.c)), metrics=accuracy, seed=0)
+    assert isinstance(learn, Learner)
+    with captured_notes() as notes:
+        learn.fit(1)
+        learn.validate()
+    assert len(results_said(notes)) == 2 and all("95 % interval" in n and "always answering" in n for n in results_said(notes))
+
+
+def test_results_on_the_test_split_are_recorded_and_in_the_card(photos: Path, tmp_path: Path) -> None:
+    dls = ImageDataLoaders.from_folder(photos, valid_pct=0.3, test_pct=0.3, seed=2, item_tfms=Resize(16), bs=8, device="cpu")
+    learn = learner(dls, tmp_path, cbs=ResultNote())
+    with captured_notes():
+        learn.fit(1)
+        table = assess(learn, "test")
+        scored = run_record(learn)
+    rows = [r for r in scored["results"] if r["split"] == "test"]
+    assert [r["metric"] for r in rows] == ["accuracy", "loss"] and rows[0]["value"] == pytest.approx(table["value"][0])
+    assert [r["metric"] for r in scored["results"] if r["split"] == "valid"] == ["accuracy"]
+    card = model_card(scored, dls.blocks, 1)
+    valid, test = card.index("Measured on the validation split"), card.index("Measured on the test split, which was kept aside")
+    assert valid < card.index("- accuracy") < test < card.rindex("- accuracy") and card.count("95 % interval") == 3
 
 
 class Upset(Callback):
