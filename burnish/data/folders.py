@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,10 +52,11 @@ def sides_by_folder(
 ) -> FolderSides:
     """The sides of files under `root`, by its sub-folders: ``root/train/cat/1.jpg`` trains.
 
-    A folder is a side when it is called like one (train, training; valid, val, validation, dev; test, testing, eval,
-    holdout; letter case doesn't matter) and holds folders of classes. Without one for training, all other files train.
-    What is called like a side and holds no classes is left out, unless it must be a class itself; what lies beside a
-    training folder is left out too. Notes say so.
+    A folder is a side when it holds folders of classes and is called like a side: train, training; valid, val, validation,
+    dev; test, testing, eval, holdout; in any letter case, and beside other words (``test_images``) where the folders of
+    another side are called likewise. Without one for training, all other files train. Left out, with a note, are: a folder
+    called like a held-out side that has no classes, or none of those that train; what lies beside a training folder; and
+    files beside class folders. A class may be called like a side too: ``train`` among vehicles, ``test`` beside ``control``.
 
     Args:
         train, valid, test: names of the sub-folders; None recognises the usual ones.
@@ -64,11 +66,17 @@ def sides_by_folder(
             train on; or such folders lie elsewhere, where training and held-out files would be mixed.
         SettingError: one folder is named for two sides.
     """
-    places: list[Place] = [f.relative_to(root).parts[:-1] for f in files]
-    folders = _side_folders(root, places, dict(zip(SIDES, (train, valid, test), strict=True)))
-    unlabelled = _unlabelled(places, folders)
+    places = [_place(f.relative_to(root).parts[:-1]) for f in files]
+    named = {side: name for side, name in zip(SIDES, (train, valid, test), strict=True) if name is not None}
+    _check_named(root, places, named)
+    folders = _side_folders(root, places, named)
+    unlabelled = _flat(places, folders)
+    trained = _classes(places, folders, "train")
+    for side in [s for s in ("valid", "test") if s in folders and s not in named]:
+        if trained and not trained & _classes(places, folders, side):
+            unlabelled.add(folders.pop(side))
     side_of = {folder: side for side, folder in folders.items()}
-    sides = [_side(place, side_of, unlabelled) for place in places]
+    sides = [_side(place, side_of, unlabelled, any(places)) for place in places]
     if "train" not in folders:
         _refuse_mixtures(root, [place for place, side in zip(places, sides, strict=True) if side == "train"])
     _refuse_empty(root, sides, folders)
@@ -76,57 +84,80 @@ def sides_by_folder(
     return FolderSides(sides, folders)
 
 
-def _side_folders(root: Path, places: Sequence[Place], named: dict[str, str | None]) -> dict[str, str]:
-    """Side to folder: the named ones, and of the others those that are called like a side and hold classes."""
+def _place(folders: Place) -> Place:
+    """The folders from the root to a file, without the doubling that unpacking makes (``train/train/cat``)."""
+    return folders[1:] if len(folders) > 1 and folders[0] == folders[1] else folders
+
+
+def _check_named(root: Path, places: Sequence[Place], named: dict[str, str]) -> None:
+    if len(set(named.values())) < len(named):
+        raise SettingError(f"One folder can't be two sides of a split: {listed(f'{s}={n!r}' for s, n in named.items())}.")
     tops = sorted({p[0] for p in places if p})
     with_classes = {p[0] for p in places if len(p) > 1}
-    given = {side: name for side, name in named.items() if name is not None}
-    if len(set(given.values())) < len(given):
-        raise SettingError(f"One folder can't be two sides of a split: {listed(f'{s}={n!r}' for s, n in given.items())}.")
-    for side, name in given.items():
+    for side, name in named.items():
         if name not in with_classes:
             what = "holds no pictures in class folders" if name in tops else "isn't there, or holds no pictures"
             raise DataError(
                 f"{side}={name!r} names a folder in {root_name(root)} that {what}; the layout expected is {name}/CLASS/picture. "
                 f"Folders with pictures there: {listed(map(repr, tops), 10) or 'none'}.{nearest(name, tops)}"
             )
+
+
+def _side_folders(root: Path, places: Sequence[Place], named: dict[str, str]) -> dict[str, str]:
+    """Side to folder: the named ones, and of the others those that are called like a side and hold classes."""
+    free = sorted({p[0] for p in places if len(p) > 1} - set(named.values()))
+    exact = {side: [t for t in free if side_called(t) == side] for side in SIDES}
+    loose = {side: exact[side] or [t for t in free if _side_among_words(t) == side] for side in SIDES}
+    found = loose if sum(map(bool, loose.values())) > 1 else exact
     folders = {}
     for side in SIDES:
-        found = [t for t in tops if t in with_classes and side_called(t) == side and t not in given.values()]
-        if side in given:
-            folders[side] = given[side]
-        elif len(found) > 1:
+        if side in named:
+            folders[side] = named[side]
+        elif len(found[side]) > 1:
             raise DataError(
-                f"{root_name(root)} has several folders that may be the {side} side: {listed(map(repr, found))}. Say which is: {side}={found[0]!r}."
+                f"{root_name(root)} has several folders that may be the {side} side: {listed(map(repr, found[side]))}. Say which is: "
+                f"{side}={found[side][0]!r}."
             )
-        elif found:
-            folders[side] = found[0]
+        elif found[side]:
+            folders[side] = found[side][0]
     return folders
 
 
-def _unlabelled(places: Sequence[Place], folders: dict[str, str]) -> set[str]:
+def _side_among_words(name: str) -> str | None:
+    """The only side that a word of the name stands for: "test" of ``seg_test`` and of ``Test images``."""
+    sides = {side for word in re.split(r"[\W_]+", name) if (side := side_called(word))}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def _classes(places: Sequence[Place], folders: dict[str, str], side: str) -> set[str]:
+    """The classes of a side, as its folder has them; without a folder for training, those of all the rest."""
+    if side in folders:
+        return {p[1] for p in places if len(p) == 2 and p[0] == folders[side]}
+    return {p[-1] for p in places if p and p[0] not in folders.values()}
+
+
+def _flat(places: Sequence[Place], folders: dict[str, str]) -> set[str]:
     """Folders called like a side, with pictures but without classes. Where the classes lie in the root itself, ``train``
-    may be one of them (a vehicle), and a held-out name too when it is needed to have two (``control`` and ``test``)."""
-    with_classes = {p[0] for p in places if len(p) > 1}
-    flat = {p[0] for p in places if p} - with_classes
+    may be one of them, and a held-out name too when it is needed to have two."""
+    flat = {p[0] for p in places if p} - {p[0] for p in places if len(p) > 1}
     if "train" in folders:
         return {t for t in flat if side_called(t)}
     held_out = {t for t in flat if side_called(t) in ("valid", "test")}
-    classes = {p[-1] for p in places if p and p[0] not in held_out and p[0] not in folders.values()}
-    return held_out if len(classes) > 1 else set()
+    return held_out if len(_classes(places, folders, "train") - held_out) > 1 else set()
 
 
-def _side(place: Place, side_of: dict[str, str], unlabelled: set[str]) -> str | None:
-    top = place[0] if place else ""
-    if top in side_of:
-        return side_of[top] if len(place) == 2 else None  # deeper down the folder above is no class
-    return None if top in unlabelled or "train" in side_of.values() else "train"
+def _side(place: Place, side_of: dict[str, str], unlabelled: set[str], has_classes: bool) -> str | None:
+    if not place:
+        return None if has_classes else "train"
+    if place[0] in side_of:
+        return side_of[place[0]] if len(place) == 2 else None  # deeper down the folder above is no class
+    return None if place[0] in unlabelled or "train" in side_of.values() else "train"
 
 
 def _refuse_mixtures(root: Path, places: Sequence[Place]) -> None:
     """Files drawn from at random mustn't come from held-out folders that weren't recognised because of where they lie."""
     for place in places:
-        depth = next((i for i, name in enumerate(place[:-1]) if side_called(name) in ("valid", "test")), None)
+        depth = next((i for i, name in enumerate(place[:-1]) if _side_among_words(name) in ("valid", "test")), None)
         if depth is not None:
             raise DataError(
                 f"{'/'.join(place[: depth + 1])!r} in {root_name(root)} is called like a side of a split, but lies too deep to be taken for one, and a "
@@ -157,9 +188,10 @@ def _refuse_empty(root: Path, sides: Sequence[str | None], folders: dict[str, st
 def _tell_left_out(root: Path, places: Sequence[Place], sides: Sequence[str | None], unlabelled: set[str]) -> None:
     left = Counter("/".join(place) or "." for place, side in zip(places, sides, strict=True) if side is None)
     for folder in sorted(unlabelled):
+        inside = [name for name in left if name.split("/")[0] == folder]
         note(
-            f"{left.pop(folder)} picture(s) in {folder!r} are in no class folder, so they have no labels and are left out. To predict on them: "
-            f"learn.get_preds(dl=dls.test_dl(get_image_files({str(root / folder)!r})))."
+            f"{sum(left.pop(name) for name in inside)} picture(s) in {folder!r} are in no folder of a class that trains, so they have no labels and are "
+            f"left out. To predict on them: learn.get_preds(dl=dls.test_dl(get_image_files({str(root / folder)!r})))."
         )
     if left:
         shown = listed((f"{folder!r} ({n})" for folder, n in left.items()), 4)

@@ -226,7 +226,17 @@ def sides(path, **options):
     return found, " ".join(notes)
 
 
-@pytest.mark.parametrize("names", [("train", "val"), ("training", "validation"), ("Train", "Dev"), ("TRAIN", "Val", "holdout")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train", "val"),
+        ("training", "validation"),
+        ("Train", "Dev"),
+        ("TRAIN", "Val", "holdout"),
+        ("seg_train", "seg_val"),
+        ("train set", "valid set", "test set"),
+    ],
+)
 def test_usual_names_of_folders_are_the_splits(tmp_path, names):
     found, notes = sides(folders(tmp_path, *names))
     assert found == {split: {name: 10} for split, name in zip(("train", "valid", "test"), names, strict=False)}
@@ -253,6 +263,36 @@ def test_pictures_without_class_folders_are_left_out_and_can_be_predicted_on(tmp
     found, notes = sides(tmp_path)
     assert "test" not in found and not any("test" in counts for counts in found.values())
     assert "3 picture(s) in 'test'" in notes and "dls.test_dl(get_image_files(" in notes
+
+
+def test_a_test_folder_with_one_folder_for_all_is_unlabelled(tmp_path):
+    folders(tmp_path, "train", "val")
+    flat(tmp_path / "test" / "unknown")
+    found, notes = sides(tmp_path)
+    assert (
+        found == {"train": {"train": 10}, "valid": {"val": 10}}
+        and "3 picture(s) in 'test' are in no folder of a class that trains" in notes
+    )
+    with pytest.raises(DataError, match="'unknown'"):
+        sides(tmp_path, test="test")
+
+
+def test_folders_doubled_by_unpacking(tmp_path):
+    found, _ = sides(folders(tmp_path, "train/train", "test/test"))
+    assert found == {"train": {"train": 8}, "valid": {"train": 2}, "test": {"test": 10}}
+
+
+def test_words_in_the_names_of_classes_make_no_sides(tmp_path):
+    folders(tmp_path, "bullet train", "bus")
+    assert set(sides(tmp_path)[0]["train"]) == {"bullet train", "bus"}
+
+
+def test_pictures_beside_class_folders_have_no_label(tmp_path):
+    flat(fill(tmp_path / "all", 10) / "loose")
+    for file in (tmp_path / "all" / "loose").iterdir():
+        file.rename(tmp_path / "all" / file.name)
+    found, notes = sides(tmp_path / "all")
+    assert sum(map(sum, (c.values() for c in found.values()))) == 20 and "3 picture(s)" in notes and "'.' (3)" in notes
 
 
 def test_folders_beside_the_sides_are_left_out_and_named(tmp_path):
@@ -295,8 +335,8 @@ def test_test_pct_draws_from_train_and_never_beside_a_test_folder(tmp_path):
         (("train", "val"), {"valid": "vall"}, r"valid='vall' names a folder .* that isn't there.*Did you mean: val"),
         (("train", "val", "dev"), {}, r"several folders that may be the valid side: 'dev', 'val'. Say which is: valid='dev'"),
         (("val", "test"), {}, "nothing to train on, only held-out pictures: 'val' .valid., 'test' .test."),
-        (("data/train", "data/test"), {}, r"'data/test' .* too deep .* Give the folder that holds it: '.*data'"),
-        (("train/train", "val"), {}, "'train' in .* has no picture directly in a class folder"),
+        (("data/train_set", "data/test_set"), {}, r"'data/test_set' .* too deep .* Give the folder that holds it: '.*data'"),
+        (("train/deep", "val"), {}, "'train' in .* has no picture directly in a class folder"),
     ],
 )
 def test_folders_that_cannot_be_told_apart(tmp_path, names, options, message):
