@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -19,8 +20,12 @@ from burnish.data.notes import captured_notes
 from burnish.errors import ModelFileError, SettingError
 from burnish.train.callbacks import EMA, Checkpoint, EarlyStopping
 from burnish.train.callbacks.checkpoint import load_optimizer, read_checkpoint
+from burnish.train.callbacks.identity import _said
 from burnish.train.callbacks.pack import pack, unpack
 from burnish.train.learner import Learner
+from burnish.vision.augment import aug_transforms
+from burnish.vision.dataloaders import ImageDataLoaders
+from burnish.vision.transforms import RandomResizedCrop
 
 HERE = Path(__file__).parent
 
@@ -188,6 +193,113 @@ def test_another_fit_another_model_and_other_callbacks_are_refused(tmp_path: Pat
         Learner(small_data(), nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)), nn.CrossEntropyLoss(), path=tmp_path).fit_one_cycle(
             3, 1e-2, cbs=cbs(), resume=True
         )
+
+
+# -- the same run: its data and seeds, its folder --------------------------------------------------------------------------
+def on_photos(
+    folder: Path, path: Path, bs: int = 4, files: Any = None, label: Any = None, balance: str | None = None, **seeds: Any
+) -> Learner:
+    """A learner on the library's own loader, which draws order and augmentation; without `seeds` both seeds are drawn."""
+    files = sorted(folder.rglob("*.jpg"))[::2] if files is None else files
+    dls = ImageDataLoaders.from_path_func(
+        folder, files, label or (lambda f: f.parent.name), valid_pct=0.25, bs=bs, device="cpu", num_workers=0, balance=balance,
+        item_tfms=RandomResizedCrop(16, min_scale=0.5), batch_tfms=aug_transforms(),
+    )  # fmt: skip
+    dls.seed = dls.train.seed = seeds.get("data_seed", dls.seed)
+    return Learner(dls, small_model(), metrics=accuracy, path=path, precision="fp32", seed=seeds.get("seed"))
+
+
+def test_an_unseeded_run_goes_on_with_the_seeds_it_had_drawn(photos: Path, tmp_path: Path) -> None:
+    first = on_photos(photos, tmp_path)
+    with captured_notes(), pytest.raises(Stop):
+        first.fit_one_cycle(3, 1e-2, cbs=[Checkpoint(every_steps=1), stop_at(1, 1)])
+    learn = on_photos(photos, tmp_path)
+    assert learn.seed != first.seed and learn.dls.seed != first.dls.seed
+    with captured_notes():
+        learn.fit_one_cycle(3, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
+    assert (learn.seed, learn.dls.seed, learn.dls.train.seed) == (first.seed, first.dls.seed, first.dls.seed)
+    whole = on_photos(photos, tmp_path / "whole", seed=first.seed, data_seed=first.dls.seed)
+    with captured_notes():
+        whole.fit_one_cycle(3, 1e-2)
+    assert same_weights(weights(learn), weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"bs": 5}, r"batch size 4, now 5"),
+        ({"slice": slice(0, 30)}, r"number of training rows 13, now 22; number of batches 3, now 6"),
+        ({"slice": slice(1, None, 2)}, r"other training rows \(their files, labels or order\).*its dls\.seed was \d+"),
+        ({"label": lambda f: f.parent.name.removesuffix("pear")}, r"other training rows"),
+        ({"balance": "sample"}, r"other training rows"),
+    ],
+    ids=["bs", "fewer", "others", "labels", "balance"],
+)
+def test_other_data_is_refused(changed: dict[str, Any], message: str, photos: Path, tmp_path: Path) -> None:
+    with captured_notes(), pytest.raises(Stop):
+        on_photos(photos, tmp_path).fit_one_cycle(3, 1e-2, cbs=[Checkpoint(every_steps=1), stop_at(1, 1)])
+    chosen = changed.pop("slice", None)
+    if chosen is not None:
+        changed["files"] = sorted(photos.rglob("*.jpg"))[chosen]
+    learn = on_photos(photos, tmp_path, **changed)
+    before = weights(learn)
+    with captured_notes(), pytest.raises(SettingError, match=message):
+        learn.fit_one_cycle(3, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
+    assert same_weights(before, weights(learn))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [({"n": 32}, "number of training rows 30, now 24"), ({"bs": 4}, "batch size 8, now 4; number of batches 4, now 8")]
+)
+def test_other_plain_loaders_are_refused(data: dict[str, Any], message: str, tmp_path: Path) -> None:
+    interrupted(tmp_path, Checkpoint(every_steps=1), stop_at(1, 1))
+    with pytest.raises(SettingError, match=rf"of a run on other data: {message}.*Make the data as that run did, or train without resume"):
+        small_learner(tmp_path, data=data).fit_one_cycle(3, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
+
+
+def test_data_may_be_moved_as_a_whole(own_photos: Path, tmp_path: Path) -> None:
+    with captured_notes(), pytest.raises(Stop):
+        on_photos(own_photos, tmp_path / "run").fit_one_cycle(3, 1e-2, cbs=[Checkpoint(every_steps=1), stop_at(1, 1)])
+    own_photos.rename(tmp_path / "elsewhere")
+    with captured_notes() as notes:
+        on_photos(tmp_path / "elsewhere", tmp_path / "run").fit_one_cycle(3, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
+    assert "Checkpoint: going on at epoch 1, batch 2." in notes
+
+
+CELLS = [None, 3, 0.5, "label", b"bytes", ["a", ("b", 2)], {"a": 1}, np.arange(3), np.float32(2), Path("a/b/c.png")]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda c: type(c).__name__)
+def test_every_kind_of_cell_has_a_fingerprint(cell: Any) -> None:
+    assert _said(copy.deepcopy(cell)) == _said(cell)
+    assert sum(_said(cell) == _said(other) for other in CELLS) == 1
+
+
+OTHER_PROCESS = """
+import sys, time
+from pathlib import Path
+from burnish.train.callbacks.lock import FolderLock
+print(FolderLock(Path(sys.argv[1])).acquire(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_folder_another_process_is_using_is_refused_until_that_dies(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "checkpoint"
+    other = subprocess.Popen([sys.executable, "-c", OTHER_PROCESS, str(folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None and other.stdout.readline() == "True\n"
+        (folder / "checkpoint-00000001.burnish").write_bytes(b"of the other process")
+        with pytest.raises(SettingError, match=r"Another process is training.*checkpoint'.*Checkpoint\(path=\.\.\.\)"):
+            small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint())
+        assert (folder / "checkpoint-00000001.burnish").read_bytes() == b"of the other process"
+        small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint(path=tmp_path / "mine"))
+    finally:
+        other.kill()
+        other.wait()
+    with captured_notes():
+        small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint())
+    assert not (folder / ".lock").exists()
 
 
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:

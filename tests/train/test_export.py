@@ -105,7 +105,7 @@ def test_every_path_of_prediction_agrees(learn: Learner, file: Path, folder: Pat
 
 def test_what_is_known_about_the_run_travels_along(learn: Learner, file: Path) -> None:
     record = load_learner(file).record
-    assert record["seed"] == 3 and record["epochs"] == 1
+    assert record["seed"] == 3 and record["data_seed"] == learn.dls.seed and record["epochs"] == 1
     assert set(record["history"][0]) >= {"epoch", "train_loss", "valid_loss", "accuracy"}
     assert record["data"] == {"train": 13, "valid": 3}
     assert sum(n for by_class in record["classes"].values() for n in by_class.values()) == 16
@@ -116,6 +116,7 @@ def test_what_is_known_about_the_run_travels_along(learn: Learner, file: Path) -
 def test_the_card_says_what_it_predicts_how_well_and_its_limits(file: Path) -> None:
     card = load_learner(file).card
     assert "blue, red" in card and "13 samples for train" in card and "| red |" in card
+    assert "- seed: 3" in card and "- seed of the data: " in card
     assert "accuracy" in card and "95 % interval" in card and "baseline" in card
     assert "Few training samples" in card and "It always answers one of its labels" in card
 

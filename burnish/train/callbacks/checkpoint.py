@@ -14,6 +14,8 @@ from burnish.data.notes import note
 from burnish.errors import ModelFileError, SettingError, listed
 from burnish.train.callback import Callback
 from burnish.train.callbacks.generators import all_rng_states, set_all_rng_states
+from burnish.train.callbacks.identity import adopt_seed, check_same_data, check_same_fit, check_same_model, describe_data
+from burnish.train.callbacks.lock import FolderLock
 from burnish.train.callbacks.pack import pack, unpack
 
 if TYPE_CHECKING:
@@ -27,11 +29,14 @@ class Checkpoint(Callback):
 
     ``learn.fit_one_cycle(10, cbs=Checkpoint(every_steps=100))``, killed at any moment (a power cut, SIGKILL), goes on with
     ``learn.fit_one_cycle(10, cbs=Checkpoint(every_steps=100), resume=True)`` in a new process that makes the same learner,
-    and ends with the same weights as an undisturbed run (bit for bit on a CPU). Without a checkpoint ``resume=True``
-    begins at the beginning. A new fit without ``resume`` sets the checkpoint of an unfinished run aside as ``previous.burnish``.
+    and ends with the same weights as an undisturbed run (bit for bit on a CPU). The seeds are the killed run's, also where
+    they were drawn; the call, the model and the training data must be the same, or resuming is refused. Without a
+    checkpoint ``resume=True`` begins at the beginning. A new fit without ``resume`` sets the checkpoint of an unfinished run
+    aside as ``previous.burnish``.
 
-    The files hold no pickle. One is written when a fit begins, too. With plain PyTorch loaders that shuffle, the pass in
-    which the run was killed is read again up to its place.
+    The files hold no pickle. One is written when a fit begins, too. A folder belongs to one process at a time. With plain
+    PyTorch loaders that shuffle, the pass in which the run was killed is read again up to its place; of their data only the
+    numbers of rows and batches are compared.
 
     Args:
         every_steps: optimizer steps between two checkpoints inside an epoch; None writes none there.
@@ -40,8 +45,8 @@ class Checkpoint(Callback):
         keep: newest files that stay.
 
     Raises:
-        SettingError: a setting can't be; or (on resuming) the checkpoint doesn't fit the model, or the fit's arguments are
-            not those of the run that wrote it.
+        SettingError: a setting can't be; another process uses the folder; or (on resuming) the checkpoint doesn't fit the
+            model, or the fit's arguments or the training data are not those of the run that wrote it.
     """
 
     order: ClassVar[float] = 1000  # the last one in every event: it keeps what the others have made of it
@@ -57,6 +62,8 @@ class Checkpoint(Callback):
         self.every_steps, self.every_epochs, self.keep = every_steps, every_epochs, keep
         self.path = None if path is None else Path(path)
         self.folder = Path()
+        self._lock: FolderLock | None = None
+        self._data: dict[str, Any] = {}  # what the run is trained on
         self._mine: list[Path] = []  # what this callback has written, oldest first
         self._step_written = 0
         self._due = False
@@ -67,6 +74,12 @@ class Checkpoint(Callback):
     def before_fit(self, learn: Learner) -> None:
         self.folder = self.path or Path(learn.path) / learn.model_dir / "checkpoint"
         self._due, self._resumed, self._step_written = False, None, 0
+        self._lock = FolderLock(self.folder)
+        if not self._lock.acquire():
+            raise SettingError(
+                f"Another process is training with its checkpoints in {str(self.folder)!r}; they would take each other's place. Give this run a folder of its own: Checkpoint(path=...)."
+            )
+        self._data = describe_data(learn.dls)
         if getattr(learn, "resume", False):
             self._resumed = self._newest()
         if self._resumed is None:
@@ -103,12 +116,13 @@ class Checkpoint(Callback):
 
     def after_fit(self, learn: Learner) -> None:
         self._resumed, self._pass_began = None, {}
+        if self._lock is not None:
+            self._lock.release()
 
     # -- writing ----------------------------------------------------------------------------------------------------
     def _write(self, learn: Learner, epoch: int, batch: int) -> None:
         tensors: dict[str, Tensor] = {}
         state = pack(self._state(learn, epoch, batch), tensors)
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"checkpoint-{self._next_number():08d}.burnish"
         write(path, {"kind": KIND, "state": state}, tensors)
         self._mine.append(path)
@@ -119,6 +133,8 @@ class Checkpoint(Callback):
             "position": {"epoch": epoch, "batch": batch, "step": learn.step},
             "n_fits": learn.n_fits,
             "fit": dict(getattr(learn, "fit_args", None) or {}),
+            "seed": learn.seed,
+            "data": self._data,
             "model": dict(learn.model.state_dict()),
             "opt": learn.opt.state_dict(),
             "precision": _precision_state(learn),
@@ -165,8 +181,10 @@ class Checkpoint(Callback):
         return None
 
     def _restore(self, learn: Learner, saved: dict[str, Any]) -> None:
-        _check_same_fit(saved["fit"], getattr(learn, "fit_args", None) or {}, self.folder)
-        _check_same_model(learn.model.state_dict(), saved["model"], self.folder)
+        check_same_fit(saved["fit"], getattr(learn, "fit_args", None) or {}, self.folder)
+        check_same_model(learn.model.state_dict(), saved["model"], self.folder)
+        check_same_data(self._data, saved.get("data") or {}, self.folder)
+        self._adopt_seeds(learn, saved)
         learn.model.load_state_dict(saved["model"])
         load_optimizer(learn.opt, saved["opt"])
         if saved["precision"]:
@@ -178,6 +196,12 @@ class Checkpoint(Callback):
         learn.n_fits, learn.n_passes = saved["n_fits"], saved["pass_began"]["number"]
         set_all_rng_states(saved["rng"])
         note(f"Checkpoint: going on at epoch {position['epoch']}, batch {position['batch']}.")
+
+    def _adopt_seeds(self, learn: Learner, saved: dict[str, Any]) -> None:
+        """Goes on with the seeds of the run, which the process that was killed may have drawn."""
+        learn.seed = saved["seed"]
+        adopt_seed(learn.dls, saved["data"]["seed"])
+        self._data = saved["data"]
 
     def _load_callbacks(self, learn: Learner, saved: dict[str, Any]) -> None:
         present = callbacks_with_state(learn)
@@ -246,28 +270,6 @@ def load_optimizer(opt: torch.optim.Optimizer, state: dict[str, Any]) -> None:
 def _precision_state(learn: Learner) -> dict[str, object]:
     get = getattr(getattr(learn, "precision", None), "state_dict", None)
     return get() if get is not None else {}
-
-
-def _check_same_model(own: dict[str, Tensor], stored: dict[str, Tensor], folder: Path) -> None:
-    """Before anything is loaded, so that a refusal leaves the model as it is."""
-    shapes = [{name: tuple(t.shape) for name, t in weights.items() if isinstance(t, Tensor)} for weights in (own, stored)]
-    unlike = [name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name)]
-    if unlike:
-        first = ", ".join(f"{where} {shape.get(unlike[0], 'nothing')}" for where, shape in zip(("here", "there"), shapes, strict=True))
-        raise SettingError(
-            f"resume=True: the checkpoint in {str(folder)!r} is of another model: {len(unlike)} weight(s) differ ({listed(unlike, 3)}; of the first, {first}). "
-            "Make the learner as the killed run did, or delete the folder."
-        )
-
-
-def _check_same_fit(stored: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
-    names = [k for k in {**stored, **given} if stored.get(k) != given.get(k)]
-    if names:
-        was = ", ".join(f"{k}={stored.get(k)!r}" for k in names)
-        now = ", ".join(f"{k}={given.get(k)!r}" for k in names)
-        raise SettingError(
-            f"resume=True: the checkpoint in {str(folder)!r} is of a fit with {was}; this one has {now}. Call it with the same arguments, or without resume."
-        )
 
 
 __all__ = ["Checkpoint", "callbacks_with_state", "load_optimizer", "read_checkpoint"]

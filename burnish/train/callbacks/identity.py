@@ -1,0 +1,109 @@
+"""What a training run is told by (its call, its model, its data), and the refusal to go on with another one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from burnish.errors import SettingError, listed
+from burnish.train.loop import count_batches
+
+if TYPE_CHECKING:
+    from burnish.data.dataloaders import DataLoaders
+
+_WORDS = {"rows": "number of training rows", "bs": "batch size", "batches": "number of batches", "shuffled": "shuffling"}
+
+
+def describe_data(dls: DataLoaders) -> dict[str, Any]:
+    """What must be the same for a pass to go on in its middle: rows, batch size, number of batches, shuffling, and of
+    burnish's own loaders a fingerprint of the training rows and the seed of their order and augmentation."""
+    dl = dls.train
+    return {
+        "rows": getattr(dl, "n", None),
+        "bs": getattr(dl, "bs", None),
+        "batches": count_batches(dl, "training"),
+        "shuffled": getattr(dl, "shuffle", None),
+        "fingerprint": _fingerprint(dl) if hasattr(dl, "columns") else None,
+        "seed": getattr(dl, "seed", None),
+    }
+
+
+def adopt_seed(dls: DataLoaders, seed: int | None) -> None:
+    """Has burnish's own training loader draw order and augmentation from `seed`."""
+    if seed is not None and hasattr(dls.train, "seed"):
+        dls.seed = dls.train.seed = seed
+
+
+def _fingerprint(dl: Any) -> str:
+    """A digest of which samples the training rows are, in order, with their targets and chances to be drawn. Of a file it
+    takes the folder's name and its own, so that data may be moved as a whole."""
+    digest = hashlib.blake2b(digest_size=16)
+    for row in dl.rows.tolist():
+        digest.update(f"\n{row}".encode())
+        for column in dl.columns:
+            digest.update(b"\t" + _said(column[row]))
+    if dl.weights is not None:
+        digest.update(np.asarray(dl.weights, dtype=np.float64).tobytes())
+    return digest.hexdigest()
+
+
+def _said(cell: Any) -> bytes:
+    if isinstance(cell, bytes):
+        return hashlib.blake2b(cell).digest()
+    if isinstance(cell, Path) or (isinstance(cell, str) and os.path.isabs(cell)):
+        return "/".join(Path(cell).parts[-2:]).encode()
+    if cell is None or isinstance(cell, (str, int, float, np.generic)):
+        return repr(cell).encode()
+    if isinstance(cell, Mapping):
+        cell = list(cell.items())
+    if isinstance(cell, (list, tuple)):
+        return b"[" + b",".join(_said(c) for c in cell) + b"]"
+    if isinstance(cell, np.ndarray) and cell.dtype != object:
+        return hashlib.blake2b(cell.tobytes()).digest()
+    return f"{type(cell).__name__} {getattr(cell, 'shape', getattr(cell, 'size', ''))}".encode()
+
+
+# -- the refusals -----------------------------------------------------------------------------------------------------
+def check_same_fit(stored: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
+    """Raises SettingError if the fit was called with other arguments than the one that wrote the checkpoint."""
+    names = [k for k in {**stored, **given} if stored.get(k) != given.get(k)]
+    if names:
+        was = ", ".join(f"{k}={stored.get(k)!r}" for k in names)
+        now = ", ".join(f"{k}={given.get(k)!r}" for k in names)
+        raise SettingError(
+            f"resume=True: the checkpoint in {str(folder)!r} is of a fit with {was}; this one has {now}. Call it with the same arguments, or without resume."
+        )
+
+
+def check_same_model(own: dict[str, Tensor], stored: dict[str, Tensor], folder: Path) -> None:
+    """Raises SettingError if the weights are of another model; before any is loaded, so that the model stays as it is."""
+    shapes = [{name: tuple(t.shape) for name, t in weights.items() if isinstance(t, Tensor)} for weights in (own, stored)]
+    unlike = [name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name)]
+    if unlike:
+        first = ", ".join(f"{where} {shape.get(unlike[0], 'nothing')}" for where, shape in zip(("here", "there"), shapes, strict=True))
+        raise SettingError(
+            f"resume=True: the checkpoint in {str(folder)!r} is of another model: {len(unlike)} weight(s) differ ({listed(unlike, 3)}; of the first, {first}). "
+            "Make the learner as the killed run did, or delete the folder."
+        )
+
+
+def check_same_data(own: dict[str, Any], stored: dict[str, Any], folder: Path) -> None:
+    """Raises SettingError if the data isn't what the run was trained on: samples would be left out or seen twice."""
+    faults = [f"{word} {stored.get(k)}, now {own[k]}" for k, word in _WORDS.items() if own[k] != stored.get(k)]
+    if not faults and own["fingerprint"] != stored.get("fingerprint"):
+        faults = ["other training rows (their files, labels or order)"]
+    if faults:
+        seed = "" if stored.get("seed") is None else f" (its dls.seed was {stored['seed']})"
+        raise SettingError(
+            f"resume=True: the checkpoint in {str(folder)!r} is of a run on other data: {'; '.join(faults)}. "
+            f"Make the data as that run did{seed}, or train without resume."
+        )
+
+
+__all__ = ["adopt_seed", "check_same_data", "check_same_fit", "check_same_model", "describe_data"]
