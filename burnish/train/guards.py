@@ -92,7 +92,7 @@ def _class_index_fault(pred: Tensor, target: Tensor) -> str | None:
 
 class FirstBatchCheck(Callback):
     """Looks at the first batch of a fit, by shapes alone (nothing is read from the device): outputs enough for the
-    classes, and a loss that is one number."""
+    classes, and a loss that is one number. When the model can't take it, the error says what it was given."""
 
     order = -90
 
@@ -120,6 +120,17 @@ class FirstBatchCheck(Callback):
             got = _described(learn.loss)
             raise SettingError(
                 f"{loss_name(learn.loss_func)} returned {got}; training needs one number (a scalar tensor). Average it, e.g. reduction='mean'."
+            )
+
+    def on_exception(self, learn: Learner) -> None:
+        error = learn.exception
+        if self._looked or learn.pred is not None or not learn.xb or not isinstance(error, RuntimeError):
+            return
+        if not isinstance(error, torch.OutOfMemoryError):
+            error.add_note(
+                f"The model gave no output for the first batch; its input is {', '.join(map(_described, learn.xb))}. Does it suit the model? "
+                "Where a size is too small, give larger inputs (pictures: item_tfms=Resize(224)); where the number of channels or "
+                "columns differs, make the model for this one."
             )
 
 

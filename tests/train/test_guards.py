@@ -77,3 +77,28 @@ def test_data_with_other_classes_cannot_be_given_to_a_trained_model() -> None:
     learn.dls._n_inp, learn.dls.blocks, other.blocks = 0, [CategoryBlock(vocab=["a", "b"])], [CategoryBlock(vocab=["b", "a"])]
     with pytest.raises(DataError, match=r"classes b, a, but the model's outputs stand for a, b"):
         learn.dls = other
+
+
+def test_pictures_too_small_for_the_model_are_told_with_their_shape() -> None:
+    x, y = torch.zeros(6, 3, 8, 8), torch.arange(6) % 3
+    model = nn.Sequential(nn.Conv2d(3, 4, 5, 2), nn.MaxPool2d(3), nn.Flatten(), nn.Linear(4, 3))
+    learn = tiny_learner(dls=DataLoaders([(x, y)], device="cpu"), model=model, splitter=None)
+    with pytest.raises(RuntimeError, match="too small") as raised:
+        learn.fit(1)
+    (said,) = raised.value.__notes__
+    assert "its input is (6, 3, 8, 8) float32" in said and "item_tfms=Resize(224)" in said
+
+
+def test_a_later_failure_of_the_model_is_left_as_it_is() -> None:
+    class Fails(nn.Linear):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            if self.calls == 2:
+                raise RuntimeError("second batch")
+            return super().forward(x)
+
+    with pytest.raises(RuntimeError, match="second batch") as raised:
+        tiny_learner(model=Fails(4, 3), splitter=None).fit(1)
+    assert not hasattr(raised.value, "__notes__")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import torch
-from tiny import CLASSES, Log, points, same, state, tiny_dls, tiny_learner, tiny_model
+from tiny import CLASSES, Log, counted_reads, points, same, state, tiny_dls, tiny_learner, tiny_model
 from torch import nn
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import IterableDataset
@@ -234,18 +234,9 @@ def test_batches_that_cannot_be_trained_on(batch, message: str) -> None:
 
 
 def test_nothing_is_read_back_from_the_device_inside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a GPU a read makes the processor wait. Here any conversion of a tensor to a Python value is counted."""
     learn = tiny_learner(dls=DataLoaders([points(8)] * 50, [points(8)] * 50, device="cpu"))
     learn.fit(1)
-    reads: list[str] = []
-    for name in ("item", "tolist", "__bool__", "__float__", "__int__", "cpu", "numpy"):
-        original = getattr(torch.Tensor, name)
-
-        def counted(self, *args, _original=original, _name=name, **kwargs):
-            reads.append(_name)
-            return _original(self, *args, **kwargs)
-
-        monkeypatch.setattr(torch.Tensor, name, counted)
+    reads = counted_reads(monkeypatch)
     learn.opt_func = torch.optim.SGD  # torch's own AdamW reads its step count, on the CPU
     learn.fit_one_cycle(1, reset_opt=True)
     assert len(reads) <= 8, f"a fit of 100 batches read {len(reads)} values: {sorted(set(reads))}"  # the epoch's row

@@ -5,13 +5,18 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from tiny import same, state, tiny_learner
+import pytest
+import torch
+from tiny import counted_reads, same, state, tiny_learner
 from torch import nn
 
+from burnish.data.notes import captured_notes
+from burnish.evaluate.summary import ResultNote
 from burnish.train.callback import Callback
+from burnish.train.callbacks import EMA, CutMix, GradientClip, MixUp
 from burnish.train.learner import Learner
 from burnish.train.metric import AverageMetric
-from burnish.vision.all import F1Score, ImageDataLoaders, RandomResizedCrop, Resize, top_k_accuracy
+from burnish.vision.all import F1Score, ImageDataLoaders, RandomResizedCrop, Resize, aug_transforms, top_k_accuracy
 
 
 def linear(size: int) -> nn.Module:
@@ -56,3 +61,21 @@ def test_a_metric_is_told_how_many_classes_there_are(photos: Path) -> None:
 def test_a_partial_keeps_its_functions_name_and_direction() -> None:
     metric = AverageMetric(partial(partial(top_k_accuracy, k=2), axis=-1))
     assert (metric.name, metric.better) == ("top_k_accuracy", "higher")
+
+
+@pytest.mark.parametrize("mixing", [MixUp, CutMix])
+def test_nothing_is_read_back_while_pictures_are_learned(mixing: type[Callback], photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With augmentation, mixing, the display and the note of the results: the reads are the epoch's own, however many batches."""
+    monkeypatch.setenv("TERM", "dumb")  # a live display shows the loss, which costs nothing on a CPU
+    counts = []
+    for bs in (8, 2):
+        dls = ImageDataLoaders.from_folder(
+            photos, seed=3, bs=bs, item_tfms=Resize(24), batch_tfms=aug_transforms(), device="cpu", num_workers=0
+        )
+        cbs = [mixing(), ResultNote(), GradientClip(), EMA()]
+        learn = tiny_learner(dls=dls, model=linear(24), splitter=None, cbs=cbs, quiet=False, opt_func=torch.optim.SGD)
+        with monkeypatch.context() as patches, captured_notes():
+            reads = counted_reads(patches)
+            learn.fit(1)
+        counts.append(len(reads))
+    assert counts[0] == counts[1] < 40, counts

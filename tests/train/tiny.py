@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import TensorDataset
 
+from burnish.data import loader
 from burnish.data.dataloaders import DataLoaders
 from burnish.train.callback import EVENTS, Callback
 from burnish.train.learner import Learner
@@ -71,6 +74,29 @@ def state(learn: Learner) -> dict[str, Tensor]:
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """From here on, every conversion of a tensor to a Python or numpy value, by name. On a GPU each would make the processor
+    wait. What a loader reads (files, and draws of its own) is on the CPU anyway and isn't counted."""
+    reads: list[str] = []
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__", "cpu", "numpy"):
+        original = getattr(torch.Tensor, name)
+
+        def counted(self: Tensor, *args: Any, _original: Any = original, _name: str = name, **kwargs: Any) -> Any:
+            if not _in_loader():
+                reads.append(_name)
+            return _original(self, *args, **kwargs)
+
+        monkeypatch.setattr(torch.Tensor, name, counted)
+    return reads
+
+
+def _in_loader() -> bool:
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename != loader.__file__:
+        frame = frame.f_back
+    return frame is not None
 
 
 class Log(Callback):
