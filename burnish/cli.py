@@ -102,17 +102,20 @@ def train(
 
 
 def _say_test(console: Console, learn: Any) -> None:
-    """The results on what was kept aside, which nothing was chosen by."""
-    from burnish.evaluate.summary import assess
+    """The results on what was kept aside, which nothing was chosen by. The record, the report and the model card keep them."""
+    from burnish.evaluate.summary import assess, chosen_metrics, not_clearly_better
 
-    shown = _table("on the test split", "value", "95 % interval", "baseline")
-    for row in assess(learn, "test").to_dict("records"):
+    shown, results = _table("on the test split", "value", "95 % interval", "baseline"), assess(learn, "test")
+    for row in results.to_dict("records"):
         known = row["low"] == row["low"]
         shown.add_row(
             row["metric"], f"{row['value']:.3g}", f"{row['low']:.3g} to {row['high']:.3g}" if known else "", f"{row['baseline']:.3g}"
         )
     console.print()
     console.print(shown)
+    doubtful = not_clearly_better(results, {"loss": "lower", **{m.name: m.better for m in chosen_metrics(learn)}})
+    if doubtful:
+        console.print(f"Not clearly better than the baseline: {', '.join(doubtful)}", highlight=False)
 
 
 def _loaders(

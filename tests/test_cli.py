@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from burnish.cli import _end_of, main
+from burnish.train.export import load_learner
 
 
 class Ran(NamedTuple):
@@ -163,6 +164,13 @@ def test_train_writes_everything_and_says_what_is_next(trained) -> None:
     assert "broken.jpg" in got.stderr
     assert "on the test split" in got.stdout
     assert "burnish predict burnish-out/model.burnish PHOTO.jpg" in got.stdout
+
+
+def test_the_test_result_is_in_the_report_and_the_model(trained) -> None:
+    out, _ = trained
+    assert "<h2>On the test split</h2>" in (out / "report.html").read_text(encoding="utf-8")
+    model = load_learner(out / "model.burnish")
+    assert {"valid", "test"} == {row["split"] for row in model.record["results"]} and "Measured on the test split" in model.card
 
 
 def test_train_is_tidy_at_80_columns(trained) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import os
+import shlex
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burnish.data.lazy import pd
 from burnish.deploy import charts
@@ -38,8 +39,8 @@ def write_report(
 
     Args:
         path: relative to ``learn.path``; returned as written.
-        interp: an interpretation of the learner that is there already; without one, one pass over the validation
-            split is made.
+        interp: an interpretation of the learner that is there already, of any split; without one, one pass over the
+            validation split is made. Results on the other split (validation, test) stand below, where they are known.
         title: the heading.
         model_file: the exported model, to show how it is used.
         checks: look for unreadable files and duplicates (reads every file once).
@@ -51,17 +52,18 @@ def write_report(
         raise SettingError(
             "A report needs a validation split to say how good the model is, and this learner has none. Write it from the learner that was trained."
         )
-    interp = interp if interp is not None else _interpretation(learn)
+    interp = _interpretation(learn) if interp is None else interp
+    results, judged = interp.results(), _judged(interp)
     record = run_record(learn)
-    results = _results(learn, interp)
     title = title or f"{record['settings']['architecture']}: {_what(learn)}"
     body = [
         f"<h1>{escape(title)}</h1>",
         html.paragraph(_lead(record), "soft"),
-        html.section("How good is it?", headline(results), _explained(results)),
-        html.section("Before you trust it", *_doubts(learn, results, record, checks)),
+        html.section("How good is it?", headline(results), _explained(results, judged)),
+        *_other_results(record, judged),
+        html.section("Before you trust it", *_doubts(learn, results, record, judged, checks)),
         _where_it_errs(interp),
-        html.section("The most wrong", *_most_wrong(learn, interp)),
+        html.section("The most wrong", *_most_wrong(learn, interp, judged)),
         html.section("Training", _loss_chart(learn), _epochs(record)),
         html.section("What the model saw", *_seen(learn)),
         html.section("Data", *_data(record)),
@@ -94,28 +96,76 @@ def _tile(row: dict[str, Any]) -> str:
     return "".join(parts) + "</div>"
 
 
-def _explained(results: pd.DataFrame) -> str:
+class Judged(NamedTuple):
+    """What the results are of, in words."""
+
+    key: str | None  # the split; None for a loader of its own
+    name: str  # "the validation split"
+    samples: str  # "validation samples"
+    said: str  # after "Measured on so many samples of NAME"
+    limits: str  # what the figures leave open
+
+
+SAME_SOURCE = "comes from the same source as the training data: other cameras, places and people may be harder."
+JUDGED = {
+    "train": Judged(
+        "train", "the training split", "training samples", ", which the model has learned from: this says nothing about new data",
+        "The model has seen these very samples in training. Look at the validation or the test split to judge it.",
+    ),
+    "valid": Judged(
+        "valid", "the validation split", "validation samples", ", which the model was not trained on",
+        f"The validation split also guided choices, and {SAME_SOURCE}",
+    ),
+    "test": Judged(
+        "test", "the test split", "test samples", ", which was kept aside while training",
+        f"The test split is a fair judge once: not any more, when something was chosen by it. And it {SAME_SOURCE}",
+    ),
+}  # fmt: skip
+OWN_LOADER = Judged(
+    None, "the loader that was given", "samples", "", "Whether the model was trained on these samples, or chosen by them, isn't known here."
+)
+
+
+def _judged(interp: Interpretation) -> Judged:
+    return JUDGED[interp.split] if interp.dl is None else OWN_LOADER
+
+
+def _other_results(record: Record, judged: Judged) -> list[str]:
+    """What is recorded of the other splits that judge the model."""
+    sections = []
+    for split in ("test", "valid"):
+        rows = [row for row in record["results"] if row.get("split", "valid") == split]
+        if rows and split != judged.key:
+            found = pd.DataFrame(rows)
+            of = f"On {JUDGED[split].name}"
+            sections.append(html.section(of, headline(found), _measured(found, JUDGED[split])))
+    return sections
+
+
+def _measured(results: pd.DataFrame, judged: Judged) -> str:
     n = _samples(results)
-    of = f" on {n:,} samples" if n else ""
-    return html.paragraph(
-        f"Measured{of} of the validation split, which the model was not trained on. The line on a bar is the interval in which the true value lies with "
+    return html.paragraph(f"Measured on {f'{n:,} samples of ' if n else ''}{judged.name}{judged.said}.", "soft")
+
+
+def _explained(results: pd.DataFrame, judged: Judged) -> str:
+    return _measured(results, judged) + html.paragraph(
+        "The line on a bar is the interval in which the true value lies with "
         "95 % confidence; the red mark is what one reaches without looking at the input, by always giving the most frequent answer (for the loss: always the classes' frequencies).",
         "soft",
     )
 
 
-def _doubts(learn: Learner, results: pd.DataFrame, record: Record, checks: bool) -> list[str]:
+def _doubts(learn: Learner, results: pd.DataFrame, record: Record, judged: Judged, checks: bool) -> list[str]:
     """What should make a reader careful, in the order of weight."""
     found = learn.dls.check() if checks and len(learn.dls.table) else None
     said = [html.warning(text) for text in _no_better(learn, results)]
     if found is None or "tiny_split" not in set(found.issues["kind"]):
-        said += [html.warning(text) for text in _few_samples(results)]
+        said += [html.warning(text) for text in _few_samples(results, judged)]
     said += [html.warning(text) for text in _class_doubts(record)] if found is None else _findings(found)
     skipped = {str(why) for dl in learn.dls for why in getattr(dl, "skipped", {}).values()}
     if skipped:
         said.append(html.warning(f"{len(skipped)} file(s) could not be read and were left out: {listed(sorted(skipped))}."))
-    last = "The validation split also guided choices, and comes from the same source as the training data: other cameras, places and people may be harder."
-    return [*said, html.paragraph(last, "soft")]
+    return [*said, html.paragraph(judged.limits, "soft")]
 
 
 def _no_better(learn: Learner, results: pd.DataFrame) -> list[str]:
@@ -128,10 +178,10 @@ def _no_better(learn: Learner, results: pd.DataFrame) -> list[str]:
     ]
 
 
-def _few_samples(results: pd.DataFrame) -> list[str]:
+def _few_samples(results: pd.DataFrame, judged: Judged) -> list[str]:
     n = _samples(results)
     return (
-        [f"Only {n} samples were validated on: the intervals are wide, and a difference of a few points means little."]
+        [f"Only {n} samples of {judged.name} were judged: the intervals are wide, and a difference of a few points means little."]
         if 0 < n < 100
         else []
     )
@@ -201,7 +251,7 @@ def _where_it_errs(interp: Any) -> str:
     return html.section("Where it errs", *parts, two)
 
 
-def _most_wrong(learn: Learner, interp: Any, most: int = 12) -> list[str]:
+def _most_wrong(learn: Learner, interp: Any, judged: Judged, most: int = 12) -> list[str]:
     table = interp.table
     if "loss" not in table:
         return []
@@ -211,13 +261,16 @@ def _most_wrong(learn: Learner, interp: Any, most: int = 12) -> list[str]:
     if not figures:
         return []
     return [
-        html.paragraph("The validation samples with the highest loss: hard ones, and sometimes wrongly labelled ones.", "soft"),
+        html.paragraph(f"The {judged.samples} with the highest loss: hard ones, and sometimes wrongly labelled ones.", "soft"),
         html.photos(figures),
     ]
 
 
 def _wrong_figure(learn: Learner, row: dict[str, Any]) -> str:
-    raw, said, was = row[learn.dls.table.attrs["inputs"][0]], row.get("prediction"), row[learn.dls.table.attrs["targets"][0]]
+    names = learn.dls.table.attrs
+    if not {"inputs", "targets"} <= set(names) or names["inputs"][0] not in row:  # plain loaders, or a loader of its own
+        return ""
+    raw, said, was = row[names["inputs"][0]], row.get("prediction"), row[names["targets"][0]]
     picture = _picture_of(learn, raw)
     if not picture:
         return ""
@@ -292,7 +345,7 @@ def _use(model_file: str | os.PathLike[str]) -> list[str]:
         html.paragraph(
             f"The model is in {path.name}{size}. It opens on another machine, with or without a GPU, without the training data, and runs no code from the file."
         ),
-        html.code(f"burnish predict {path.name} PHOTO.jpg"),
+        html.code(f"burnish predict {shlex.quote(path.name)} PHOTO.jpg"),
         html.code(
             f'from burnish.vision.all import *\n\nlearn = load_learner("{path.name}")\nlabel, index, probs = learn.predict("PHOTO.jpg")'
         ),
@@ -302,16 +355,11 @@ def _use(model_file: str | os.PathLike[str]) -> list[str]:
 # -- small things -----------------------------------------------------------------------------------------------------
 
 
-def _interpretation(learn: Learner) -> Any:
+def _interpretation(learn: Learner) -> Interpretation:
     from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 
     single = learn.dls.target_blocks and learn.dls.target_blocks[0].kind == "category"
     return (ClassificationInterpretation if single else Interpretation).from_learner(learn)
-
-
-def _results(learn: Learner, interp: Any) -> pd.DataFrame:
-    """Each result with its interval and baseline, from the interpretation's pass."""
-    return interp.results()
 
 
 def _what(learn: Learner) -> str:

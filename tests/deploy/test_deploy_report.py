@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
+from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.deploy.report import write_report
 from burnish.errors import SettingError
 from burnish.evaluate.interpret import ClassificationInterpretation
+from burnish.evaluate.learner import Learner
+from burnish.evaluate.metrics import accuracy
+from burnish.evaluate.summary import assess
 from burnish.train.export import load_learner
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.learner import VisionLearner, vision_learner
@@ -100,7 +108,7 @@ def test_it_warns_of_what_it_knows(learn: VisionLearner, text: str, tmp_path: Pa
     assert "same.png" in doubts(text)  # the doubled picture
     write_report(learn, tmp_path / "r.html", checks=False)
     unchecked = doubts((tmp_path / "r.html").read_text(encoding="utf-8"))
-    assert "Only 6 samples were validated on: the intervals are wide" in unchecked
+    assert "Only 6 samples of the validation split were judged: the intervals are wide" in unchecked
     assert "fewer than 10 training samples" in unchecked and "same.png" not in unchecked
 
 
@@ -116,6 +124,72 @@ def test_an_interpretation_that_is_there_is_used(learn: VisionLearner, monkeypat
     monkeypatch.setattr(type(learn), "get_preds", lambda *a, **k: pytest.fail("a second pass"))
     write_report(learn, tmp_path / "r.html", interp=interp, checks=False, title="My title")
     assert "<h1>My title</h1>" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def tested(learn: VisionLearner, tmp_path_factory: pytest.TempPathFactory) -> VisionLearner:
+    """A learner with a test split."""
+    root = learn.dls.table["image"].iloc[0].parent.parent
+    with captured_notes():
+        dls = ImageDataLoaders.from_folder(
+            root, valid_pct=0.3, test_pct=0.3, seed=1, item_tfms=Resize(32), bs=4, device="cpu", num_workers=0
+        )
+        made = vision_learner(dls, "resnet18", pretrained=False, seed=1, lin_ftrs=[16], path=tmp_path_factory.mktemp("tested"))
+        with made.no_logging():
+            made.fit_one_cycle(1)
+    return made
+
+
+def written(learn: VisionLearner, path: Path, **kwargs: Any) -> str:
+    return write_report(learn, path, checks=False, **kwargs).read_text(encoding="utf-8")
+
+
+def test_a_report_on_the_test_split_says_so_everywhere(tested: VisionLearner, tmp_path: Path) -> None:
+    text = written(tested, tmp_path / "r.html", interp=ClassificationInterpretation.from_learner(tested, split="test"))
+    n = len(tested.dls.test.rows)
+    assert f"Measured on {n} samples of the test split, which was kept aside" in text
+    assert "The test samples with the highest loss" in text and f"Only {n} samples of the test split were judged" in text
+    assert "The test split is a fair judge once" in text and "The validation split also guided choices" not in text
+    assert "<h2>On the validation split</h2>" in text and "of the validation split, which the model was not trained on" in text
+
+
+def test_results_on_the_test_split_stand_beside_those_on_validation(tested: VisionLearner, tmp_path: Path) -> None:
+    tested.results.pop("test", None)
+    assert "On the test split" not in written(tested, tmp_path / "r.html")
+    table = assess(tested, "test").set_index("metric")
+    text = written(tested, tmp_path / "r.html")
+    part = text[text.index("<h2>On the test split</h2>") : text.index("Before you trust it")]
+    assert (
+        f'<div class="value">{table.loc["accuracy", "value"]:.3g}</div>' in part and "95 % interval" in part and "trivial baseline" in part
+    )
+    assert f"Measured on {len(tested.dls.test.rows)} samples of the test split" in part
+    assert "samples of the validation split, which the model was not trained on" in text[: text.index("On the test split")]
+    assert "Measured on the test split" in load_learner(tested.export(tmp_path / "m.burnish")).card
+
+
+@pytest.mark.parametrize(
+    ("of", "says"), [("train", "of the training split, which the model has learned from"), (None, "of the loader that was given.")]
+)
+def test_other_samples_are_named_too(tested: VisionLearner, tmp_path: Path, of: str | None, says: str) -> None:
+    items = tested.dls.table["image"].tolist()[:5]
+    own = None if of else tested.dls.test_dl(items, with_labels=True)
+    text = written(tested, tmp_path / "r.html", interp=ClassificationInterpretation.from_learner(tested, of or 1, dl=own))
+    assert says in text and "validation samples with the highest loss" not in text
+
+
+def test_two_plain_loaders_have_a_report_without_pictures(tmp_path: Path) -> None:
+    target = torch.arange(24) % 2
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.randn(24, 3), target), batch_size=8)
+    learn = Learner(DataLoaders(loader, loader, device="cpu"), nn.Linear(3, 2), nn.CrossEntropyLoss(), metrics=accuracy, path=tmp_path)
+    with captured_notes(), learn.no_logging():
+        learn.fit(1)
+        text = write_report(learn).read_text(encoding="utf-8")
+    assert "Measured on 24 samples of the validation split" in text and ">accuracy<" in text and "data:image" not in text
+
+
+def test_the_command_in_the_report_can_be_pasted(learn: VisionLearner, tmp_path: Path) -> None:
+    text = written(learn, tmp_path / "r.html", model_file=tmp_path / "my model.burnish")
+    assert html.escape("burnish predict 'my model.burnish' PHOTO.jpg") in text
 
 
 def test_a_loaded_model_has_nothing_to_report_on(learn: VisionLearner) -> None:
