@@ -224,7 +224,8 @@ class DataLoader:
     def _assemble(self, parts: Sequence[list[Sample] | Future[list[Sample]]]) -> Read:
         samples = [sample for part in parts for sample in (part.result() if isinstance(part, Future) else part)]
         if self.reader.held:
-            samples = [self._end(sample) for sample in samples]
+            with self.reader.borrowing():
+                samples = [self._end(sample) for sample in samples]
         good = [s for s in samples if not isinstance(s.content, str)]
         failures = {s.row: s.content for s in samples if isinstance(s.content, str)}
         tensors = tuple(block.collate([s.content[i] for s in good]) for i, block in enumerate(self.blocks)) if good else ()  # pyright: ignore[reportArgumentType]

@@ -69,6 +69,15 @@ def own_globals(seed: int | None) -> Iterator[None]:
             np.random.set_state(legacy)
 
 
+def reseed_globals(seed: int) -> None:
+    """Seeds the global generators anew, inside ``own_globals`` only: for each sample of a batch, which borrows them once."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+
+
 _FACTORIES = {torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal, torch.bernoulli, torch.multinomial}
 DRAWING_METHODS = (
     "uniform_",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from burnish import __version__
 from burnish.data.block import Block
 from burnish.data.cache import ItemCache
-from burnish.data.randomness import own_globals
+from burnish.data.randomness import own_globals, reseed_globals
 from burnish.data.transforms import ItemTransform, Values
 from burnish.errors import UnreadableFileError
 
@@ -69,16 +70,21 @@ class Reader:
 
     def end(self, values: Values, rng: random.Random | None, seed: int) -> tuple[Tensor, ...]:
         """The rest: transforms that may draw from the process's generators, seeded with `seed`; then encoded tensors,
-        without batch dimension. Where anything is ``held``, only for the thread that asks for the batch."""
+        without batch dimension. Where anything is ``held``, only for the thread that asks for the batch, inside ``borrowing``."""
         if self.held:
-            with own_globals(seed):
-                for tfm in self.held:
-                    values = tfm.apply(values, rng)
+            reseed_globals(seed)
+        for tfm in self.held:
+            values = tfm.apply(values, rng)
         return tuple(b.encode(v) for b, v in zip(self.blocks, values, strict=True))
 
     def read(self, raws: Values, rng: random.Random | None, seed: int = 0) -> tuple[Tensor, ...]:
         """Encoded tensors of one sample, without batch dimension."""
-        return self.end(self.start(raws, rng), rng, seed)
+        with self.borrowing():
+            return self.end(self.start(raws, rng), rng, seed)
+
+    def borrowing(self) -> AbstractContextManager[None]:
+        """Around ``end``, for as many samples as there are: the process's generators are as before afterwards."""
+        return own_globals(0 if self.held else None)
 
     def settings(self) -> str:
         """What the cached part depends on besides the raw cell: part of the cache's key."""

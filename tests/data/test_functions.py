@@ -75,7 +75,10 @@ def folder(tmp_path_factory):
 
 def make(folder, function, **settings):
     block = DataBlock(
-        (ImageBlock, CategoryBlock), splitter=IndexSplitter(range(32, 40)), get_y=lambda f: f.stem[-1], item_tfms=[Resize(16), function]
+        (ImageBlock, CategoryBlock),
+        splitter=IndexSplitter(range(32, 40)),
+        get_y=lambda f: f.stem[-1],
+        item_tfms=[Resize(16, method="squish"), function],
     )
     return block.dataloaders(sorted(folder.glob("*.png")), **{"bs": 4, "num_workers": 2, "seed": 0, "device": "cpu", **settings})
 
