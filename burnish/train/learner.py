@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +84,6 @@ class Learner(HasCallbacks):
     arch: str | None = None  # the architecture's name, when burnish built it
     record: dict[str, Any] | None = None  # of the run that made a loaded model
     card: str | None = None  # the model card; None has export write one
-    opt: Any  # a torch.optim.Optimizer; None until a fit needs one
     phase: str | None  # of fine_tune
     fit_args: dict[str, Any]  # what the last fit was called with, as JSON
     results: dict[str, Any]  # split -> its results with their intervals (a table), where a callback or assess worked them out
@@ -207,12 +206,47 @@ class Learner(HasCallbacks):
         """Whether there is a validation split."""
         return len(self.dls) > 1
 
+    @property
+    def opt(self) -> Any:
+        """The optimizer that ``opt_func`` made; None until a fit needs one. Assigning None forgets it and its state."""
+        return self._opt
+
+    @opt.setter
+    def opt(self, opt: None) -> None:
+        if opt is not None:
+            raise SettingError(
+                f"learn.opt = {type(opt).__name__}(...): a fit makes the optimizer itself, for the layer groups that are to be trained, and sets its rates. "
+                "Say how it is made: learn.opt_func = torch.optim.SGD, or partial(torch.optim.SGD, momentum=0.9); then learn.opt = None."
+            )
+        self._opt = None
+
     def create_opt(self) -> torch.optim.Optimizer:
         """Makes ``learn.opt`` anew, with empty state. A fit does it when it is needed."""
         groups = param_groups(self.model, self.groups, self.wd_bn_bias)
-        self.opt = build_optimizer(self.opt_func, groups, lr_per_group(self.lr, len(self.groups))[-1])
-        self._opt_defaults = defaults_of(self.opt)
-        return self.opt
+        opt = build_optimizer(self.opt_func, groups, lr_per_group(self.lr, len(self.groups))[-1])
+        self._opt, self._opt_defaults = opt, defaults_of(opt)
+        return opt
+
+    # -- number formats -------------------------------------------------------------------------------------------
+    def to_fp32(self) -> Self:
+        """Trains and predicts in fp32 from here on; returns the learner. The weights are fp32 in any precision."""
+        return self._to("fp32")
+
+    def to_fp16(self) -> Self:
+        """Trains and predicts in fp16 mixed precision from here on, the loss scaled; returns the learner."""
+        return self._to("fp16")
+
+    def to_bf16(self) -> Self:
+        """Trains and predicts in bf16 mixed precision from here on; returns the learner."""
+        return self._to("bf16")
+
+    def _to(self, setting: str) -> Self:
+        if self.running:
+            raise SettingError(
+                f"The precision can't become {setting} in the middle of a run. Set it before the fit: learn.to_{setting}().fit(...)."
+            )
+        self.precision = Precision(setting, self.device)
+        return self
 
     # -- training: functions with the learner as their first argument ----------------------------------------------
     fit = recipes.fit
@@ -288,9 +322,8 @@ class Learner(HasCallbacks):
         """Raises an error that says why, if there is nothing to train, nothing to train on, or no such epochs."""
         if self.running:
             raise SettingError("This learner is training already: a callback can't begin another fit of the same learner.")
-        if isinstance(n_epochs, bool) or not isinstance(n_epochs, int) or n_epochs < 1:
-            raise SettingError(f"The number of epochs is {n_epochs!r}; expected a whole number of at least 1.")
-        if not 0 <= start_epoch < n_epochs:
+        recipes.whole_epochs(n_epochs)
+        if recipes.whole_number(start_epoch) is None or not 0 <= start_epoch < n_epochs:
             raise SettingError(f"start_epoch={start_epoch!r}: expected a number from 0 to {n_epochs - 1}, as there are {n_epochs} epochs.")
         if not len(self.dls):
             raise NotTrainableError(

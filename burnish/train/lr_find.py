@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import keyword
 import math
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,11 +55,12 @@ def find_lr(
             a rate.
 
     Returns:
-        a named tuple, a field a function: ``learn.lr_find().valley``.
+        a named tuple, a field a function: ``learn.lr_find().valley``. A partial goes by its function's name, a lambda is
+        ``suggestion``; one of a name that was there before gets a number: ``slide_2``.
     """
     if not 0 < start_lr < end_lr or not math.isfinite(end_lr):
         raise SettingError(f"lr_find(start_lr={start_lr!r}, end_lr={end_lr!r}): expected 0 < start_lr < end_lr.")
-    functions = [suggest_funcs] if callable(suggest_funcs) else list(suggest_funcs or [valley])
+    functions = _named([suggest_funcs] if callable(suggest_funcs) else list(suggest_funcs or [valley]))
     finder = LRFinder(start_lr, end_lr, max(6, num_it), stop_div)
     learn.check_trainable(1, 0)
     with everything_restored(learn), own_globals(derive(learn.seed, "lr_find")), learn.showing(rows=False):
@@ -67,11 +70,29 @@ def find_lr(
         displays = [cb for cb in learn.cbs if isinstance(cb, Progress)]
         learn.run_fit([*learn.acting_cbs(), finder, *displays])
     rates, losses = finder.curve()
-    found = {f.__name__: float(f(rates, losses)) for f in functions}
+    found = {name: float(f(rates, losses)) for name, f in functions.items()}
     learn.recorder.finder = (np.asarray(finder.rates), np.asarray(finder.losses), found)
     if show_plot:
         learn.recorder.plot_lr_find()
     return namedtuple("SuggestedLRs", list(found))(**found)
+
+
+def _named(functions: Sequence[Any]) -> dict[str, Callable[..., Any]]:
+    """Suggestion functions by names that a named tuple can have. Raises SettingError if one is no function."""
+    named: dict[str, Callable[..., Any]] = {}
+    for function in functions:
+        if not callable(function):
+            raise SettingError(
+                f"lr_find(suggest_funcs=...) got {function!r}: expected valley, slide, minimum, steep, or functions of (rates, losses) that give a rate."
+            )
+        inner = function
+        while isinstance(inner, partial):
+            inner = inner.func
+        name = str(getattr(inner, "__name__", type(inner).__name__)).strip("_")
+        name = name if name.isidentifier() and not keyword.iskeyword(name) else "suggestion"
+        repeated = sum(known == name or known.startswith(f"{name}_") for known in named)
+        named[f"{name}_{repeated + 1}" if repeated else name] = function
+    return named
 
 
 class LRFinder(Callback):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ def fit(
     Returns:
         the table of results.
     """
+    n_epoch = whole_epochs(n_epoch)
     rates = _rates(learn, lr)
     return learn.train_epochs(n_epoch, rates, wd, {}, cbs, reset_opt, start_epoch, resume, _said("fit", learn, n_epoch, rates, wd))
 
@@ -73,6 +75,7 @@ def fit_one_cycle(
         moms: momentum (the first beta of Adam) at the start, the top of the rate, and the end; None is the learner's.
         lr_max and the others: as in :func:`fit`.
     """
+    n_epoch = whole_epochs(n_epoch)
     rates = _rates(learn, lr_max)
     top = _schedulable(rates)
     scheds: dict[str, Schedule] = {"lr": combined_cos(pct_start, top / div, top, top / div_final)}
@@ -97,6 +100,7 @@ def fit_flat_cos(
     resume: bool = False,
 ) -> Results:
     """Trains at `lr` for the share `pct_start` of training, then down half a cosine to ``lr / div_final``."""
+    n_epoch = whole_epochs(n_epoch)
     rates = _rates(learn, lr)
     top = _schedulable(rates)
     if not 0 <= pct_start <= 1:
@@ -121,9 +125,11 @@ def fit_sgdr(
 ) -> Results:
     """Trains for `n_cycles` cycles, each from `lr_max` down half a cosine to 0 (Loshchilov and Hutter 2016,
     arXiv:1608.03983). The first takes `cycle_len` epochs, each next one `cycle_mult` times as many."""
-    if n_cycles < 1 or cycle_len < 1 or cycle_mult < 1:
+    given = (n_cycles, cycle_len, cycle_mult)
+    n_cycles, cycle_len, cycle_mult = (whole_number(n) or 0 for n in given)
+    if min(n_cycles, cycle_len, cycle_mult) < 1:
         raise SettingError(
-            f"fit_sgdr(n_cycles={n_cycles!r}, cycle_len={cycle_len!r}, cycle_mult={cycle_mult!r}): expected whole numbers of at least 1."
+            f"fit_sgdr(n_cycles={given[0]!r}, cycle_len={given[1]!r}, cycle_mult={given[2]!r}): expected whole numbers of at least 1."
         )
     lengths = [cycle_len * cycle_mult**i for i in range(n_cycles)]
     n_epoch = sum(lengths)
@@ -165,7 +171,7 @@ def fine_tune(
     Returns:
         the results of both phases, with a column `phase`: "head", then "whole".
     """
-    _check_epochs(epochs, freeze_epochs)
+    epochs, freeze_epochs = _check_epochs(epochs, freeze_epochs)
     cbs = [cb() if isinstance(cb, type) else cb for cb in as_callbacks(cbs)]  # the same ones in both phases
     from_scratch = learn.pretrained is False or len(learn.groups) < 2
     if from_scratch and learn.pretrained is not False:
@@ -197,14 +203,32 @@ def fine_tune(
         learn.phase = None
 
 
-def _check_epochs(epochs: int, freeze_epochs: int) -> None:
-    """Raises SettingError before anything is trained, if either number of epochs of fine_tune can't be."""
-    if isinstance(freeze_epochs, bool) or not isinstance(freeze_epochs, int) or freeze_epochs < 0:
+def whole_number(value: Any) -> int | None:
+    """`value` as an int if it is a whole number of any integer type (numpy's too); None for all else, True and 1.0 too."""
+    try:
+        return None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def whole_epochs(n_epoch: Any) -> int:
+    """A number of epochs as an int. Raises SettingError unless it is a whole number of at least 1."""
+    number = whole_number(n_epoch)
+    if number is None or number < 1:
+        raise SettingError(f"The number of epochs is {n_epoch!r}; expected a whole number of at least 1.")
+    return number
+
+
+def _check_epochs(epochs: Any, freeze_epochs: Any) -> tuple[int, int]:
+    """Both numbers of epochs of fine_tune. Raises SettingError before anything is trained, if either can't be."""
+    frozen, whole = whole_number(freeze_epochs), whole_number(epochs)
+    if frozen is None or frozen < 0:
         raise SettingError(f"freeze_epochs={freeze_epochs!r}: expected a whole number of at least 0.")
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if whole is None or whole < 1:
         raise SettingError(
             f"The number of epochs is {epochs!r}; expected a whole number of at least 1. To train only the head: learn.freeze(), then learn.fit_one_cycle(1)."
         )
+    return whole, frozen
 
 
 def _saved_phase(learn: Learner, cbs: Callbacks) -> str | None:

@@ -139,9 +139,27 @@ def test_numbers_of_epochs_that_cannot_be(recipe: str, n) -> None:
         getattr(tiny_learner(), recipe)(n, **kwargs)
 
 
+@pytest.mark.parametrize("whole", [np.int64, np.uint8, torch.tensor], ids=["int64", "uint8", "tensor"])
+@pytest.mark.parametrize("recipe", ["fit", "fit_one_cycle", "fit_flat_cos", "fit_sgdr", "fine_tune"])
+def test_whole_numbers_of_any_type_are_numbers_of_epochs(recipe: str, whole, tmp_path: Path) -> None:
+    more = [whole(1)] if recipe == "fit_sgdr" else []
+    learn = tiny_learner(tmp_path)
+    results = getattr(learn, recipe)(whole(1), *more, cbs=Checkpoint)
+    assert len(results) == (2 if recipe == "fine_tune" else 1) and learn.fit_args["epochs"] == 1
+
+
+@pytest.mark.parametrize("numbers", [(1.5, 1), (1, 1.0), (True, 1), ("1", 1), (1, 0), (1, 1, 0.5)])
+def test_numbers_of_cycles_that_cannot_be(numbers: tuple) -> None:
+    cycles, length, mult = (*numbers, 2)[:3]
+    with pytest.raises(SettingError, match=rf"n_cycles={cycles!r}, cycle_len={length!r}, cycle_mult={mult!r}\): expected whole numbers"):
+        tiny_learner().fit_sgdr(cycles, length, cycle_mult=mult)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda learn: learn.fit(2, start_epoch=0.5), "start_epoch=0.5: expected a number from 0 to 1"),
+        (lambda learn: setattr(learn, "opt", torch.optim.SGD(learn.model.parameters(), 0.1)), r"learn\.opt = SGD.*learn\.opt_func = "),
         (lambda learn: learn.fit(2, start_epoch=2), "start_epoch=2: expected a number from 0 to 1"),
         (lambda learn: learn.fit_sgdr(1, 0), "cycle_len=0"),
         (lambda learn: learn.fine_tune(1, freeze_epochs=-1), "freeze_epochs=-1"),
@@ -162,6 +180,22 @@ def test_calls_that_cannot_work_say_why(call, message: str) -> None:
 def test_unknown_keywords_are_errors(method: str) -> None:
     with pytest.raises(TypeError, match="lr_maxx"):
         getattr(tiny_learner(), method)(1, lr_maxx=3)
+
+
+def test_fine_tune_resumes_with_the_callbacks_class_too(tmp_path: Path) -> None:
+    class Die(Callback):
+        order = 2000
+
+        def after_epoch(self, learn) -> None:
+            if (learn.phase, learn.epoch) == ("whole", 0):
+                raise SystemExit
+
+    with captured_notes(), pytest.raises(SystemExit):
+        tiny_learner(tmp_path).fine_tune(2, cbs=[Checkpoint, Die])
+    again = tiny_learner(tmp_path)
+    with captured_notes() as notes:
+        results = again.fine_tune(2, cbs=Checkpoint, resume=True)
+    assert notes == ["Checkpoint: going on at epoch 1, batch 0."] and results["phase"].tolist() == ["whole", "whole"]
 
 
 @pytest.mark.parametrize("kill", [("head", 4), ("whole", 9)])
@@ -333,6 +367,22 @@ def test_conv_weights_are_laid_out_channels_last() -> None:
     learn = tiny_learner(dls=DataLoaders(data, data, device="cpu"), model=model, splitter=None)
     assert learn.model[0].weight.is_contiguous(memory_format=torch.channels_last)
     learn.fit(1)
+
+
+def test_the_precision_is_set_by_its_familiar_name() -> None:
+    learn = tiny_learner()
+    with captured_notes() as notes:
+        for name in ("bf16", "fp16", "fp32"):
+            assert getattr(learn, f"to_{name}")() is learn and learn.precision.format == name
+            learn.fit(1)
+    assert any("fp16" in n and "emulated" in n for n in notes)
+
+    class Changes(Callback):
+        def before_batch(self, learn) -> None:
+            learn.to_bf16()
+
+    with pytest.raises(SettingError, match=r"can't become bf16 in the middle of a run.*learn\.to_bf16\(\)\.fit"):
+        learn.fit(1, cbs=Changes)
 
 
 def test_bf16_trains_and_reads_out_in_full_precision() -> None:

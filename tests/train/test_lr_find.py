@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -128,6 +129,24 @@ def test_all_suggestions_in_a_named_tuple_and_functions_of_ones_own() -> None:
     assert found._fields == ("valley", "slide", "minimum", "steep", "smallest")
     assert all(0 < v < 10 for v in found)
     assert tiny_learner().lr_find(show_plot=False, suggest_funcs=SuggestionMethod.Steep)._fields == ("steep",)
+
+
+def test_functions_of_ones_own_are_named_sensibly() -> None:
+    functions = [slide, partial(slide, lr_diff=5), lambda rates, losses: float(rates[0]), lambda rates, losses: 0.5, _private]
+    found = tiny_learner().lr_find(show_plot=False, suggest_funcs=functions)
+    assert found._fields == ("slide", "slide_2", "suggestion", "suggestion_2", "private") and found.suggestion_2 == 0.5
+    assert tiny_learner().lr_find(show_plot=False, suggest_funcs=partial(slide, lr_diff=5))._fields == ("slide",)
+
+
+def _private(rates, losses) -> float:
+    return 0.1
+
+
+def test_what_is_no_suggestion_function_is_refused_before_training() -> None:
+    learn = tiny_learner()
+    with pytest.raises(SettingError, match=r"suggest_funcs=\.\.\.\) got 'valley': expected valley, slide, minimum, steep, or functions"):
+        learn.lr_find(suggest_funcs=["valley"])
+    assert learn.n_passes == 0
 
 
 def test_the_suggestion_trains_well() -> None:
