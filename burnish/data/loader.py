@@ -166,6 +166,13 @@ class DataLoader:
                 return read
         raise self._nothing_readable(failures)
 
+    def sample(self, row: int) -> Batch:
+        """Encoded tensors of one row, without batch dimension, as the next pass reads it."""
+        read = self._read([(row, 0)], self.epoch)
+        if not read.rows:
+            raise UnreadableFileError(read.failures[row])
+        return tuple(t[0] for t in read.tensors)
+
     def _batches(self, epoch: int) -> list[list[Place]]:
         order = self.order(epoch)
         places = list(zip(order.tolist(), _occurrences(order) if self.weights is not None else [0] * len(order), strict=True))

@@ -77,11 +77,6 @@ class Reader:
             values = tfm.apply(values, rng)
         return tuple(b.encode(v) for b, v in zip(self.blocks, values, strict=True))
 
-    def read(self, raws: Values, rng: random.Random | None, seed: int = 0) -> tuple[Tensor, ...]:
-        """Encoded tensors of one sample, without batch dimension."""
-        with self.borrowing():
-            return self.end(self.start(raws, rng), rng, seed)
-
     def borrowing(self) -> AbstractContextManager[None]:
         """Around ``end``, for as many samples as there are: the process's generators are as before afterwards."""
         return own_globals(0 if self.held else None)

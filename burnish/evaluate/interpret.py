@@ -219,7 +219,7 @@ class Interpretation:
     def _draw_one(self, i: int, ax: Any) -> None:
         """The inputs of a sample as the model saw them."""
         dl, row = self._loader(), int(self.rows[i])
-        encoded = dl.reader.read(tuple(column[row] for column in dl.columns), None)
+        encoded = dl.sample(row)
         values = []
         blocks = dl.blocks[: self.learn.dls.n_inp]
         for block, tensor in zip(blocks, encoded, strict=False):

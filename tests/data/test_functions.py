@@ -115,6 +115,12 @@ def test_what_draws_in_validation_is_seeded_for_the_sample(folder, function):
     assert torch.equal(one, torch.cat([x for x, _ in make(folder, function, num_workers=0, bs=3).valid])), "however it is read"
 
 
+def test_a_single_sample_is_what_the_pass_gave(folder):
+    dls = make(folder, drawing)
+    passed = torch.cat([x for x, _ in dls.valid])
+    assert torch.equal(dls.valid.sample(33)[0] / 255, passed[1])
+
+
 @pytest.mark.parametrize("function", [drawing, Drawing(), v2.Lambda(drawing)], ids=["function", "v2.Transform", "v2.Lambda"])
 @pytest.mark.parametrize("train", [True, False])
 def test_every_sample_gets_a_draw_of_its_own(tmp_path, function, train):
