@@ -11,13 +11,15 @@ from torch import Tensor
 
 from burnish.data.lazy import pd
 from burnish.data.loader import DataLoader
-from burnish.data.notes import note
+from burnish.data.notes import captured_notes, note
 from burnish.data.show import draw_sample
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate import plots
+from burnish.evaluate.baselines import Baseline, baseline_of
 from burnish.evaluate.outcome import Outcome
-from burnish.evaluate.summary import chosen_metrics, keep, measured, results_of
+from burnish.evaluate.summary import chosen_metrics, keep, results_of, results_of_metrics
+from burnish.train.metric import Metric
 from burnish.train.predict import loader_of
 from burnish.train.readout import readout
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from burnish.train.learner import Learner
 
 Indices = int | range | Iterable[int] | None
+MOST_NOTES = 5  # on cells of one table that can't be computed
 
 
 class Interpretation:
@@ -90,6 +93,7 @@ class Interpretation:
 
         Returns: losses ``(k,)``, positions in the split ``(k,)`` and, with `items`, a list of raw cells.
         """
+        k = _whole(k)
         if k is not None and (not isinstance(k, int) or isinstance(k, bool) or k < 1):
             raise SettingError(f"k={k!r}; expected how many samples (a whole number of at least 1), or None for all.")
         if k is not None and k > len(self):
@@ -110,8 +114,9 @@ class Interpretation:
         Args:
             k: how many; or a range or list of places in the order of losses (``range(9, 18)``: the next nine).
         """
-        _, order = self.top_losses(k if isinstance(k, int) or k is None else None, largest)
-        wanted = order.tolist() if isinstance(k, int) or k is None else [order.tolist()[i] for i in self._within(k, "k")]
+        k = _whole(k)
+        order = self.top_losses(k if isinstance(k, int) else None, largest)[1].tolist()
+        wanted = order if isinstance(k, int) or k is None else [order[i] for i in self._within(k, "k")]
         titles = [(f"{self._said(i)}\nloss {self.losses[i]:.2f}", self._right(i)) for i in wanted]
         self._draw(
             wanted,
@@ -126,9 +131,8 @@ class Interpretation:
         self, idxs: Indices = 9, nrows: int | None = None, ncols: int | None = None, figsize: tuple[float, float] | None = None
     ) -> None:
         """Draws samples with prediction and actual label: the first so many, or those at the positions `idxs`."""
-        wanted = (
-            list(range(min(idxs, len(self)))) if isinstance(idxs, int) else self._within(range(len(self)) if idxs is None else idxs, "idxs")
-        )
+        asked = range(len(self)) if idxs is None else _whole(idxs)
+        wanted = list(range(min(asked, len(self)))) if isinstance(asked, int) else self._within(asked, "idxs")
         self._draw(wanted, [(self._said(i), self._right(i)) for i in wanted], None, nrows, ncols, figsize)
 
     def _within(self, places: Iterable[int], name: str) -> list[int]:
@@ -176,7 +180,9 @@ class Interpretation:
 
     def by_group(self, column: str, metrics: Any = None) -> pd.DataFrame:
         """The metrics of the samples that share a value in a column of ``dls.table`` (site, camera, speaker ...), with
-        their intervals: columns `column`, n, and for each metric NAME, NAME_low, NAME_high; the smallest group last.
+        their intervals and the trivial baseline on the same samples: columns `column`, n, and for each metric NAME,
+        NAME_low, NAME_high, NAME_baseline; the smallest group last. A cell that can't be computed is nan, and a note says
+        why. The samples of one patient or site (``group`` in the table) don't count as independent here either.
 
         Raises:
             DataError: there is no such column.
@@ -187,16 +193,31 @@ class Interpretation:
                 f"by_group: the table has no column {column!r}.{nearest(column, map(str, table.columns))} Columns: {listed(table.columns, 20)}."
             )
         values = table[column].reset_index(drop=True)
-        chosen = chosen_metrics(self.learn, metrics)
-        rows = []
-        for value, positions in values.groupby(values, sort=True, dropna=False).groups.items():
-            at = torch.as_tensor(np.asarray(positions, dtype=np.int64))
-            row: dict[str, Any] = {column: value, "n": len(at)}
-            for metric in chosen:
-                found = measured(metric, self.outputs[at], self.targs[at], None, said=False)
-                row |= {metric.name: found.value, f"{metric.name}_low": found.low, f"{metric.name}_high": found.high}
-            rows.append(row)
+        chosen, base, groups = chosen_metrics(self.learn, metrics), baseline_of(self.learn.dls), self._groups()
+        with captured_notes() as notes:
+            rows = [
+                self._of_group({column: value}, torch.as_tensor(np.asarray(at, dtype=np.int64)), chosen, base, groups)
+                for value, at in values.groupby(values, sort=True, dropna=False).groups.items()
+            ]
+        for text in [
+            *notes[:MOST_NOTES],
+            *([f"by_group: {len(notes) - MOST_NOTES} more of such notes."] if len(notes) > MOST_NOTES else []),
+        ]:
+            note(text)
         return pd.DataFrame(rows).sort_values("n", ascending=False, kind="stable", ignore_index=True)
+
+    def _of_group(
+        self, of: dict[str, Any], at: Tensor, metrics: Sequence[Metric], base: Baseline | None, groups: Sequence[Any] | None
+    ) -> dict[str, Any]:
+        """The row of ``by_group`` of the samples at the positions `at`."""
+        part = Outcome(self.outputs[at], self.targs[at], self.losses[at], self.rows[at.numpy()])
+        own = None if groups is None else [groups[i] for i in at.tolist()]
+        where = "".join(f" for {column} {value!r}" for column, value in of.items())
+        row: dict[str, Any] = {**of, "n": len(at)}
+        for found in results_of_metrics(metrics, part, base, own, where):
+            name = found["metric"]
+            row |= {name: found["value"], **{f"{name}_{k}": found[k] for k in ("low", "high", "baseline")}}
+        return row
 
     # -- one sample ---------------------------------------------------------------------------------------------
     def _groups(self) -> Sequence[Any] | None:
@@ -256,6 +277,11 @@ class Interpretation:
 
     def _right(self, i: int) -> bool | None:
         return bool(torch.equal(self.decoded[i].long(), self.targs[i].long())) if self.task in ("category", "labels") else None
+
+
+def _whole(given: Any) -> Any:
+    """One of numpy's whole numbers as Python's; anything else as it is."""
+    return int(given) if isinstance(given, np.integer) else given
 
 
 class ClassificationInterpretation(Interpretation):

@@ -68,27 +68,38 @@ def chosen_metrics(learn: Learner, metrics: Any = None) -> list[Metric]:
 def results_of(learn: Learner, found: Outcome, metrics: Any = None, groups: Sequence[Any] | None = None) -> pd.DataFrame:
     """The table of ``assess`` from stored outputs."""
     base = baseline_of(learn.dls)
-    constant = None if base is None else base.on(found.target)
-    rows = []
-    for metric in chosen_metrics(learn, metrics):
-        result = measured(metric, found.output, found.target, groups)
-        rows.append(_row(metric.name, result, math.nan if constant is None else constant.value(metric, found.target)))
+    rows = results_of_metrics(chosen_metrics(learn, metrics), found, base, groups)
     lost = loss_interval(found.losses, groups, sample_weights(learn.loss_func, found.target))
     rows.append(_row("loss", lost, math.nan if base is None else base.loss(learn.loss_func, found.target)))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def results_of_metrics(
+    metrics: Sequence[Metric], found: Outcome, base: Baseline | None, groups: Sequence[Any] | None, where: str = ""
+) -> list[dict[str, Any]]:
+    """The rows of ``assess`` for some metrics.
+
+    Args:
+        where: which samples these are, for the note on a metric that can't be computed on them: " for site 'north'".
+    """
+    constant = None if base is None else base.on(found.target)
+    rows = []
+    for metric in metrics:
+        result = measured(metric, found.output, found.target, groups, where)
+        rows.append(_row(metric.name, result, math.nan if constant is None else constant.value(metric, found.target)))
+    return rows
 
 
 def _row(name: str, found: Interval, baseline: float) -> dict[str, Any]:
     return dict(zip(COLUMNS, [name, found.value, found.low, found.high, baseline, found.n], strict=True))
 
 
-def measured(metric: Metric, output: Tensor, target: Tensor, groups: Sequence[Any] | None, said: bool = True) -> Interval:
-    """A metric with its interval; nan, and a note (if `said`), where it can't be computed."""
+def measured(metric: Metric, output: Tensor, target: Tensor, groups: Sequence[Any] | None, where: str = "") -> Interval:
+    """A metric with its interval; nan, and a note, where it can't be computed (`where`: on which samples)."""
     try:
         return interval(metric, output, target, groups=groups)
     except ValueError as error:
-        if said:
-            note(f"The metric {metric.name!r} is nan: {error}")
+        note(f"The metric {metric.name!r} is nan{where}: {error}")
         return Interval(math.nan, math.nan, math.nan, len(target), "none")
 
 

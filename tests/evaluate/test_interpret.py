@@ -140,6 +140,8 @@ def test_plot_top_losses_draws_the_worst_with_both_probabilities(interp: Classif
     interp.plot_top_losses(range(2, 5), largest=False, nrows=1)
     losses = [float(t.splitlines()[-1].split()[1]) for t in titles()]
     assert losses == pytest.approx(sorted(interp.losses.tolist())[2:5], abs=0.006)
+    interp.plot_top_losses(np.int64(3))
+    assert len(titles()) == 3
     with pytest.raises(SettingError, match=f"k: 99 is outside of the {len(interp)} samples"):
         interp.plot_top_losses([0, 99])
 
@@ -148,7 +150,7 @@ def test_show_results_draws_those_asked_for(interp: ClassificationInterpretation
     interp.show_results([3, 1])
     table = interp.table.reset_index()
     assert [t.splitlines()[1].split()[1] for t in titles()] == [table["label"][3], table["label"][1]]
-    interp.show_results(2, ncols=1)
+    interp.show_results(np.int32(2), ncols=1)
     assert len(titles()) == 2
 
 
@@ -205,6 +207,33 @@ def test_results_by_group(interp: ClassificationInterpretation) -> None:
     assert "balanced_accuracy" in interp.by_group("site", "balanced_accuracy")
     with pytest.raises(DataError, match=r"no column 'sites'\. Did you mean: site.*Columns: image, label"):
         interp.by_group("sites")
+
+
+def test_results_by_group_know_patients_and_the_baseline(interp: ClassificationInterpretation, dls: DataLoaders) -> None:
+    alone = interp.by_group("site").set_index("site")
+    dls.table["group"] = dls.table["label"] + dls.table["site"]  # photographs of one patient are alike
+    try:
+        together = interp.by_group("site").set_index("site")
+    finally:
+        del dls.table["group"]
+    assert together["accuracy"].tolist() == alone["accuracy"].tolist()
+    width = [table["accuracy_high"] - table["accuracy_low"] for table in (alone, together)]
+    assert (width[1] > width[0]).all()
+    labels = interp.table.groupby("site")["label"].agg(lambda of: of.value_counts(normalize=True).max())
+    assert (alone["accuracy_baseline"] <= labels[alone.index]).all() and (alone["accuracy_baseline"] > 0).all()
+
+
+def test_a_cell_by_group_that_cannot_be_computed_says_why(interp: ClassificationInterpretation, dls: DataLoaders) -> None:
+    dls.table["each"] = [str(i) for i in range(len(dls.table))]
+    try:
+        with captured_notes() as notes:
+            assert interp.by_group("label", "roc_auc")["roc_auc"].isna().all()
+            few, notes[:] = list(notes), []
+            interp.by_group("each", "roc_auc")
+    finally:
+        del dls.table["each"]
+    assert few[0].startswith("The metric 'roc_auc' is nan for label 'conference_pear': roc_auc can't be computed") and len(few) == 3
+    assert len(notes) == 6 and notes[-1] == f"by_group: {len(interp) - 5} more of such notes."
 
 
 def tabular(target: torch.Tensor, loss: nn.Module, outs: int) -> Learner:
