@@ -14,8 +14,10 @@ import pytest
 import torch
 from callbacks_support import accuracy, same_weights, small_data, small_learner, small_model, weights, when
 from torch import Tensor, nn
+from torch.utils.data import DataLoader as TorchLoader
 
 from burnish.artifact import read, write
+from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.errors import ModelFileError, SettingError
 from burnish.train.callbacks import EMA, Checkpoint, EarlyStopping
@@ -88,6 +90,22 @@ def test_resuming_goes_on_where_the_checkpoint_was(tmp_path: Path) -> None:
     whole.fit_one_cycle(3, 1e-2)
     assert same_weights(weights(learn), weights(whole))
     assert learn.recorder.losses == whole.recorder.losses
+
+
+@pytest.mark.parametrize("cb", [{"every_steps": 1}, {"every_epochs": 1}], ids=["in mid-epoch", "between epochs"])
+def test_a_plain_loader_with_a_generator_of_its_own_goes_on_in_its_order(cb: dict[str, int], tmp_path: Path) -> None:
+    def make(path: Path) -> Learner:
+        data = small_data()
+        rows = TorchLoader(data.train.dataset, 8, shuffle=True, generator=torch.Generator().manual_seed(1))
+        return Learner(DataLoaders(rows, data.valid.loader, device="cpu"), small_model(), nn.CrossEntropyLoss(), seed=3, path=path)
+
+    whole, learn = make(tmp_path / "whole"), make(tmp_path)
+    whole.fit(3, 1e-2)
+    with captured_notes(), pytest.raises(Stop):
+        make(tmp_path).fit(3, 1e-2, cbs=[Checkpoint(**cb), stop_at(1, 1)])
+    with captured_notes():
+        learn.fit(3, 1e-2, cbs=Checkpoint(**cb), resume=True)
+    assert same_weights(weights(learn), weights(whole))
 
 
 @pytest.mark.parametrize("place", [("head", 0, 1), ("whole", 0, 2), ("whole", 1, 0)])

@@ -13,7 +13,7 @@ from burnish.artifact import read, write
 from burnish.data.notes import note
 from burnish.errors import ModelFileError, SettingError, listed
 from burnish.train.callback import Callback
-from burnish.train.callbacks.generators import all_rng_states, set_all_rng_states
+from burnish.train.callbacks.generators import all_rng_states, loader_states, set_all_rng_states, set_loader_states
 from burnish.train.callbacks.identity import adopt_seed, check_same_data, check_same_fit, check_same_model, describe_data
 from burnish.train.callbacks.lock import FolderLock
 from burnish.train.callbacks.pack import pack, unpack
@@ -92,7 +92,8 @@ class Checkpoint(Callback):
         if self._resumed is not None and self._resumed["position"]["batch"]:
             self._load_callbacks(learn, self._resumed)  # once more: the events of the epoch's beginning have reset some
             set_all_rng_states(self._resumed["pass_began"]["rng"])  # a plain PyTorch loader draws its order from here
-        self._pass_began = {"rng": all_rng_states(), "number": learn.n_passes - 1}
+            set_loader_states(learn.dls.train, self._resumed["pass_began"]["loader"])
+        self._pass_began = {"rng": all_rng_states(), "loader": loader_states(learn.dls.train), "number": learn.n_passes - 1}
 
     def before_batch(self, learn: Learner) -> None:
         if self._resumed is not None:
@@ -140,6 +141,7 @@ class Checkpoint(Callback):
             "precision": _precision_state(learn),
             "callbacks": [[cb.name, cb.state_dict()] for cb in callbacks_with_state(learn)],
             "rng": all_rng_states(),
+            "loader": loader_states(learn.dls.train),
             "pass_began": self._pass_began if batch else {"number": learn.n_passes},
         }
 
@@ -195,6 +197,7 @@ class Checkpoint(Callback):
         self._step_written = learn.step
         learn.n_fits, learn.n_passes = saved["n_fits"], saved["pass_began"]["number"]
         set_all_rng_states(saved["rng"])
+        set_loader_states(learn.dls.train, saved["loader"])
         note(f"Checkpoint: going on at epoch {position['epoch']}, batch {position['batch']}.")
 
     def _adopt_seeds(self, learn: Learner, saved: dict[str, Any]) -> None:

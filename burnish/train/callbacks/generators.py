@@ -1,4 +1,4 @@
-"""The states of the global random generators: read, put back, and borrowed for a block."""
+"""The states of random generators (the global ones, a loader's own): read, put back, and borrowed for a block."""
 
 from __future__ import annotations
 
@@ -47,3 +47,21 @@ def set_all_rng_states(states: dict[str, Any]) -> None:
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])
     set_rng_states(states["torch"])
+
+
+def loader_states(dl: Any) -> list[Tensor]:
+    """States of the generators that a plain PyTorch loader and its samplers were given (``generator=``)."""
+    return [generator.get_state() for generator in _of_loader(dl)]
+
+
+def set_loader_states(dl: Any, states: list[Tensor]) -> None:
+    """Puts back what ``loader_states`` gave."""
+    for generator, state in zip(_of_loader(dl), states, strict=False):
+        generator.set_state(state)
+
+
+def _of_loader(dl: Any) -> list[torch.Generator]:
+    loader = getattr(dl, "loader", None)
+    batches = getattr(loader, "batch_sampler", None)
+    owners = (loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None))
+    return list(dict.fromkeys(g for owner in owners if isinstance(g := getattr(owner, "generator", None), torch.Generator)))
