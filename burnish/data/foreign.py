@@ -79,9 +79,9 @@ class TorchvisionTransform(ItemTransform):
         return (None, self) if self._draws or not self._own else (self, None)
 
     def cache_key(self) -> str | None:
-        """Its description, as a model file holds it; None where that doesn't tell everything."""
+        """Its arguments and what it says of itself; None where that doesn't tell everything."""
         try:
-            return f"torchvision {sys.modules['torchvision'].__version__} {self.config()}"
+            return f"torchvision {sys.modules['torchvision'].__version__} {_spec(self.transform)} {_plain_repr(self.transform)}"
         except TypeError:
             return None
 
