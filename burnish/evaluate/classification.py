@@ -354,3 +354,6 @@ class Perplexity(MeanMetric):
 
     def finish(self, mean: float) -> float:
         return float(torch.tensor(mean, dtype=torch.float64).exp())
+
+
+perplexity = Perplexity  # a class stands where the peer has one shared object: each learner gets its own

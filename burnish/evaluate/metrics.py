@@ -19,6 +19,7 @@ from burnish.evaluate.classification import (
     Perplexity,
     Precision,
     Recall,
+    perplexity,
 )
 from burnish.evaluate.custom import AccumMetric, LossMetric, skm_to_burnish
 from burnish.evaluate.functions import accuracy, accuracy_multi, error_rate, mae, mse, msle, top_k_accuracy
@@ -41,7 +42,7 @@ __all__ = [
     "ExpRMSPE", "ExplainedVariance", "F1Score", "F1ScoreMulti", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard",
     "JaccardMulti", "LossMetric", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "PearsonCorrCoef", "Perplexity", "Precision",
     "PrecisionMulti", "R2Score", "Recall", "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef", "accuracy",
-    "accuracy_multi", "error_rate", "exp_rmspe", "mae", "metric_by_name", "mse", "msle", "resolve_metrics", "rmse", "skm_to_burnish",
+    "accuracy_multi", "error_rate", "exp_rmspe", "mae", "metric_by_name", "mse", "msle", "perplexity", "resolve_metrics", "rmse", "skm_to_burnish",
     "top_k_accuracy",
 ]  # fmt: skip
 

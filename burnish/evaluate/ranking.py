@@ -46,6 +46,16 @@ def mean_over(values: Tensor, average: str, weights: Tensor) -> float:
     return float((values * weights).sum() / weights.sum()) if average == "weighted" else float(values.mean())
 
 
+def log_odds(logits: Tensor) -> Tensor:
+    """``log(p / (1 - p))`` of the softmax of each row ``(samples, classes)``, exact also where p is 1 or 0 to float32."""
+    if logits.shape[-1] < 2:
+        return logits
+    top = logits.argmax(-1, keepdim=True)
+    log_p = logits.log_softmax(-1)
+    others = logits.scatter(-1, top, -torch.inf).logsumexp(-1, keepdim=True)  # 1 - p of the likeliest class would cancel
+    return (log_p - torch.log1p(-log_p.exp())).scatter(-1, top, logits.gather(-1, top) - others)
+
+
 class StoredScores(CallableMetric):
     """Base of metrics that need all scores at once. They stay on the device, as float32, until ``compute``."""
 
@@ -83,7 +93,8 @@ class StoredScores(CallableMetric):
 
 
 class _ClassScores(StoredScores):
-    """Scores of one label per sample: probabilities ``(samples, classes)``."""
+    """Scores of one label per sample: the log-odds of each class ``(samples, classes)``, which rank as probabilities do, and
+    still differ where a sure model's probabilities are all 1 to float32."""
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
@@ -91,7 +102,7 @@ class _ClassScores(StoredScores):
 
     def prepare(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         flat, actual = class_outputs(output, target, self.axis, self.name)
-        return flat.float().softmax(-1), actual
+        return log_odds(flat.float()), actual
 
     def need_classes(self, scores: Tensor, target: Tensor) -> None:
         """Raises ValueError unless every class is in the split."""
@@ -188,7 +199,7 @@ class _LabelScores(StoredScores):
     """Scores of several labels per sample.
 
     Args:
-        sigmoid: outputs are raw; False when they are probabilities already.
+        sigmoid: outputs are raw; False when they are probabilities already. Both rank the same.
         average: "macro", "weighted" by how often a label is there, or "micro" all answers together.
     """
 
@@ -200,7 +211,7 @@ class _LabelScores(StoredScores):
 
     def prepare(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         output, target = label_outputs(output.float(), target, self.name)
-        return (output.sigmoid() if self.sigmoid else output), target > 0.5
+        return output, target > 0.5  # without a sigmoid, which keeps the order but saturates
 
     def of_columns(self, scores: Tensor, positive: Tensor) -> Tensor:
         """The score of each column."""

@@ -422,3 +422,32 @@ def test_a_setting_that_cannot_work_is_refused(call, says: str) -> None:
 def test_a_misspelt_argument_of_a_wrapped_function_is_an_error_at_once() -> None:
     with pytest.raises(TypeError, match=r"f1_score can't be called with \(output, target, averge\)"):
         skm_to_burnish(skm.f1_score, averge="macro")
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "roc_auc_binary", "average_precision", "roc_auc_multi", "average_precision_multi"])
+def test_a_very_sure_model_is_ranked_by_its_margins(name: str) -> None:
+    """Margins beyond 17 are all probability 1 to float32; they still rank."""
+    g = torch.Generator().manual_seed(0)
+    yes = torch.arange(200) % 2
+    margin = 30 + 6 * torch.randn(200, generator=g) + 10 * yes
+    if name.endswith("multi"):
+        output, target = margin[:, None], yes[:, None].float()
+    else:
+        output, target = torch.stack([torch.zeros(200), margin], 1), yes
+    theirs = skm.average_precision_score if "precision" in name else skm.roc_auc_score
+    assert metric_by_name(name)(output, target) == pytest.approx(theirs(yes.numpy(), margin.numpy()), abs=1e-6)
+
+
+def test_several_sure_classes_are_ranked_as_in_float64() -> None:
+    g = torch.Generator().manual_seed(0)
+    target = torch.arange(300) % 3
+    logits = (torch.randn(300, 3, generator=g) + 0.5 * torch.nn.functional.one_hot(target, 3)) * 5
+    wanted = skm.roc_auc_score(target.numpy(), logits.double().softmax(1).numpy(), multi_class="ovr")
+    assert metric_by_name("roc_auc")(logits, target) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_peers_name_of_perplexity_is_a_fresh_metric_each_time() -> None:
+    from burnish.vision.all import perplexity
+
+    first, second = (resolve_metrics(perplexity)[0] for _ in range(2))
+    assert first is not second and first.name == "perplexity"
