@@ -275,6 +275,34 @@ def test_other_plain_loaders_are_refused(data: dict[str, Any], message: str, tmp
         small_learner(tmp_path, data=data).fit_one_cycle(3, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
 
 
+class Counted:
+    """A loader of an iterable data set, with a length: that of its batches."""
+
+    def __init__(self, loader: Any) -> None:
+        self.batches, self.dataset = list(loader), (row for row in ())
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Any:
+        return iter(self.batches)
+
+
+def test_of_an_iterable_data_set_the_batches_are_compared(tmp_path: Path) -> None:
+    def make(n: int) -> Learner:
+        data = small_data(n, shuffle=False)
+        dls = DataLoaders(Counted(data.train.loader), data.valid.loader, device="cpu")
+        return Learner(dls, small_model(), nn.CrossEntropyLoss(), path=tmp_path, precision="fp32")
+
+    with captured_notes(), pytest.raises(Stop):
+        make(40).fit(2, 1e-2, cbs=[Checkpoint(every_steps=1), stop_at(1, 1)])
+    with pytest.raises(SettingError, match=r"other data: number of batches 4, now 3"):
+        make(30).fit(2, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
+    with captured_notes() as notes:
+        make(40).fit(2, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
+    assert "going on at epoch 1, batch 2" in notes[-1]
+
+
 def test_data_may_be_moved_as_a_whole(own_photos: Path, tmp_path: Path) -> None:
     with captured_notes(), pytest.raises(Stop):
         on_photos(own_photos, tmp_path / "run").fit_one_cycle(3, 1e-2, cbs=[Checkpoint(every_steps=1), stop_at(1, 1)])

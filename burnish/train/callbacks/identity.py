@@ -25,7 +25,7 @@ def describe_data(dls: DataLoaders) -> dict[str, Any]:
     burnish's own loaders a fingerprint of the training rows and the seed of their order and augmentation."""
     dl = dls.train
     return {
-        "rows": getattr(dl, "n", None),
+        "rows": _rows(dl),
         "bs": getattr(dl, "bs", None),
         "batches": count_batches(dl, "training"),
         "shuffled": getattr(dl, "shuffle", None),
@@ -38,6 +38,13 @@ def adopt_seed(dls: DataLoaders, seed: int | None) -> None:
     """Has burnish's own training loader draw order and augmentation from `seed`."""
     if seed is not None and hasattr(dls.train, "seed"):
         dls.seed = dls.train.seed = seed
+
+
+def _rows(dl: Any) -> int | None:
+    try:
+        return dl.n
+    except TypeError:  # an iterable data set: only its batches are counted
+        return None
 
 
 def _fingerprint(dl: Any) -> str:
