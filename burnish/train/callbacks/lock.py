@@ -64,6 +64,3 @@ def _is_still(file: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(file), os.stat(path))
     except FileNotFoundError:
         return False
-
-
-__all__ = ["FolderLock"]
