@@ -124,7 +124,7 @@ def sentence(table: pd.DataFrame, split: str, unit: str, base: Baseline | None, 
         unit: what the samples are: "images".
         better: metric -> "higher" or "lower", to say when a result is no better than the baseline.
     """
-    rows = [r for r in table.to_dict("records") if r["metric"] != "loss"] or table.to_dict("records")
+    rows = table.to_dict("records")
     text = f"{split}: {', '.join(_told(row, unit if i == 0 else None) for i, row in enumerate(rows))}"
     compared = [r for r in rows if r["baseline"] == r["baseline"]]
     if base is None or not compared:
@@ -202,12 +202,12 @@ class Outputs:
         rows = [r for _, _, part in self._batches for r in (part or [])]
         known = len(rows) == len(target)
         found = Outcome(output, target, torch.zeros(0), np.array(rows if known else range(len(target)), dtype=np.int64))
-        table = results_of(learn, found, None, outcomes.groups_of(learn.dls, found.rows) if known and split is not None else None)
-        table = table.query("metric != 'loss'").reset_index(drop=True)
+        groups = outcomes.groups_of(learn.dls, found.rows) if known and split is not None else None
+        metrics, base = chosen_metrics(learn), baseline_of(learn.dls)
+        table = pd.DataFrame(results_of_metrics(metrics, found, base, groups), columns=COLUMNS)
         if len(table):
             keep(learn, split, table)
-            base = baseline_of(learn.dls)
-            better = {m.name: m.better for m in chosen_metrics(learn)}
+            better = {m.name: m.better for m in metrics}
             note(sentence(table, split or "the given loader", _unit(learn), None if base is None else base.on(target), better))
         return table
 

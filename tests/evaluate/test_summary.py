@@ -14,8 +14,13 @@ import pytest
 import torch
 from torch import nn
 
+from burnish.data.category import CategoryBlock
+from burnish.data.datablock import DataBlock
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.files import get_image_files
+from burnish.data.label import parent_label
 from burnish.data.notes import captured_notes
+from burnish.data.split import GroupSplitter
 from burnish.evaluate.intervals import wilson
 from burnish.evaluate.losses import CrossEntropyLossFlat, FocalLossFlat
 from burnish.evaluate.metrics import AccumMetric, CohenKappa, F1Score, MatthewsCorrCoef, Recall, RocAuc, accuracy, error_rate
@@ -23,8 +28,9 @@ from burnish.evaluate.summary import ResultNote, assess, not_clearly_better
 from burnish.train.callback import Callback
 from burnish.train.callbacks.trackers import SaveModel
 from burnish.train.learner import Learner
-from burnish.train.metric import Metric
+from burnish.train.metric import AverageMetric, Metric
 from burnish.train.record import model_card, run_record
+from burnish.vision.blocks import ImageBlock
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.transforms import Resize
 
@@ -88,6 +94,30 @@ def test_groups_in_the_table_widen_the_interval(dls: DataLoaders, tmp_path: Path
     finally:
         del dls.table["group"]
     assert grouped["value"] == alone["value"] and grouped["high"] - grouped["low"] > alone["high"] - alone["low"]
+
+
+def test_of_a_split_by_groups_the_note_after_a_fit_says_what_evaluate_says(photos: Path, tmp_path: Path) -> None:
+    block = DataBlock(
+        (ImageBlock, CategoryBlock), get_items=get_image_files, get_y=parent_label, item_tfms=Resize(16),
+        splitter=GroupSplitter(lambda file: file.stem[-1], valid_pct=0.4),
+    )  # fmt: skip
+    dls = block.dataloaders(photos, bs=8, device="cpu", seed=0)
+    learn = learner(dls, tmp_path, cbs=ResultNote())
+    with captured_notes() as notes:
+        learn.fit(1, 1e-2)
+    assert len(results_said(notes)) == 1 and not any("can't be told" in n for n in notes)
+    row = assess(learn).set_index("metric").loc["accuracy"]
+    assert learn.result_note.table.set_index("metric").loc["accuracy"].tolist() == pytest.approx(row.tolist(), nan_ok=True)
+
+
+def test_a_metric_of_the_users_that_is_called_loss_is_told_too(tmp_path: Path) -> None:
+    learn = plain(
+        torch.arange(20) % 2, nn.CrossEntropyLoss(), [0.0, 1.0], metrics=[AverageMetric(error_rate, "loss"), accuracy], cbs=ResultNote()
+    )
+    with captured_notes() as notes:
+        learn.fit(1, 1e-8)
+    (said,) = results_said(notes)
+    assert "loss 0.50 (95 % interval" in said and learn.results["valid"]["metric"].tolist() == ["loss", "accuracy"]
 
 
 def results_said(notes: list[str]) -> list[str]:
