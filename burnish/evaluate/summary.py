@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["metric", "value", "low", "high", "baseline", "n"]
 MOST_KEPT = 100_000_000  # numbers; a split with more output than this (masks, say) isn't kept for an interval
+EARLIER = -1  # stands for an epoch of an earlier fit, or of before a run was resumed
 
 
 def assess(learn: Learner, split: int | str = "valid", metrics: Any = None, dl: Any = None) -> pd.DataFrame:
@@ -187,6 +188,10 @@ class Outputs:
     def tell(self, learn: Learner, split: str | None) -> pd.DataFrame | None:
         """Says how good the outputs are, and gives the table; None when there are none. Never raises: what was run is done, and
         isn't to be lost for a note."""
+        if self._size > MOST_KEPT:
+            note(
+                f"The results have no intervals: the outputs of this pass are more than the {MOST_KEPT:,} numbers that are kept for them. assess(learn) works them out, where the memory holds all outputs."
+            )
         if not self._batches:
             return None
         try:
@@ -223,7 +228,7 @@ class ResultNote(Callback):
         table: the results of the last fit, as ``assess`` gives them; None before.
     """
 
-    order = 70
+    order = 60  # after_fit runs in reverse: SaveModel (62) has put the best weights back
 
     def __init__(self) -> None:
         self.table: pd.DataFrame | None = None
@@ -256,10 +261,14 @@ class ResultNote(Callback):
 
     def after_fit(self, learn: Learner) -> None:
         best, kept = _restored_epoch(learn), self._kept
-        outputs = kept.get(best if best in kept else max(kept, default=-1))
+        outputs = kept.get(max(kept, default=-1) if best is None else best)
         self._forget()
-        if outputs is not None and getattr(learn, "exception", None) is None and not _is_first_phase(learn):
+        if getattr(learn, "exception", None) is not None or _is_first_phase(learn):
+            return
+        if outputs is not None:
             self.table = outputs.tell(learn, "valid")
+        elif best == EARLIER and learn.has_valid:
+            note("The best weights are of an epoch before this fit began or was resumed. learn.validate() says how good they are.")
 
     def in_validate(self, split: str | None) -> Callback:
         return ValidationNote(split)
@@ -281,8 +290,10 @@ class ValidationNote(Callback):
 
 
 def _restored_epoch(learn: Learner) -> int | None:
-    """The epoch whose weights SaveModel puts back at the end."""
-    return next((cb.best_epoch for cb in learn.cbs if isinstance(cb, SaveModel) and not cb.every_epoch), None)
+    """The epoch whose weights SaveModel puts back at the end, EARLIER where that isn't one of this fit; None where it puts none
+    back."""
+    savers = (cb for cb in learn.cbs if isinstance(cb, SaveModel) and cb.best_epoch is not None)
+    return next((cb.best_epoch if cb.saved_here else EARLIER for cb in savers), None)
 
 
 def _is_first_phase(learn: Learner) -> bool:

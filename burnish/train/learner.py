@@ -87,6 +87,7 @@ class Learner(HasCallbacks):
     phase: str | None  # of fine_tune
     fit_args: dict[str, Any]  # what the last fit was called with, as JSON
     results: dict[str, Any]  # split -> its results with their intervals (a table), where a callback or assess worked them out
+    replaced: bool  # whether weights were loaded since the last fit began: its history doesn't tell of them
     standard_cbs: ClassVar[tuple[type[Callback], ...]] = (FirstBatchCheck, Recorder, Progress)  # what every learner has
     xb: tuple[Any, ...]
     yb: tuple[Any, ...]
@@ -184,7 +185,12 @@ class Learner(HasCallbacks):
             )
         self._model = to_channels_last(model.to(self.device))
         self.groups = layer_groups(self._model, self.splitter)
-        self.opt, self.results = None, {}
+        self.opt = None
+        self.forget_results()
+
+    def forget_results(self) -> None:
+        """For who puts other weights in place: nothing that was measured is theirs."""
+        self.results, self.replaced = {}, True
 
     @property
     def metrics(self) -> list[Metric]:
@@ -283,7 +289,7 @@ class Learner(HasCallbacks):
             set_hyper(opt, "wd", wd if wd is not None else self.wd)
         self.reset_state()
         self.n_epochs, self.start_epoch, self.resume = n_epochs, start_epoch, resume
-        self.fit_args, self.results = settings or {}, {}
+        self.fit_args, self.results, self.replaced = settings or {}, {}, False
         number, self.n_fits = self.n_fits, self.n_fits + 1
         with (
             self.added_cbs([*as_callbacks(cbs), *([ParamScheduler(scheds)] if scheds else [])]),

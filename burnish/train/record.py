@@ -78,12 +78,13 @@ def _history(learn: Learner) -> list[dict[str, Any]]:
 
 
 def _results(learn: Learner, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results by split with their intervals where they were worked out; for validation, else the last epoch's bare numbers."""
+    """The results by split with their intervals where they were worked out; for validation, else the last epoch's bare numbers,
+    if the weights are that epoch's."""
     found = {
         split: [{"split": split, **{str(k): finite(v) for k, v in row.items()}} for row in table.to_dict("records")]
         for split, table in learn.results.items()
     }
-    if "valid" not in found and history:
+    if "valid" not in found and history and not learn.replaced:
         bare = {k: v for k, v in history[-1].items() if k not in ("epoch", "fit", "phase", "time", "train_loss")}
         found["valid"] = [{"split": "valid", "metric": k, "value": v} for k, v in bare.items()]
     return [row for split in JUDGED for row in found.get(split, [])]
@@ -135,7 +136,7 @@ def _data_words(record: Record) -> list[str]:
 
 def _result_words(record: Record) -> list[str]:
     if not record["results"]:
-        return ["It was exported without having been trained or validated here: nothing is known about how good it is."]
+        return ["Nothing is known about how good it is: it was not trained here, or these weights were loaded and not validated since."]
     found = {split: [row for row in record["results"] if row.get("split", "valid") == split] for split in JUDGED}
     return [part for split, rows in found.items() if rows for part in (JUDGED[split], _result_lines(rows))]
 

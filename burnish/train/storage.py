@@ -61,6 +61,7 @@ def load(learn: Learner, file: str | os.PathLike[str] = "model", with_opt: bool 
         )
     state = unpack(stored.config["state"], stored.tensors)
     _load_weights(plain(learn.model), state["model"], path, strict)
+    learn.forget_results()
     if with_opt and state["opt"] is not None:
         _load_optimizer(learn, state["opt"], path)
     return learn

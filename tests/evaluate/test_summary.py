@@ -252,6 +252,32 @@ def test_with_the_best_weights_put_back_it_tells_of_the_best_epoch(dls: DataLoad
     assert best.loc["loss", "value"] < last  # the last epoch was indeed another one
 
 
+def test_results_are_of_the_weights_that_were_measured_and_loading_others_forgets_them(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path, cbs=ResultNote())
+    learn.save("fresh")
+    with captured_notes():
+        learn.fit(2, 1e-2, cbs=SaveModel())
+        assert run_record(learn)["results"][0]["value"] == pytest.approx(learn.results["valid"]["value"][0])
+        learn.validate("train")
+        learn.load("fresh")
+        assert learn.results == {} and run_record(learn)["results"] == []
+        assert "Nothing is known about how good it is" in model_card(run_record(learn), dls.blocks, 1)
+        scores = learn.validate()
+        assert run_record(learn)["results"][0]["value"] == pytest.approx(scores["accuracy"])
+        learn.fit(1, 1e-2)
+    assert run_record(learn)["results"]
+
+
+def test_more_output_than_is_kept_has_no_interval_and_a_note_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("burnish.evaluate.summary.MOST_KEPT", 30)
+    learn = plain(torch.arange(20) % 2, nn.CrossEntropyLoss(), [0.0, 1.0], metrics=accuracy, cbs=ResultNote())
+    with captured_notes() as notes:
+        learn.fit(1, 1e-8)
+        learn.validate()
+    assert len(notes) == 2 and all("no intervals: the outputs" in n and "more than the 30 numbers" in n and "assess(learn)" in n for n in notes)
+    assert learn.results == {} and run_record(learn)["results"][-1] == {"split": "valid", "metric": "accuracy", "value": 0.5}
+
+
 def test_plain_loaders_have_no_baseline(tmp_path: Path) -> None:
     x, y = torch.randn(24, 3), torch.arange(24) % 2
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=8)

@@ -17,7 +17,7 @@ from burnish.data.notes import captured_notes
 from burnish.errors import SettingError
 from burnish.evaluate.summary import ResultNote
 from burnish.train.callback import Callback, CancelFitException
-from burnish.train.callbacks import EarlyStopping, EarlyStoppingCallback, ReduceLROnPlateau, SaveModel, SaveModelCallback
+from burnish.train.callbacks import Checkpoint, EarlyStopping, EarlyStoppingCallback, ReduceLROnPlateau, SaveModel, SaveModelCallback
 from burnish.train.callbacks.trackers import Tracker, guess_direction
 from burnish.train.metric import Metric
 
@@ -250,3 +250,44 @@ def test_nothing_is_told_of_weights_that_were_never_validated(tmp_path: Path) ->
     with captured_notes() as notes:
         learn.fit(2, 1e-2, cbs=when(order=99, after_step=end))
     assert learn.result_note.table is None and not notes
+
+
+def spoil(learn: Any) -> None:
+    with torch.no_grad():
+        for p in learn.model.parameters():
+            p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(5)) * 30)
+
+
+def check_told_of_no_other_weights(learn: Any, notes: list[str]) -> None:
+    """The best weights are back, of an epoch that this fit didn't see: a note says how to judge them, and that is all."""
+    assert learn.result_note.table is None and learn.results == {} and not [n for n in notes if n.startswith("valid:")]
+    assert len([n for n in notes if "learn.validate() says how good they are" in n]) == 1
+    assert learn.validate()["loss"] == pytest.approx(learn.save_model.saved_value)
+
+
+def test_after_a_resume_best_weights_of_before_it_are_not_given_a_later_epochs_numbers(tmp_path: Path) -> None:
+    def later(learn: Any) -> None:
+        if learn.epoch > 0:
+            spoil(learn)
+
+    def die(learn: Any) -> None:
+        if learn.epoch > 0:
+            raise KeyboardInterrupt
+
+    def cbs() -> list[Callback]:
+        return [SaveModel(), ResultNote(), when(before_train=later)]
+
+    with pytest.raises(KeyboardInterrupt):
+        small_learner(tmp_path, images=False, cbs=cbs()).fit(3, 1e-2, cbs=[Checkpoint(), when(after_train=die)])
+    learn = small_learner(tmp_path, images=False, cbs=cbs())
+    with captured_notes() as notes:
+        learn.fit(3, 1e-2, cbs=Checkpoint(), resume=True)
+    check_told_of_no_other_weights(learn, notes)
+
+
+def test_best_weights_of_an_earlier_fit_are_not_given_this_ones_numbers(tmp_path: Path) -> None:
+    learn = small_learner(tmp_path, images=False, cbs=[SaveModel(reset_on_fit=False), ResultNote()])
+    learn.fit(1, 1e-2)
+    with captured_notes() as notes:
+        learn.fit(1, 1e-2, cbs=when(before_train=spoil))
+    check_told_of_no_other_weights(learn, notes)

@@ -179,8 +179,10 @@ class SaveModel(Tracker):
         self.every_epoch = _whole("every_epoch", int(every_epoch)) if every_epoch else 0
         self.best_epoch: int | None = None
         self.saved_value: float | None = None
+        self.saved_here = False  # whether best_epoch is one of this fit, not of an earlier one or of before a resume
 
     def before_fit(self, learn: Learner) -> None:
+        self.saved_here = False
         if not self.every_epoch:
             super().before_fit(learn)
         if self.reset_on_fit:
@@ -194,7 +196,8 @@ class SaveModel(Tracker):
         super().after_epoch(learn)
         if self.improved:
             self._save(learn, self.fname)
-            self.best_epoch, self.saved_value = learn.epoch, self.best  # only now: a full disk leaves the older file
+            # only now: a full disk leaves the older file
+            self.best_epoch, self.saved_value, self.saved_here = learn.epoch, self.best, True
 
     def after_fit(self, learn: Learner) -> None:
         broken = getattr(learn, "exception", None) is not None
