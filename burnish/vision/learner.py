@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed, own_globals
-from burnish.errors import ModelFileError, SettingError, hinting
+from burnish.errors import DataError, ModelFileError, SettingError, hinting
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.train.guards import as_loss, check_classes, compute_loss
@@ -26,7 +26,7 @@ from burnish.train.storage import plain
 from burnish.vision.architectures import TORCHVISION, resolve
 from burnish.vision.backbones import ArchLike, Backbone, InputNormalize, create_body, layer_groups
 from burnish.vision.head import create_head, init_head
-from burnish.vision.normalization import check_same_normalization, first_pictures, is_tellable, normalised_by
+from burnish.vision.normalization import TO_FLOATS, check_same_normalization, first_pictures, is_tellable, normalised_by
 from burnish.vision.progressive import ProgressiveResize
 from burnish.vision.weights import Source
 
@@ -180,6 +180,11 @@ def _outputs(dls: DataLoaders, n_out: int | None) -> int:
 
 def _normalized(dls: DataLoaders, look: Callable[[], Tensor]) -> bool:
     found = normalised_by(dls, look)
+    if found is not None and found.in_bytes:
+        raise DataError(
+            f"{found.by}: expected floats in 0..1, or normalised ones. Divide by 255 where they are read, e.g. {TO_FLOATS}; "
+            "vision_learner(normalize=False) takes floats as they are."
+        )
     if found is not None:
         note(f"{found.by}, so the model doesn't. Leave that away from the data to have each backbone's own statistics.")
     return found is not None

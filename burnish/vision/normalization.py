@@ -9,25 +9,29 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.dataloaders import DataLoaders
-from burnish.data.foreign import BatchFunction, TorchvisionBatch, TorchvisionTransform, members
+from burnish.data.foreign import BatchFunction, TorchvisionBatch, TorchvisionTransform, is_torchvisions_own, members
 from burnish.data.randomness import own_globals
 from burnish.data.transforms import ItemFunction
 from burnish.errors import DataError, SettingError, listed
+from burnish.train.callbacks.generators import loader_states, set_loader_states
 
 _SLACK = 0.25  # how far interpolation takes pictures out of 0..1
 _BYTES_FROM = 16.0  # no normalised picture without a value below 0 goes as high
+TO_FLOATS = "with torchvision's v2.ToDtype(torch.float32, scale=True)"
 
 
 class Normalised(NamedTuple):
-    """What normalises the pictures before the model gets them.
+    """What brings the pictures out of 0..1 before the model gets them.
 
     Attributes:
-        by: the transform, or what the pictures' values say, as the subject of a sentence.
+        by: the transform, or what the pictures' values say, as a sentence without its end.
         stats: (mean, std), each a number a channel, where they are known.
+        in_bytes: the values are bytes or go from 0 to 255: neither normalised nor in 0..1.
     """
 
     by: str
     stats: tuple[list[float], list[float]] | None = None
+    in_bytes: bool = False
 
 
 def normalised_by(dls: DataLoaders, look: Callable[[], Tensor]) -> Normalised | None:
@@ -35,13 +39,10 @@ def normalised_by(dls: DataLoaders, look: Callable[[], Tensor]) -> Normalised | 
 
     A transform of burnish or torchvision is known by its class, also inside a Compose, a preset or an ``nn.Sequential``.
     What other code does (plain PyTorch loaders, functions, classes of the user's) shows in the values: pictures as they
-    are lie in 0..1, so a batch that goes beyond is taken as normalised.
+    are lie in 0..1, so a batch that goes beyond is taken as normalised, or as in bytes.
 
     Args:
         look: gives a training batch of pictures ``(batch, channel, height, width)``; called only where it is needed.
-
-    Raises:
-        DataError: the values are bytes or go from 0 to 255: neither normalised nor in 0..1.
     """
     found = _by_transform(dls)
     return _by_values(look()) if found is None and len(dls) and _of_others(dls) else found
@@ -55,7 +56,8 @@ def is_tellable(dls: DataLoaders) -> bool:
 def _by_transform(dls: DataLoaders) -> Normalised | None:
     for place, tfms in (("batch transforms", dls.batch_tfms), ("item transforms", dls.item_tfms)):
         for part in (part for tfm in tfms for part in _parts(tfm)):
-            if hasattr(part, "mean") and hasattr(part, "std"):
+            known = is_torchvisions_own(part) or type(part).__module__.startswith("burnish.")
+            if known and hasattr(part, "mean") and hasattr(part, "std"):
                 return Normalised(f"The {place} normalise already ({type(part).__name__})", (_numbers(part.mean), _numbers(part.std)))
     return None
 
@@ -82,10 +84,8 @@ def _of_others(dls: DataLoaders) -> bool:
 def _by_values(x: Tensor) -> Normalised | None:
     low, high = float(x.min()), float(x.max())
     if not x.is_floating_point() or (low >= 0 and high > _BYTES_FROM):
-        raise DataError(
-            f"The pictures of a training batch are {str(x.dtype).removeprefix('torch.')} from {low:.4g} to {high:.4g}: expected floats in 0..1, or normalised ones. "
-            "Divide by 255 where they are read, e.g. with torchvision's v2.ToDtype(torch.float32, scale=True); vision_learner(normalize=False) takes floats as they are."
-        )
+        kind = str(x.dtype).removeprefix("torch.")
+        return Normalised(f"The pictures of a training batch are {kind} from {low:.4g} to {high:.4g}", in_bytes=True)
     if low < -_SLACK or high > 1 + _SLACK:
         return Normalised(f"The pictures come normalised already (a training batch goes from {low:.3g} to {high:.3g}, not from 0 to 1)")
     return None
@@ -97,6 +97,10 @@ def check_same_normalization(model_does: bool, before: Normalised | None, now: N
     Args:
         model_does: the model normalises its input itself.
     """
+    in_bytes = [data for data in (before, now) if data is not None and data.in_bytes]
+    if len(in_bytes) == 1:
+        here, there = ("the new data", "what this model was made for")[:: 1 if in_bytes[0] is now else -1]
+        raise DataError(f"{in_bytes[0].by} in {here}, and not in {there}. Divide by 255, e.g. {TO_FLOATS}, or make a new learner.")
     if model_does and now is not None:
         raise DataError(
             f"{now.by} in the new data, and so does this model: they would be normalised twice. Leave that step away from the data, or make a new learner for it."
@@ -125,8 +129,12 @@ def first_pictures(dls: DataLoaders) -> Tensor:
     Raises:
         SettingError: its first part is no such thing.
     """
-    with own_globals(0):
-        batch = dls.one_batch()
+    loader = loader_states(dls.train)
+    try:
+        with own_globals(0):
+            batch = dls.one_batch()
+    finally:
+        set_loader_states(dls.train, loader)
     x = batch[0] if isinstance(batch, (tuple, list)) else batch
     if not isinstance(x, Tensor) or x.ndim != 4:
         got = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"

@@ -274,7 +274,9 @@ def test_more_output_than_is_kept_has_no_interval_and_a_note_says_so(monkeypatch
     with captured_notes() as notes:
         learn.fit(1, 1e-8)
         learn.validate()
-    assert len(notes) == 2 and all("no intervals: the outputs" in n and "more than the 30 numbers" in n and "assess(learn)" in n for n in notes)
+    assert len(notes) == 2 and all(
+        "no intervals: the outputs" in n and "more than the 30 numbers" in n and "assess(learn)" in n for n in notes
+    )
     assert learn.results == {} and run_record(learn)["results"][-1] == {"split": "valid", "metric": "accuracy", "value": 0.5}
 
 

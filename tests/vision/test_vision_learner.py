@@ -212,6 +212,23 @@ class Mine(BatchTransform):
         return [(x - 0.5) / 0.25 if kind == "image" else x for x, kind in zip(batch, kinds, strict=True)]
 
 
+class AddGaussianNoise:
+    """As people write it: its `mean` and `std` are the noise's."""
+
+    def __init__(self, mean=0.0, std=0.01):
+        self.mean, self.std = mean, std
+
+    def __call__(self, x):
+        return x + torch.randn(x.shape) * self.std + self.mean
+
+
+class Measuring(nn.Module):
+    def mean(self): ...
+    def std(self): ...
+    def forward(self, x):
+        return x
+
+
 NORMALISING = {
     "torchvision, batch": {"batch_tfms": v2.Normalize(*STATS)},
     "torchvision, item": {"item_tfms": [*TENSORS, v2.Normalize(*STATS)]},
@@ -238,8 +255,11 @@ def test_whoever_normalises_it_is_done_once(photos, name):
         {"item_tfms": TENSORS},
         {"item_tfms": [Resize(32), lambda image: image.rotate(90)]},
         {"batch_tfms": [v2.ColorJitter(0.5), lambda x: x.flip(3)]},
+        {"item_tfms": [*TENSORS, AddGaussianNoise()]},
+        {"item_tfms": v2.Compose([*TENSORS, AddGaussianNoise()])},
+        {"batch_tfms": Measuring()},
     ],
-    ids=["tensors", "function", "jitter"],
+    ids=["tensors", "function", "jitter", "noise", "noise in a Compose", "module with a mean and std"],
 )
 def test_other_transforms_leave_normalising_to_the_model(photos, options):
     with captured_notes() as notes:
@@ -271,6 +291,29 @@ def test_values_of_bytes_are_refused(dtype):
         plain_learner(of_values(0, 255, dtype))
     if dtype == torch.float32:
         assert isinstance(plain_learner(of_values(0, 255), normalize=False).model[0].normalize, nn.Identity)
+
+
+def test_a_model_for_pictures_in_bytes_takes_new_ones_like_them_and_no_others():
+    learn = plain_learner(of_values(0, 255), normalize=False)
+    learn.dls = of_values(0, 255)
+    for other in (of_values(0, 1), of_values(-2, 2)):
+        with pytest.raises(
+            DataError, match=r"float32 from 0 to 255 in what this model was made for, and not in the new data\. Divide by 255"
+        ):
+            learn.dls = other
+    for made_for in (plain_learner(of_values(0, 1), normalize=False), plain_learner(of_values(0, 1)), plain_learner(of_values(-2, 2))):
+        with pytest.raises(
+            DataError, match=r"float32 from 0 to 255 in the new data, and not in what this model was made for\. Divide by 255"
+        ):
+            made_for.dls = of_values(0, 255)
+
+
+def test_looking_at_the_pictures_leaves_the_loaders_generator_as_it_was():
+    rows = TensorDataset(torch.rand(8, 3, 32, 32), torch.arange(8) % 2)
+    mine = torch.Generator().manual_seed(3)
+    before = mine.get_state()
+    plain_learner(DataLoaders(TorchLoader(rows, batch_size=4, shuffle=True, generator=mine), TorchLoader(rows, batch_size=4), device="cpu"))
+    assert torch.equal(mine.get_state(), before)
 
 
 def test_new_data_is_normalised_as_the_old(photos, dls, tmp_path):
