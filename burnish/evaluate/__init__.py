@@ -3,7 +3,7 @@
 from burnish.evaluate.baselines import Baseline, baseline
 from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 from burnish.evaluate.intervals import Interval, bootstrap, bootstrap_mean, interval, wilson
-from burnish.evaluate.metrics import METRICS, metric_by_name, resolve_metrics
+from burnish.evaluate.metrics import METRICS, metric_by_name, optim_metric, resolve_metrics
 from burnish.evaluate.summary import ResultNote, assess
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "bootstrap_mean",
     "interval",
     "metric_by_name",
+    "optim_metric",
     "resolve_metrics",
     "wilson",
 ]

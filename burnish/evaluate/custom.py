@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +23,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "softmax": lambda x, axis: x.softmax(axis),
     "binarysoftmax": lambda x, axis: x.softmax(axis).select(axis, -1),
 }
+POINTS = 101  # at which optim_metric looks first
 
 
 class AccumMetric(CallableMetric):
@@ -77,13 +81,15 @@ class AccumMetric(CallableMetric):
         self._targets.append(targs.detach().clone())
 
     def compute(self) -> float:
-        if not self._outputs:
-            return float("nan")
+        return float(self.func(*self._pair())) if self._outputs else math.nan
+
+    def _pair(self) -> tuple[Any, Any]:
+        """All outputs and targets, as the function wants them."""
         output, target = torch.cat(self._outputs).cpu(), torch.cat(self._targets).cpu()
         if self.flatten and output.numel() == target.numel():
             output, target = output.reshape(-1), target.reshape(-1)
         pair: tuple[Any, Any] = (output.numpy(), target.numpy()) if self.to_np else (output, target)
-        return float(self.func(*(pair[::-1] if self.invert_arg else pair)))
+        return pair[::-1] if self.invert_arg else pair
 
 
 def _check_arguments(func: Callable[..., Any], kwargs: dict[str, Any]) -> None:
@@ -125,6 +131,85 @@ def skm_to_burnish(
     activation = activation or ("sigmoid" if is_class and thresh is not None else "no")
     shape = {"dim_argmax": dim_argmax, "activation": activation, "thresh": thresh}
     return AccumMetric(func, **shape, to_np=True, invert_arg=True, flatten=thresh is None, name=name, better=better, **kwargs)
+
+
+class OptimMetric(AccumMetric):
+    """A function of all outputs and targets at the number for one of its arguments, a threshold say, that makes it best.
+
+    The number is tuned on the very samples that are judged, so the value is optimistic, the more so the fewer they are; its
+    interval, at that number, is too. For an honest value take ``x`` from validation and judge other samples (the test split)
+    with it: ``partial(f, thresh=metric.x)``.
+
+    Args:
+        f: called as ``f(output, target, argname=number)`` on CPU tensors, 101 times or more at the end of each validation.
+        argname: the argument's name.
+        bounds: the lowest and the highest number to try. The best of a grid is taken (the middle one of equals), for what
+            counts decisions goes in steps, in which a descent gets stuck.
+        tol: how far apart the numbers that are tried around the best one may be.
+        do_neg: True seeks the highest value, False the lowest; by default what `f` says is better, else the highest.
+        get_x: report the number found in place of the value.
+        name: the column; "f_at_best_argname", or "f_best_argname" with `get_x`, by default.
+
+    Attributes:
+        x: the number that was found last; nan before.
+
+    >>> best = optim_metric(accuracy_multi, "thresh", (0, 1))
+    >>> best(torch.tensor([[-2.0], [-1.0], [1.0]]), torch.tensor([[0], [1], [1]])), round(best.x, 2)
+    (1.0, 0.19)
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        argname: str,
+        bounds: tuple[float, float],
+        tol: float = 0.01,
+        do_neg: bool | None = None,
+        get_x: bool = False,
+        name: str | None = None,
+    ) -> None:
+        if len(bounds) != 2 or not -math.inf < bounds[0] < bounds[1] < math.inf or not tol > 0:
+            raise SettingError(f"bounds={bounds!r}, tol={tol!r}: expected a lower and a higher number, e.g. (0, 1), and a tol above 0.")
+        _check_arguments(f, {argname: bounds[0]})
+        self.highest = getattr(f, "better", None) != "lower" if do_neg is None else do_neg
+        better = None if get_x else "higher" if self.highest else "lower"
+        name = name or f"{getattr(f, '__name__', type(f).__name__)}_{'best' if get_x else 'at_best'}_{argname}"
+        self.argname, self.bounds, self.tol, self.get_x, self.x = argname, bounds, tol, get_x, math.nan
+        super().__init__(partial(f, **{argname: bounds[0]}), flatten=False, name=name, better=better)
+
+    def __call__(self, output: Tensor, target: Tensor) -> float:
+        other = copy.copy(self)
+        other.reset()
+        other.update(output, target)
+        value, self.x = other.compute(), other.x
+        return value
+
+    def compute(self) -> float:
+        (low, high), value, self.x = self.bounds, math.nan, math.nan
+        if self._outputs:
+            step, pair = (high - low) / (POINTS - 1), self._pair()
+            self.x, value = self._best_of(np.linspace(low, high, POINTS), pair)
+            while step > self.tol and not math.isnan(value):
+                near = np.linspace(max(low, self.x - step), min(high, self.x + step), 21)
+                self.x, value = self._best_of(np.sort(np.append(near, self.x)), pair)
+                step /= 10
+        return self.x if self.get_x else value
+
+    def _best_of(self, points: np.ndarray, pair: tuple[Any, Any]) -> tuple[float, float]:
+        """The point with the best value, the middle one of equals, and that value; nan where none has a value."""
+        values = np.array([float(self.func(*pair, **{self.argname: x})) for x in points.tolist()])
+        if np.isnan(values).all():
+            return math.nan, math.nan
+        equals = np.flatnonzero(values == (np.nanmax(values) if self.highest else np.nanmin(values)))
+        best = equals[len(equals) // 2]
+        return float(points[best]), float(values[best])
+
+    def at_best(self) -> AccumMetric:
+        """The function at the number that was found, as a metric."""
+        return AccumMetric(partial(self.func, **{self.argname: self.x}), flatten=False, name=self.name, better=self.better)
+
+
+optim_metric = OptimMetric
 
 
 class LossMetric(MeanMetric):

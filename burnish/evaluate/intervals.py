@@ -22,6 +22,7 @@ from burnish.data.randomness import derive
 from burnish.errors import SettingError
 from burnish.evaluate.base import MeanMetric
 from burnish.evaluate.classification import ClassCounts
+from burnish.evaluate.custom import OptimMetric
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.ranking import StoredScores
 from burnish.evaluate.shapes import class_outputs
@@ -34,7 +35,7 @@ CHUNK = 4_000_000  # indices drawn at a time
 
 
 class Interval(NamedTuple):
-    """A metric's value and the interval around it; `method` is "wilson", "bca", "normal" or "percentile"."""
+    """A metric's value and the interval around it; `method` is "wilson", "bca", "normal", "percentile" or "none"."""
 
     value: float
     low: float
@@ -137,6 +138,10 @@ def interval(
     metric = copy.copy(resolve_metrics(metric)[0])
     output, target = output.detach().cpu(), target.detach().cpu()
     value, n = evaluated(metric, output, target), len(target)
+    if isinstance(metric, OptimMetric):
+        if metric.get_x or math.isnan(value):
+            return Interval(value, *NOWHERE, n, "none")
+        metric = metric.at_best()  # looking for the best argument again in every resample takes far too long
     units = _units(metric, output, target, value)
     if units is not None:
         low, high, method = ratio_interval(units, level, n_boot, seed, groups=groups)

@@ -21,7 +21,7 @@ from burnish.evaluate.classification import (
     Recall,
     perplexity,
 )
-from burnish.evaluate.custom import AccumMetric, LossMetric, skm_to_burnish
+from burnish.evaluate.custom import AccumMetric, LossMetric, optim_metric, skm_to_burnish
 from burnish.evaluate.functions import accuracy, accuracy_multi, error_rate, mae, mse, msle, top_k_accuracy
 from burnish.evaluate.multilabel import (
     BrierScoreMulti,
@@ -42,8 +42,8 @@ __all__ = [
     "ExpRMSPE", "ExplainedVariance", "F1Score", "F1ScoreMulti", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard",
     "JaccardMulti", "LossMetric", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "PearsonCorrCoef", "Perplexity", "Precision",
     "PrecisionMulti", "R2Score", "Recall", "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef", "accuracy",
-    "accuracy_multi", "error_rate", "exp_rmspe", "mae", "metric_by_name", "mse", "msle", "perplexity", "resolve_metrics", "rmse", "skm_to_burnish",
-    "top_k_accuracy",
+    "accuracy_multi", "error_rate", "exp_rmspe", "mae", "metric_by_name", "mse", "msle", "optim_metric", "perplexity", "resolve_metrics",
+    "rmse", "skm_to_burnish", "top_k_accuracy",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,18 @@ from scipy import stats
 
 from burnish.errors import SettingError
 from burnish.evaluate.intervals import bootstrap, bootstrap_mean, interval, wilson
-from burnish.evaluate.metrics import METRICS, MULTI_LABEL, NUMBERS, AccumMetric, F1Score, RocAuc, accuracy, metric_by_name
+from burnish.evaluate.metrics import (
+    METRICS,
+    MULTI_LABEL,
+    NUMBERS,
+    AccumMetric,
+    F1Score,
+    RocAuc,
+    accuracy,
+    accuracy_multi,
+    metric_by_name,
+    optim_metric,
+)
 
 
 def sample(name: str, n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -142,6 +154,17 @@ def test_functions_that_are_no_mean_of_samples_or_read_values_are_resampled() ->
     assert by_hand[1:3] == pytest.approx(interval("mae", output, target, n_boot=50)[1:3], rel=0.2) and by_hand.method == "bca"
     root = interval(lambda o, t: ((o - t) ** 2).mean().sqrt(), output, target, n_boot=50)  # no mean over samples
     assert root.method == "percentile" and root.value == pytest.approx(interval("rmse", output, target).value)
+
+
+def test_the_interval_of_a_tuned_metric_is_at_the_argument_that_was_found() -> None:
+    output, target = sample("accuracy_multi")
+    tuned = optim_metric(accuracy_multi, "thresh", (0, 1))
+    value = tuned(output, target)
+    found = interval(tuned, output, target, n_boot=50)
+    at_it = AccumMetric(partial(accuracy_multi, thresh=tuned.x), flatten=False, name="at it")
+    assert found.value == value and found.low < value < found.high and found == interval(at_it, output, target, n_boot=50)
+    where = interval(optim_metric(accuracy_multi, "thresh", (0, 1), get_x=True), output, target)
+    assert where.value == tuned.x and math.isnan(where.low) and where.method == "none"
 
 
 def test_a_metric_without_a_value_says_why_and_resamples_without_one_are_left_out() -> None:

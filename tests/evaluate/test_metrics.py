@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -41,6 +42,7 @@ from burnish.evaluate.metrics import (
     accuracy_multi,
     mae,
     metric_by_name,
+    optim_metric,
     resolve_metrics,
     rmse,
     skm_to_burnish,
@@ -340,6 +342,42 @@ def test_dim_argmax_zero_is_not_unset() -> None:
     assert seen[0].tolist() == [1, 0]
 
 
+def test_an_argument_at_its_best_is_found_over_the_whole_set_and_told() -> None:
+    outputs, targets = sample("multi")
+    metric = optim_metric(accuracy_multi, "thresh", (0.1, 0.9), tol=0.001)
+    found = fed(metric, outputs, targets, 7)
+    tried = [accuracy_multi(outputs, targets, thresh=x).item() for x in np.linspace(0.1, 0.9, 2001)]
+    assert (metric.name, metric.better) == ("accuracy_multi_at_best_thresh", "higher") and found == pytest.approx(max(tried))
+    assert found == pytest.approx(accuracy_multi(outputs, targets, thresh=metric.x).item())
+    where = optim_metric(accuracy_multi, "thresh", (0.1, 0.9), tol=0.001, get_x=True)
+    assert (where.name, where.better) == ("accuracy_multi_best_thresh", None) and fed(where, outputs, targets, 7) == metric.x
+    again = optim_metric(accuracy_multi, "thresh", (0.1, 0.9), tol=0.001)
+    assert again(outputs, targets) == found and again.x == metric.x and math.isnan(again.compute())
+
+
+@pytest.mark.parametrize(("tol", "near"), [(0.01, 0.011), (1e-5, 1e-5)])
+def test_the_best_argument_is_found_beyond_a_nearer_lesser_peak_to_the_tolerance(tol: float, near: float) -> None:
+    def two_peaks(output: torch.Tensor, target: torch.Tensor, a: float) -> float:
+        return max(0.9 - abs(a - 0.2), 1 - 5 * abs(a - 1.7321))
+
+    metric = optim_metric(two_peaks, "a", (-1, 3), tol=tol)
+    assert metric(LOGITS, LABELS) == pytest.approx(1, abs=5 * near) and metric.x == pytest.approx(1.7321, abs=near)
+    lowest = optim_metric(two_peaks, "a", (-1, 3), do_neg=False)
+    assert lowest.better == "lower" and lowest(LOGITS, LABELS) == pytest.approx(-1.9) and lowest.x == 3
+
+
+def test_the_best_of_an_error_is_the_lowest_and_of_equals_the_middle_one() -> None:
+    def missed(output: torch.Tensor, target: torch.Tensor, thresh: float) -> torch.Tensor:
+        return ((output > thresh) != target.bool()).float().mean()
+
+    missed.better = "lower"  # type: ignore[attr-defined]
+    metric = optim_metric(missed, "thresh", (0, 1), name="missed")
+    assert metric(torch.tensor([0.2, 0.6]), torch.tensor([0, 1])) == 0 and metric.x == pytest.approx(0.4, abs=0.011)
+    assert (metric.name, metric.better) == ("missed", "lower")
+    nowhere = optim_metric(lambda o, t, a: math.nan, "a", (0, 1), tol=1e-6)
+    assert math.isnan(nowhere(LOGITS, LABELS)) and math.isnan(nowhere.x)
+
+
 def test_a_part_of_a_loss() -> None:
     class Two(torch.nn.Module):
         def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -412,6 +450,8 @@ def test_a_metric_that_cannot_be_computed_says_why(call, says: str) -> None:
         (lambda: RocAucBinary(max_fpr=0), "max_fpr=0; expected a number above 0"),
         (lambda: RocAucMulti(average="samples"), "expected 'macro', 'weighted' or 'micro'"),
         (lambda: AccumMetric(mae, activation="relu"), "activation='relu'; expected one of 'no'"),
+        (lambda: optim_metric(accuracy_multi, "thresh", (1, 0)), r"bounds=\(1, 0\), tol=0.01: expected a lower and a higher number"),
+        (lambda: optim_metric(accuracy_multi, "thresh", (0, 1), tol=0), r"tol=0: expected .* a tol above 0"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused(call, says: str) -> None:
@@ -422,6 +462,8 @@ def test_a_setting_that_cannot_work_is_refused(call, says: str) -> None:
 def test_a_misspelt_argument_of_a_wrapped_function_is_an_error_at_once() -> None:
     with pytest.raises(TypeError, match=r"f1_score can't be called with \(output, target, averge\)"):
         skm_to_burnish(skm.f1_score, averge="macro")
+    with pytest.raises(TypeError, match=r"accuracy_multi can't be called with \(output, target, tresh\)"):
+        optim_metric(accuracy_multi, "tresh", (0, 1))
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "roc_auc_binary", "average_precision", "roc_auc_multi", "average_precision_multi"])

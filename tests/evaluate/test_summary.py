@@ -23,7 +23,18 @@ from burnish.data.notes import captured_notes
 from burnish.data.split import GroupSplitter
 from burnish.evaluate.intervals import wilson
 from burnish.evaluate.losses import CrossEntropyLossFlat, FocalLossFlat
-from burnish.evaluate.metrics import AccumMetric, CohenKappa, F1Score, MatthewsCorrCoef, Recall, RocAuc, accuracy, error_rate
+from burnish.evaluate.metrics import (
+    AccumMetric,
+    CohenKappa,
+    F1Score,
+    MatthewsCorrCoef,
+    Recall,
+    RocAuc,
+    accuracy,
+    accuracy_multi,
+    error_rate,
+    optim_metric,
+)
 from burnish.evaluate.summary import ResultNote, assess, not_clearly_better
 from burnish.train.callback import Callback
 from burnish.train.callbacks.trackers import SaveModel
@@ -379,6 +390,17 @@ def test_balanced_by_the_loss_a_better_result_is_not_told_as_worse(photos: Path,
         learn.model[2].bias.zero_()
     coin = assess(learn).set_index("metric").loc["loss"]
     assert coin["value"] == pytest.approx(coin["baseline"], abs=0.03)
+
+
+def test_a_tuned_threshold_is_told_by_a_name_that_says_so_and_is_there_after_the_fit() -> None:
+    target = (torch.arange(40) % 4 == 0).float()[:, None]
+    metrics = [optim_metric(accuracy_multi, "thresh", (0.3, 0.9)), optim_metric(accuracy_multi, "thresh", (0.3, 0.9), get_x=True)]
+    learn = plain(target, nn.BCEWithLogitsLoss(), [0.0], metrics=metrics, cbs=ResultNote())
+    with captured_notes() as notes:
+        results = learn.fit(1, 1e-8)
+    (said,) = results_said(notes)
+    assert said.startswith("valid: accuracy_multi_at_best_thresh 0.75 (95 % interval 0.") and "accuracy_multi_best_thresh 0.7" in said
+    assert results["accuracy_multi_best_thresh"].tolist() == [metrics[0].x] and 0.5 < metrics[0].x < 0.9
 
 
 def by_hand(output: torch.Tensor, target: torch.Tensor) -> float:
