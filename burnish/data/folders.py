@@ -66,7 +66,8 @@ def sides_by_folder(
             train on; or such folders lie elsewhere, where training and held-out files would be mixed.
         SettingError: one folder is named for two sides.
     """
-    places = [_place(f.relative_to(root).parts[:-1]) for f in files]
+    paths = [f.relative_to(root).parts[:-1] for f in files]
+    places = _undoubled(paths)
     named = {side: name for side, name in zip(SIDES, (train, valid, test), strict=True) if name is not None}
     _check_named(root, places, named)
     folders = _side_folders(root, places, named)
@@ -78,15 +79,17 @@ def sides_by_folder(
     side_of = {folder: side for side, folder in folders.items()}
     sides = [_side(place, side_of, unlabelled, any(places)) for place in places]
     if "train" not in folders:
-        _refuse_mixtures(root, [place for place, side in zip(places, sides, strict=True) if side == "train"])
+        _refuse_mixtures(root, [both for *both, side in zip(paths, places, sides, strict=True) if side == "train"])
     _refuse_empty(root, sides, folders)
     _tell_left_out(root, places, sides, unlabelled)
     return FolderSides(sides, folders)
 
 
-def _place(folders: Place) -> Place:
-    """The folders from the root to a file, without the doubling that unpacking makes (``train/train/cat``)."""
-    return folders[1:] if len(folders) > 1 and folders[0] == folders[1] else folders
+def _undoubled(paths: Sequence[Place]) -> list[Place]:
+    """The folders from the root to each file, without the doubling that unpacking makes (``train/train/cat``): a folder that
+    holds others besides the one called like itself has a class of that name."""
+    mixed = {p[0] for p in paths if len(p) > 1 and p[1] != p[0]}
+    return [p[1:] if len(p) > 1 and p[0] not in mixed else p for p in paths]
 
 
 def _check_named(root: Path, places: Sequence[Place], named: dict[str, str]) -> None:
@@ -154,16 +157,24 @@ def _side(place: Place, side_of: dict[str, str], unlabelled: set[str], has_class
     return None if place[0] in unlabelled or "train" in side_of.values() else "train"
 
 
-def _refuse_mixtures(root: Path, places: Sequence[Place]) -> None:
-    """Files drawn from at random mustn't come from held-out folders that weren't recognised because of where they lie."""
-    for place in places:
-        depth = next((i for i, name in enumerate(place[:-1]) if _side_among_words(name) in ("valid", "test")), None)
-        if depth is not None:
+def _refuse_mixtures(root: Path, training: Sequence[Sequence[Place]]) -> None:
+    """Files drawn from at random (their paths as they are, and undoubled) mustn't come from held-out folders that weren't
+    recognised because of where they lie."""
+    for path, place in training:
+        sides = [_side_among_words(name) for name in place[:-1]]
+        depth = next((i for i, side in enumerate(sides) if side in ("valid", "test")), None)
+        if depth == 0:
             raise DataError(
-                f"{'/'.join(place[: depth + 1])!r} in {root_name(root)} is called like a side of a split, but lies too deep to be taken for one, and a "
-                f"random split would mix it with what trains. Give the folder that holds it: {str(root.joinpath(*place[:depth]))!r}."
+                f"{place[0]!r} in {root_name(root)} is called like a side of a split, and a random one would mix it with what trains. "
+                f"If it is held out, say {sides[0]}={place[0]!r}; if it isn't, give it another name."
             )
-    labels = sorted({place[-1] for place in places if place})
+        if depth is not None:
+            above = path[: len(path) - len(place) + depth]
+            raise DataError(
+                f"{'/'.join((*above, place[depth]))!r} in {root_name(root)} is called like a side of a split, but lies too deep to be taken for one, and a "
+                f"random split would mix it with what trains. Give the folder that holds it: {str(root.joinpath(*above))!r}."
+            )
+    labels = sorted({place[-1] for _, place in training if place})
     if len({side_called(name) for name in labels}) > 1 and all(map(side_called, labels)):
         raise DataError(
             f"The folders that the pictures under {root_name(root)} are in, which would be the classes, are {listed(map(repr, labels))}: sides of a split. "

@@ -282,6 +282,14 @@ def test_folders_doubled_by_unpacking(tmp_path):
     assert found == {"train": {"train": 8}, "valid": {"train": 2}, "test": {"test": 10}}
 
 
+@pytest.mark.parametrize("classes", [("control", "test"), ("car", "train")])
+def test_a_class_may_be_called_like_the_side_it_is_in(tmp_path, classes):
+    for side in ("train", "test"):
+        fill(tmp_path / side, 6, classes)
+    found, notes = sides(tmp_path)
+    assert found["test"] == {"test": 12} and found["train"]["train"] + found["valid"]["train"] == 12 and "left out" not in notes
+
+
 def test_words_in_the_names_of_classes_make_no_sides(tmp_path):
     folders(tmp_path, "bullet train", "bus")
     assert set(sides(tmp_path)[0]["train"]) == {"bullet train", "bus"}
@@ -314,6 +322,10 @@ def test_explicit_folders_win(tmp_path):
     assert sides(tmp_path, valid="test")[0] == {"train": {"train": 10}, "valid": {"test": 10}}
 
 
+def test_a_folder_beside_classes_is_held_out_when_named(tmp_path):
+    assert sides(folders(tmp_path, "", "test_images"), test="test_images")[0]["test"] == {"test_images": 10}
+
+
 def test_valid_pct_draws_from_all_but_the_test_folder(tmp_path):
     found, notes = sides(folders(tmp_path, "train", "val", "test"), valid_pct=0.5)
     assert sum(found["train"].values()) == sum(found["valid"].values()) == 10 and found["test"] == {"test": 10}
@@ -336,6 +348,8 @@ def test_test_pct_draws_from_train_and_never_beside_a_test_folder(tmp_path):
         (("train", "val", "dev"), {}, r"several folders that may be the valid side: 'dev', 'val'. Say which is: valid='dev'"),
         (("val", "test"), {}, "nothing to train on, only held-out pictures: 'val' .valid., 'test' .test."),
         (("data/train_set", "data/test_set"), {}, r"'data/test_set' .* too deep .* Give the folder that holds it: '.*data'"),
+        (("old/old/train_set", "old/old/test_set"), {}, r"'old/old/test_set' .* too deep .* holds it: '.*old/old'"),
+        (("", "test_images"), {}, r"'test_images' .* mix it with what trains. If it is held out, say test='test_images'"),
         (("train/deep", "val"), {}, "'train' in .* has no picture directly in a class folder"),
     ],
 )
