@@ -1,8 +1,9 @@
 """Transforms from elsewhere in the shape of ours: torchvision's (v2 and v1), modules and plain functions.
 
 What draws runs in training only (a random crop is replaced by the centre elsewhere, so that sizes stay equal), and draws
-from our generators. Of torchvision's own classes it is known which draw; what the user wrote, as a function in a Lambda or
-as a class derived from theirs, may draw anything and always runs, unless it is called Random... too. torchvision is imported only when one of its objects, or a description of one, is here.
+from our generators. Of torchvision's own classes it is known which draw, and a class derived from one of these draws too; what
+else the user wrote, as a function in a Lambda or as a class derived from ``Transform``, may draw anything and always runs,
+unless it is called Random... too. torchvision is imported only when one of its objects, or a description of one, is here.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ def _may_draw_globally(obj: Any) -> bool:
     """Whether a transform (not what is in it) may draw from other generators than torch's."""
     if type(obj).__module__ == "torchvision.transforms.transforms" and type(obj).__name__ in ("RandomChoice", "RandomOrder"):
         return True  # the older ones draw from python's
-    if is_torchvision(obj) and type(obj).__name__ == "Lambda":
-        return not draws_nothing(getattr(obj, "lambd", None))
-    return not is_torchvisions_own(obj)
+    if type(obj).__module__.startswith("torchvision.transforms"):
+        return type(obj).__name__ == "Lambda" and not draws_nothing(obj.lambd)
+    return not draws_nothing(obj)
 
 
 class TorchvisionTransform(ItemTransform):
@@ -276,8 +277,8 @@ def draws(transform: Any) -> bool:
 
 def without_draws(transform: Any) -> Any:
     """What remains of a transform outside training: itself if it draws nothing, None if it is nothing but chance."""
-    name = type(transform).__name__
-    if name == "Compose":
+    name = next((cls.__name__ for cls in type(transform).__mro__ if cls.__module__.startswith("torchvision.transforms")), "")
+    if name == "Compose" and is_torchvisions_own(transform):
         kept = [without_draws(t) for t in transform.transforms]
         if all(a is b for a, b in zip(kept, transform.transforms, strict=True)):
             return transform
@@ -300,7 +301,8 @@ class _Centre(nn.Module):
         self.resize = resize
 
     def forward(self, *values: Any) -> Any:
-        done = tuple(self._one(v) if _has_size(v) else v for v in values)
+        where = _placed(values)
+        done = tuple(self._one(v) if i in where else v for i, v in enumerate(values))
         return done[0] if len(done) == 1 else done
 
     def _one(self, value: Any) -> Any:

@@ -145,12 +145,24 @@ def test_a_transform_of_the_users_may_say_that_it_draws_globally(folder):
 
 def test_calm_functions_are_read_by_the_threads_and_others_by_the_caller(folder):
     assert not make(folder, CALM[0]).train.reader.held and len(make(folder, drawing).train.reader.held) == 1
-    assert not make(folder, v2.Lambda(CALM[0])).train.reader.held and len(make(folder, v2.Lambda(drawing)).train.reader.held) == 1
+    for wrapped in (v2.Lambda, lambda f: v2.Compose([v2.Grayscale(3), f])):
+        assert not make(folder, wrapped(CALM[0])).train.reader.held and len(make(folder, wrapped(drawing)).train.reader.held) == 1
 
 
 # -- the user's code in torchvision's wrappings -----------------------------------------------------------------------
 class Shifted(v2.RandomRotation):
     """Derived from one of torchvision's that is nothing but chance."""
+
+
+class Cropped(v2.RandomResizedCrop):
+    """Derived from one of torchvision's whose size counts in validation too."""
+
+
+class RandomCrop(v2.Transform):
+    """The user's own, called like one of torchvision's."""
+
+    def transform(self, inpt, params):
+        return inpt.crop((0, 0, 12, 12))
 
 
 @pytest.mark.parametrize("cache", [True, "folder"])
@@ -186,6 +198,21 @@ def test_of_torchvisions_classes_and_the_users_it_is_known_which_run_in_validati
                             (v2.Lambda(ImageOps.invert), True), (v2.Compose([v2.RandomInvert(1.0), v2.Lambda(ImageOps.flip)]), True)]:  # fmt: skip
         out = as_item_transform(transform).apply((image,), None)[0]
         assert (np.asarray(out) != np.asarray(image)).any() == runs, transform
+
+
+@pytest.mark.parametrize(
+    "crop",
+    [Cropped(12), *(kit.Compose([make, c(12)]) for kit, make in ((T, T.ToTensor()), (v2, v2.PILToTensor())) for c in (kit.RandomCrop, kit.RandomResizedCrop))],
+)  # fmt: skip
+def test_a_random_crop_gives_its_size_in_validation_too(crop):
+    for rng in (random.Random(0), None):
+        out = as_item_transform(crop).apply((Image.new("RGB", (40, 30)), "a"), rng)
+        assert (tuple(out[0].shape[1:]) if isinstance(out[0], torch.Tensor) else out[0].size) == (12, 12) and out[1] == "a"
+
+
+def test_a_crop_of_the_users_called_like_torchvisions_is_chance():
+    image = Image.new("RGB", (40, 30))
+    assert as_item_transform(RandomCrop()).apply((image,), None)[0] is image
 
 
 def test_a_tensor_that_a_transform_made_of_the_picture_is_the_picture():
