@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import threading
+import time
 import weakref
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from burnish.errors import SettingError
 
 GIB = 2**30
 _ENTRY = re.compile(r"[0-9a-f]{40}\.npz")  # 16 digits for the settings, 24 for the raw cells
+_UNFINISHED = re.compile(r"[0-9a-f]{40}\.\w+\.tmp")
+_KEPT_MODES = {"1", "L", "LA", "RGB", "RGBA", "I", "F", "I;16"}  # an array tells them; a palette or another colour space is lost in it
 _MEDIA = ("ram", "memory", "disk", "disc")
 _WORDS = {"", "auto", "true", "false", "none", "on", "off", "yes", "no"}
 
@@ -55,6 +58,10 @@ class ItemCache:
         self.hits = self.misses = 0
         self._prefix = _digest(settings, 8)
         store.in_use.add(self._prefix)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ItemCache:
+        """Itself: copies of a loader may share the place."""
+        return self
 
     @property
     def folder(self) -> Path | None:
@@ -116,8 +123,18 @@ class _Store:
     def __init__(self, budget: int) -> None:
         self.budget, self.used = budget, 0
         self.in_use: set[str] = set()  # the settings whose samples are not evicted, as they begin their keys
+        self._renew_lock()
+
+    def _renew_lock(self) -> None:
         self.lock = threading.Lock()
         _stores.add(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._renew_lock()
 
     def find(self, key: str, stamp: str, raws: Values) -> Values | None:
         raise NotImplementedError
@@ -149,6 +166,10 @@ class _Memory(_Store):
         super().__init__(budget)
         self._held: dict[str, tuple[str, Values, int]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Samples stay behind: the process that unpickles it makes them anew."""
+        return {**super().__getstate__(), "_held": {}, "used": 0}
+
     def find(self, key: str, stamp: str, raws: Values) -> Values | None:
         held = self._held.get(key)
         return held[1] if held is not None and held[0] == stamp else None
@@ -174,9 +195,15 @@ class _Disk(_Store):
         super().__init__(budget)
         self.folder, self._full = folder, False
         folder.mkdir(parents=True, exist_ok=True)
-        found = [entry for entry in os.scandir(folder) if _ENTRY.fullmatch(entry.name)]
-        self.used = sum(entry.stat().st_size for entry in found)
-        self._others = [entry.path for entry in sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)]  # the oldest last
+        found = []
+        for entry in os.scandir(folder):
+            with contextlib.suppress(OSError):  # another process makes room meanwhile
+                if _ENTRY.fullmatch(entry.name):
+                    found.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
+                elif _UNFINISHED.fullmatch(entry.name) and entry.stat().st_mtime < time.time() - 3600:  # its process was killed
+                    os.unlink(entry.path)
+        self._others = [(path, size) for _, size, path in sorted(found, reverse=True)]  # the oldest last
+        self.used = sum(size for _, size in self._others)
 
     def find(self, key: str, stamp: str, raws: Values) -> Values | None:
         file = self.folder / f"{key}.npz"
@@ -186,58 +213,46 @@ class _Disk(_Store):
                 if not any(name in arrays for name in names):  # of the file as it was before
                     return None
                 found = tuple(Image.fromarray(arrays[name]) if name in arrays else raw for name, raw in zip(names, raws, strict=True))
-            with contextlib.suppress(OSError):
-                os.utime(file)  # used: not the first to make room
-            return found
-        except FileNotFoundError:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # a damaged entry is an entry not there, until it is made anew
             return None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # a damaged entry is an entry not there
-            with self.lock, contextlib.suppress(OSError):
-                self._remove(str(file))
-            return None
+        with contextlib.suppress(OSError):
+            os.utime(file)  # used: not the first to make room
+        return found
 
     def keep(self, key: str, stamp: str, values: Values, size: int) -> None:
+        pictures = {f"{stamp}.{i}": v for i, v in enumerate(values) if isinstance(v, Image.Image)}
+        if any(v.mode not in _KEPT_MODES for v in pictures.values()):
+            return
         file = self.folder / f"{key}.npz"
         with self.lock:
             if self._full or not self._make_room(size - _size(file)):
                 return
         entry = io.BytesIO()
-        np.savez(entry, **{f"{stamp}.{i}": np.asarray(v) for i, v in enumerate(values) if isinstance(v, Image.Image)})  # type: ignore[arg-type]
-        with self.lock:
-            more = entry.tell() - _size(file)
-            if not self._make_room(more):
-                return
-            self.used += more
-        if not self._write(file, entry.getbuffer()):
-            self.used -= more
+        np.savez(entry, **{name: np.asarray(v) for name, v in pictures.items()})  # type: ignore[arg-type]
+        temporary = ""
+        try:
+            handle, temporary = tempfile.mkstemp(".tmp", f"{key}.", self.folder)
+            with os.fdopen(handle, "wb") as f:
+                f.write(entry.getbuffer())
+            with self.lock:  # what is there now: another thread may have kept the same
+                more = entry.tell() - _size(file)
+                if self._make_room(more):
+                    os.replace(temporary, file)
+                    self.used += more
+        except OSError:  # a full disk: the cache just stops growing
+            self._full = True
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)  # where it didn't take its place
 
     def _make_room(self, size: int) -> bool:
         """Whether there is room for `size` more bytes, once what other settings left and was used longest ago is gone."""
         while self.used + size > self.budget and self._others:
-            other = self._others.pop()
-            if os.path.basename(other)[:16] not in self.in_use:
+            path, freed = self._others.pop()
+            if os.path.basename(path)[:16] not in self.in_use:
                 with contextlib.suppress(OSError):
-                    self._remove(other)
+                    Path(path).unlink(missing_ok=True)
+                    self.used -= freed
         return self.used + size <= self.budget
-
-    def _remove(self, file: str) -> None:
-        size = os.stat(file).st_size
-        os.unlink(file)
-        self.used -= size
-
-    def _write(self, file: Path, entry: memoryview) -> bool:
-        temporary = ""
-        try:
-            handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
-            with os.fdopen(handle, "wb") as f:
-                f.write(entry)
-            os.replace(temporary, file)
-            return True
-        except OSError:  # a full disk: the cache just stops growing
-            self._full = True
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            return False
 
 
 def _size(file: Path) -> int:

@@ -1,11 +1,17 @@
+import copy
+import errno
 import os
+import pickle
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 from torchvision.transforms import v2
 
 from burnish.data.cache import GIB, ItemCache, free_memory, make_cache
@@ -16,6 +22,7 @@ from burnish.data.reader import Reader
 from burnish.data.split import IndexSplitter
 from burnish.data.transforms import ItemTransform
 from burnish.errors import SettingError
+from burnish.train.learner import Learner
 from burnish.vision.blocks import ImageBlock
 from burnish.vision.transforms import Resize
 
@@ -83,6 +90,77 @@ def test_a_damaged_entry_is_made_anew(tmp_path, file):
     assert cache.get((file,), lambda: (picture(),))[0].size == (10, 10)
 
 
+def test_a_passing_error_leaves_the_entry_alone(tmp_path, file, monkeypatch):
+    cache = ItemCache("s", tmp_path / "cache")
+    cache.get((file,), lambda: (picture(),))
+
+    def too_many(*args, **kwargs):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as m:
+        m.setattr(np, "load", too_many)
+        assert cache.get((file, 1), lambda: (picture(11), 1))[0].size == (11, 11)
+        cache._store.budget = 0  # what is made anew can't take the place of what is there
+        assert cache.get((file,), lambda: (picture(12),))[0].size == (12, 12)
+    assert cache.get((file,), lambda: (picture(12),))[0].size == (10, 10)
+
+
+MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_it_hands_out_is_what_was_made(cache, mode):
+    made = picture().quantize(16) if mode == "P" else picture().convert("L").convert(mode) if mode == "I;16" else picture().convert(mode)
+    for _ in range(2):
+        found = cache.get((1,), lambda: (made,))[0]
+        assert found.mode == mode and np.array_equal(np.asarray(found.convert("RGB")), np.asarray(made.convert("RGB")))
+
+
+def test_threads_that_keep_the_same_sample_count_it_once(tmp_path, monkeypatch):
+    cache, both, make_file = ItemCache("s", tmp_path), threading.Barrier(2), tempfile.mkstemp
+
+    def at_once(*args, **kwargs):
+        both.wait(10)
+        return make_file(*args, **kwargs)
+
+    monkeypatch.setattr(tempfile, "mkstemp", at_once)
+    threads = [threading.Thread(target=cache.get, args=((1,), lambda: (picture(),))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert cache.used == sum(f.stat().st_size for f in tmp_path.iterdir()) > 0
+
+
+def test_what_a_killed_process_left_unfinished_is_removed_after_an_hour(tmp_path):
+    names = {"old": f"{'0' * 40}.abc_1234.tmp", "new": f"{'1' * 40}.abc_1234.tmp", "other": "mine.tmp"}
+    for name in names.values():
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (1, 1) if name != names["new"] else None)
+    ItemCache("s", tmp_path)
+    assert {f.name for f in tmp_path.iterdir()} == {names["new"], names["other"]}
+
+
+def test_another_process_may_make_room_meanwhile(tmp_path, monkeypatch):
+    for i in range(3):
+        ItemCache("before", tmp_path).get((i,), lambda: (picture(),))
+    size, scan = ItemCache("s", tmp_path).used // 3, os.scandir
+
+    def scan_and_remove(folder):
+        entries = list(scan(folder))
+        os.unlink(entries[0].path)
+        return entries
+
+    monkeypatch.setattr(os, "scandir", scan_and_remove)
+    cache = ItemCache("s", tmp_path, budget=2 * size)
+    assert cache.used == 2 * size
+    for entry in tmp_path.iterdir():
+        entry.unlink()
+    for i in range(2):
+        cache.get((i,), lambda: (picture(),))
+    assert len(list(tmp_path.iterdir())) == 2, "room that another process made is room"
+
+
 def test_things_without_identity_are_never_cached(cache):
     sizes = [cache.get((np.zeros(3),), lambda n=n: (picture(n),))[0].size[0] for n in (10, 11)]
     assert sizes == [10, 11]
@@ -138,17 +216,34 @@ def test_on_disk_what_other_settings_left_makes_room_the_longest_unused_first(tm
     assert (tmp_path / "mine.npz").stat().st_size == 10_000, "other people's files are left alone"
 
 
-@pytest.mark.parametrize("place", [True, "folder"])
-def test_the_splits_share_one_budget(tmp_path, place):
-    files = [tmp_path / f"{i}.png" for i in range(12)]
+def loaders(folder, cache):
+    files = [folder / f"{i}.png" for i in range(12)]
     for f in files:
         picture(20).save(f)
     block = DataBlock(
         (ImageBlock, CategoryBlock), splitter=IndexSplitter([8, 9, 10, 11]), get_y=lambda f: "ab"[int(f.stem) % 2], item_tfms=Resize(8)
     )
     with captured_notes():
-        dls = block.dataloaders(files, bs=4, device="cpu", seed=0, cache=place if place is True else tmp_path / place)
-        list(dls.train), list(dls.valid)
+        return block.dataloaders(files, bs=4, device="cpu", seed=0, cache=cache if cache is True else folder / cache)
+
+
+@pytest.mark.parametrize("place", [True, "folder"])
+def test_loaders_and_a_learner_with_a_cache_can_be_copied_and_pickled(tmp_path, place):
+    dls = loaders(tmp_path, place)
+    first = [x for x, _ in dls.valid]
+    learner = copy.deepcopy(Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2)), seed=0))
+    for valid in (copy.deepcopy(dls).valid, pickle.loads(pickle.dumps(dls.valid)), learner.dls.valid):
+        for _ in range(2):
+            assert all(map(torch.equal, first, [x for x, _ in valid]))
+        assert valid.reader.cache.hits
+    assert dls.valid.reader.cache._store is learner.dls.valid.reader.cache._store, "a copy shares the place"
+    assert len(pickle.dumps(dls.train.reader.cache)) < 4000, "what is in memory stays behind"
+
+
+@pytest.mark.parametrize("place", [True, "folder"])
+def test_the_splits_share_one_budget(tmp_path, place):
+    dls = loaders(tmp_path, place)
+    list(dls.train), list(dls.valid)
     train, valid = dls.train.reader.cache, dls.valid.reader.cache
     assert train.used == valid.used > 0 and train.budget == valid.budget and valid.hits + valid.misses == 4
     train._store.budget = 0
