@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.functions import draws_nothing
-from burnish.data.randomness import OwnDraws
+from burnish.data.randomness import OwnDraws, own_globals
 from burnish.data.transforms import BatchTransform, ItemFunction, ItemTransform, Values
 from burnish.errors import DataError, ModelFileError, SettingError
 
@@ -130,7 +130,7 @@ class TorchvisionBatch(BatchTransform):
             )
         together = not self._item.draws_globally and (rng is None or not self._item._draws)
         portions = [slice(None)] if together else [slice(i, i + 1) for i in range(len(batch[where[0]]))]
-        with OwnDraws(rng or torch.Generator()):
+        with own_globals(None if together else _seed(rng)):
             done = [self._portion(transform, [batch[i][some] for i in where], [kinds[i] for i in where]) for some in portions]
         out = list(batch)
         for place, results in zip(where, zip(*done, strict=True), strict=True):
@@ -161,13 +161,12 @@ class BatchFunction(BatchTransform):
     def __init__(self, function: Callable[[Tensor], Any]) -> None:
         super().__init__()
         self.function = function
+        self._draws_globally = not draws_nothing(function)
 
     def apply(self, batch: list[Tensor], kinds: Sequence[str], rng: torch.Generator | None) -> list[Tensor]:
         if isinstance(self.function, nn.Module):
             self.function.train(rng is not None)
-        if rng is None:
-            return [self._run(x) if kind == "image" else x for x, kind in zip(batch, kinds, strict=True)]
-        with OwnDraws(rng):
+        with own_globals(_seed(rng) if self._draws_globally else None):
             return [self._run(x) if kind == "image" else x for x, kind in zip(batch, kinds, strict=True)]
 
     def _run(self, x: Tensor) -> Tensor:
@@ -187,6 +186,11 @@ class BatchFunction(BatchTransform):
             f"The batch transform {self._name()} is a plain function or module, which a model file can't hold (no code is stored). "
             "Write it as a class deriving from burnish.data.transforms.BatchTransform, which the person who loads the file imports first."
         )
+
+
+def _seed(rng: torch.Generator | None) -> int:
+    """What the process's generators are seeded with for a batch, on the CPU and the device: the same one outside training."""
+    return 0 if rng is None else int(torch.randint(2**31, (), generator=rng))
 
 
 def _instance(obj: Any, argument: str) -> Any:

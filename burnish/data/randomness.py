@@ -59,9 +59,9 @@ def own_globals(seed: int | None) -> Iterator[None]:
     python, legacy = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() and torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        reseed_globals(seed)
+        if not torch.cuda.is_initialized() and torch.accelerator.is_available():
+            torch.manual_seed(seed)  # a device that starts later, or isn't CUDA; it takes a millisecond
         try:
             yield
         finally:

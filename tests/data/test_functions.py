@@ -240,3 +240,29 @@ def test_the_older_choices_which_draw_from_python_are_seeded(folder, cls):
     state = random.getstate()
     one, two = (torch.cat([x for x, _ in make(folder, turns, cache=False).train]) for _ in range(2))
     assert torch.equal(one, two) and random.getstate() == state
+
+
+def shaded(x):
+    return x * random.random() + np.random.rand() + torch.rand(x.shape)
+
+
+class Shaded(v2.Transform):
+    def transform(self, inpt, params):
+        return shaded(inpt)
+
+
+BATCHES = [shaded, T.RandomChoice([T.RandomHorizontalFlip(1.0), T.RandomVerticalFlip(1.0)]), v2.Lambda(shaded), Shaded()]
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("transform", BATCHES, ids=["function", "RandomChoice", "v2.Lambda", "v2.Transform"])
+def test_batch_transforms_follow_the_seed_and_leave_the_users_generators(transform, train):
+    x, outs = torch.rand(8, 3, 8, 8), []
+    for seed in (1, 2):
+        torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)
+        before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+        outs.append(as_batch_transform(transform).apply([x], ["image"], torch.Generator().manual_seed(0) if train else None)[0])
+        assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
+    assert torch.equal(*outs)
+    if train:
+        assert not torch.equal(outs[0], as_batch_transform(transform).apply([x], ["image"], torch.Generator().manual_seed(1))[0])
