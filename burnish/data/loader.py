@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -399,7 +399,7 @@ class DataLoader:
 class PlainLoader:
     """Any iterable of batches with a length (a PyTorch DataLoader), in the shape of a DataLoader: batches on the device.
 
-    Batches are tuples, lists or dicts of tensors; the iterable's own order and workers stay as they are.
+    Batches are tuples, lists or mappings of tensors (which become dicts); the iterable's own order and workers stay as they are.
     """
 
     def __init__(self, loader: Any, device: torch.device | str = "cpu") -> None:
@@ -433,7 +433,11 @@ class PlainLoader:
                 yield self._move(batch)
 
     def one_batch(self) -> Any:
-        return self._move(next(iter(self.loader)))
+        for batch in self.loader:
+            return self._move(batch)
+        raise DataError(
+            f"There is no batch to look at: the {type(self.loader).__name__} gave none. It needs samples; with drop_last=True as many as a batch."
+        )
 
     def to(self, device: torch.device | str) -> PlainLoader:
         self.device = torch.device(device)
@@ -442,7 +446,7 @@ class PlainLoader:
     def _move(self, batch: Any) -> Any:
         if isinstance(batch, Tensor):
             return batch.to(self.device, non_blocking=True)
-        if isinstance(batch, dict):
+        if isinstance(batch, Mapping):
             return {k: self._move(v) for k, v in batch.items()}
         if isinstance(batch, (list, tuple)):
             return tuple(self._move(v) for v in batch)

@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+from collections import UserDict
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torchvision.transforms import v2
 from burnish.data.category import CategoryBlock
 from burnish.data.datablock import DataBlock
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.loader import PlainLoader
 from burnish.data.notes import captured_notes
 from burnish.data.split import IndexSplitter
 from burnish.errors import DataError, SettingError, UnreadableFileError
@@ -282,6 +284,13 @@ def test_plain_pytorch_loaders_make_dataloaders():
     assert x.shape == (4, 3) and torch.equal(torch.cat([y for _, y in dls.train.iter_from(1)]), torch.arange(4, 10))
     with pytest.raises(DataError, match="no vocabulary"):
         _ = dls.vocab
+
+
+def test_of_plain_loaders_any_mapping_goes_to_the_device_and_an_empty_one_says_so():
+    batch = UserDict(pixel_values=torch.ones(2), labels=torch.ones(2))  # as Hugging Face's BatchEncoding is
+    assert {t.device.type for t in PlainLoader([batch], "meta").one_batch().values()} == {"meta"}
+    with pytest.raises(DataError, match="no batch to look at: the DataLoader gave none.*drop_last=True"):
+        PlainLoader(torch.utils.data.DataLoader(torch.arange(3), batch_size=4, drop_last=True)).one_batch()
 
 
 def test_a_missing_split_says_so():
