@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.config import Configurable, jsonable, type_name
-from burnish.data.functions import draws_nothing, source_of
+from burnish.data.functions import code_of, draws_nothing
 from burnish.data.randomness import own_globals
 
 Values = tuple[Any, ...]
@@ -45,16 +45,17 @@ class ItemTransform(Configurable):
     def cache_key(self) -> str | None:
         """What the cache knows a deterministic transform by; None keeps its results out of the cache.
 
-        For burnish's own it is name and arguments. For anyone else's also the source code of the class, so that an edited
-        one isn't served what it made before. The functions that it calls are not looked into: when those change, empty the
-        cache's folder, or override this with a version of your own.
+        For burnish's own it is name and arguments. For anyone else's also the code of the class, so that an edited one
+        isn't served what it made before; None where that is more than functions and plain values. What the code refers to
+        by a global name is not looked into: when that changes, empty the cache's folder, or override this with a version of
+        your own.
         """
         cls = type(self)
         if cls.__module__.startswith("burnish."):
             return repr(self)
         try:
-            return f"{type_name(cls)} {json.dumps(jsonable(vars(self), cls.__name__))} {source_of(cls)}"
-        except (TypeError, OSError):
+            return f"{type_name(cls)} {json.dumps(jsonable(vars(self), cls.__name__))} {code_of(cls)}"
+        except (TypeError, ValueError):
             return None
 
     def decode_size(self, size: Size) -> Size | None:

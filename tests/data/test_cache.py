@@ -1,7 +1,12 @@
 import copy
 import errno
+import functools
+import importlib
+import linecache
 import os
 import pickle
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -330,12 +335,66 @@ def test_an_edited_transform_of_the_users_is_not_served_what_it_made_before(monk
     assert settings(Darker()) != before
 
 
-def test_a_transform_whose_source_is_not_to_be_had_is_not_cached():
-    space = {"ItemTransform": ItemTransform}
-    exec("class Typed(ItemTransform):\n    def stages(self): return self, None\n    def apply(self, values, rng): return values", space)
-    reader = Reader([ImageBlock()], [space["Typed"](), Resize(8, method="squish")], train=True)
-    assert reader.fixed == [] and len(reader.drawn) == 2
-    assert len(Reader([ImageBlock()], [Darker(), Resize(8, method="squish")], train=True).fixed) == 2
+def defined(text, space=None):
+    """A transform of a class whose body says `text`, as it would be typed at a prompt."""
+    space = {"ItemTransform": ItemTransform, "np": np, "functools": functools, **(space or {})}
+    body = f"{text}\n    def stages(self): return self, None\n    def apply(self, values, rng): return values"
+    exec(f"class Typed(ItemTransform):\n    {body}", space)
+    return space["Typed"]()
+
+
+EDITS = [
+    ("TABLE = {0: 1}", "TABLE = {0: 2}"),
+    ("LUT = np.arange(5000)", "LUT = np.where(np.arange(5000) == 2500, 0, np.arange(5000))"),
+    ("LUT = np.zeros(3, np.uint8)", "LUT = np.zeros(3)"),
+    ("@functools.cache\n    def lut(self): return 1", "@functools.cache\n    def lut(self): return 2"),
+    ("@staticmethod\n    def f(x, by=1): return x", "@staticmethod\n    def f(x, by=2): return x"),
+    ("f = (lambda by: lambda self: by)(1)", "f = (lambda by: lambda self: by)(2)"),
+    ("def f(self): return [x + 1 for x in self.y]", "def f(self): return [x + 2 for x in self.y]"),
+    ("def f(self, *x): return x", "def f(self, x): return x"),
+]
+
+
+@pytest.mark.parametrize("one, two", EDITS)
+def test_whatever_is_edited_in_a_class_counts(one, two):
+    assert settings(defined(one)) == settings(defined(one)) != settings(defined(two)) and defined(one).cache_key()
+
+
+def test_code_that_runs_counts_and_not_the_file_it_came_from(tmp_path, monkeypatch):
+    text = "from burnish.data.transforms import ItemTransform\nclass Half(ItemTransform):\n    def apply(self, values, rng): return values[0] // 2"
+    (tmp_path / "halving.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("halving")
+    before = module.Half().cache_key()
+    (tmp_path / "halving.py").write_text(text.replace("2", "3"))
+    linecache.checkcache()
+    for _ in range(100):
+        module.Half().apply((4,), None)
+    assert module.Half().cache_key() == before, "nor how often it ran"
+    assert importlib.reload(module).Half().cache_key() != before
+
+
+def test_a_class_is_known_in_another_process():
+    code = 'import test_cache as t; print(t.settings(t.defined(\'WORDS = {1, "a", "b", "c"}; f = lambda self, x: x in {"a", "b", "c"}\')))'
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    told = {
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True).stdout
+        for seed in "12"
+    }  # fmt: skip
+    assert len(told) == 1 and "WORDS" in told.pop()
+
+
+def test_a_class_that_holds_more_than_functions_and_plain_values_is_not_cached():
+    for text in (
+        "THING = object()",
+        "class Inner: pass",
+        "f = functools.partial(print, 1)",
+        "f = Typed",
+        "HELD = np.array([print], dtype=object)",
+    ):
+        reader = Reader([ImageBlock()], [defined(text, {"Typed": Darker}), Resize(8, method="squish")], train=True)
+        assert reader.fixed == [] and len(reader.drawn) == 2
+    assert len(Reader([ImageBlock()], [defined("by = 2"), Resize(8, method="squish")], train=True).fixed) == 2
 
 
 def test_the_version_and_all_arguments_of_torchvisions_count():

@@ -9,8 +9,9 @@ from random import choice
 import numpy as np
 import pytest
 import torch
+from numpy import add, flip
 from numpy.random import rand
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 from torch import nn
 from torchvision import transforms as T
 from torchvision.transforms import v2
@@ -18,7 +19,7 @@ from torchvision.transforms import v2
 from burnish.data.category import CategoryBlock
 from burnish.data.datablock import DataBlock
 from burnish.data.foreign import as_batch_transform, as_item_transform
-from burnish.data.functions import draws_nothing, source_of
+from burnish.data.functions import code_of, draws_nothing
 from burnish.data.notes import captured_notes
 from burnish.data.split import IndexSplitter
 from burnish.data.transforms import ItemTransform
@@ -47,21 +48,24 @@ class Drawing(v2.Transform):
         return inpt.rotate(params["angle"], SMOOTH)
 
 
-TURN = 90
+TURN, TABLE, BLUR = 90, np.arange(256, dtype=np.uint8), ImageFilter.GaussianBlur(2)
+VECTOR, UFUNC, HELD = np.vectorize(choice), np.frompyfunc(choice, 1, 1), np.array([choice], dtype=object)
 CALM = [
     lambda im: im.convert("L").convert("RGB"), lambda im: Image.fromarray(np.asarray(im) // 2), lambda im: ImageOps.autocontrast(im),
     lambda im: im.rotate(TURN), lambda im, k=3: next(im.rotate(k * math.pi) for _ in range(2)),
+    lambda im: Image.fromarray(TABLE[np.asarray(im)]), lambda im: im.filter(BLUR), lambda im: Image.fromarray(flip(add(im, 1))),
 ]  # fmt: skip
 IN_DOUBT = [
     drawing, lambda im: im.rotate(random.random()), lambda im: im.rotate(np.random.rand()), lambda im: rand(), lambda im: choice([im]),
     lambda im, pick=choice: pick([im]), lambda im: helper(im), lambda im: getattr(im, "x"), lambda im: [rand() for _ in range(2)],  # noqa: B009
     lambda im: im.normal_(), lambda im: undefined(im), lambda im: im.effect_noise((2, 2), 1), helper.__call__, nn.Dropout(),  # noqa: F821
+    lambda im: VECTOR(im), lambda im: UFUNC(im), lambda im: HELD[0](im),
 ]  # fmt: skip
 
 
 def test_what_code_tells():
     assert all(map(draws_nothing, CALM)) and not any(map(draws_nothing, IN_DOUBT))
-    assert "flat_inputs" in source_of(Drawing) and "make_params" not in source_of(int)
+    assert "flat_inputs" in code_of(Drawing) and "make_params" not in code_of(int)
 
 
 @pytest.fixture(scope="module")

@@ -289,7 +289,7 @@ def test_plain_pytorch_loaders_make_dataloaders():
 def test_of_plain_loaders_any_mapping_goes_to_the_device_and_an_empty_one_says_so():
     batch = UserDict(pixel_values=torch.ones(2), labels=torch.ones(2))  # as Hugging Face's BatchEncoding is
     assert {t.device.type for t in PlainLoader([batch], "meta").one_batch().values()} == {"meta"}
-    with pytest.raises(DataError, match="no batch to look at: the DataLoader gave none.*drop_last=True"):
+    with pytest.raises(DataError, match=r"no batch to look at: the DataLoader gave none.*drop_last=True"):
         PlainLoader(torch.utils.data.DataLoader(torch.arange(3), batch_size=4, drop_last=True)).one_batch()
 
 
