@@ -18,6 +18,7 @@ from burnish.data.randomness import derive, item_rng, torch_rng
 from burnish.data.reader import Reader, describe_failure
 from burnish.data.show import draw_sample, grid, how_many
 from burnish.data.transforms import BatchTransform
+from burnish.data.whole import whole_number
 from burnish.errors import DataError, SettingError, UnreadableFileError, listed
 
 Batch = tuple[Tensor, ...]
@@ -88,9 +89,11 @@ class DataLoader:
         seed: int = 0,
         on_error: str = "skip",
     ) -> None:
-        if not isinstance(bs, (int, np.integer)) or isinstance(bs, bool) or bs < 1:
+        size = whole_number(bs, least=1)
+        if size is None:
             raise SettingError(f"bs={bs!r}: the batch size must be a whole number of at least 1.")
-        if num_workers is not None and (not isinstance(num_workers, (int, np.integer)) or isinstance(num_workers, bool) or num_workers < 0):
+        threads = default_workers() if num_workers is None else whole_number(num_workers, least=0)
+        if threads is None:
             raise SettingError(
                 f"num_workers={num_workers!r}: expected a number of reading threads: 0 reads in the calling thread, None one a processor."
             )
@@ -98,9 +101,9 @@ class DataLoader:
             raise SettingError(f"on_error={on_error!r}: expected 'skip' or 'raise'.")
         self.columns, self.rows, self.reader = columns, np.asarray(rows, dtype=np.int64), reader
         self.batch_tfms = [t for t in batch_tfms if train or t.when != "train"]
-        self.bs, self.train, self.drop_last, self.weights = int(bs), train, drop_last, weights
+        self.bs, self.train, self.drop_last, self.weights = size, train, drop_last, weights
         self.shuffle = train if shuffle is None else shuffle
-        self.num_workers = default_workers() if num_workers is None else num_workers
+        self.num_workers = threads
         self.seed, self.on_error, self.epoch = seed, on_error, 0
         self.skipped: dict[int, str] = {}
         self.last_rows: list[int] = []

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from burnish.data.label import is_missing
+from burnish.data.whole import whole_number
 from burnish.errors import DataError, SettingError, listed
 
 Sides = tuple[np.ndarray, ...]
@@ -171,6 +172,7 @@ def _side_of_mark(mark: Any, lenient: bool) -> str | None:
 
 def positive_int(value: Any, name: str) -> int:
     """`value` as a whole number of 0 or more, or a SettingError that names it."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0:
-        return int(value)
-    raise SettingError(f"{name}={value!r}: a whole number of 0 or more was expected.")
+    number = whole_number(value, least=0)
+    if number is None:
+        raise SettingError(f"{name}={value!r}: a whole number of 0 or more was expected.")
+    return number

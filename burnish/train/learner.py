@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.randomness import derive, fresh_seed, own_globals
+from burnish.data.whole import whole_number
 from burnish.errors import NotTrainableError, SettingError, hinting
 from burnish.train import predict as prediction
 from burnish.train import recipes, storage
@@ -329,7 +330,7 @@ class Learner(HasCallbacks):
         if self.running:
             raise SettingError("This learner is training already: a callback can't begin another fit of the same learner.")
         recipes.whole_epochs(n_epochs)
-        if recipes.whole_number(start_epoch) is None or not 0 <= start_epoch < n_epochs:
+        if whole_number(start_epoch, least=0) is None or start_epoch >= n_epochs:
             raise SettingError(f"start_epoch={start_epoch!r}: expected a number from 0 to {n_epochs - 1}, as there are {n_epochs} epochs.")
         if not len(self.dls):
             raise NotTrainableError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from burnish.data.notes import note
+from burnish.data.whole import checked_whole, whole_number
 from burnish.errors import ModelFileError, SettingError, hinting
 from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callbacks.checkpoint import Checkpoint, read_checkpoint
@@ -126,8 +126,8 @@ def fit_sgdr(
     """Trains for `n_cycles` cycles, each from `lr_max` down half a cosine to 0 (Loshchilov and Hutter 2016,
     arXiv:1608.03983). The first takes `cycle_len` epochs, each next one `cycle_mult` times as many."""
     given = (n_cycles, cycle_len, cycle_mult)
-    n_cycles, cycle_len, cycle_mult = (whole_number(n) or 0 for n in given)
-    if min(n_cycles, cycle_len, cycle_mult) < 1:
+    n_cycles, cycle_len, cycle_mult = (whole_number(n, least=1) or 0 for n in given)
+    if not min(n_cycles, cycle_len, cycle_mult):
         raise SettingError(
             f"fit_sgdr(n_cycles={given[0]!r}, cycle_len={given[1]!r}, cycle_mult={given[2]!r}): expected whole numbers of at least 1."
         )
@@ -203,28 +203,18 @@ def fine_tune(
         learn.phase = None
 
 
-def whole_number(value: Any) -> int | None:
-    """`value` as an int if it is a whole number of any integer type (numpy's too); None for all else, True and 1.0 too."""
-    try:
-        return None if isinstance(value, (bool, np.bool_)) else operator.index(value)
-    except TypeError:
-        return None
-
-
 def whole_epochs(n_epoch: Any) -> int:
     """A number of epochs as an int. Raises SettingError unless it is a whole number of at least 1."""
-    number = whole_number(n_epoch)
-    if number is None or number < 1:
+    number = whole_number(n_epoch, least=1)
+    if number is None:
         raise SettingError(f"The number of epochs is {n_epoch!r}; expected a whole number of at least 1.")
     return number
 
 
 def _check_epochs(epochs: Any, freeze_epochs: Any) -> tuple[int, int]:
     """Both numbers of epochs of fine_tune. Raises SettingError before anything is trained, if either can't be."""
-    frozen, whole = whole_number(freeze_epochs), whole_number(epochs)
-    if frozen is None or frozen < 0:
-        raise SettingError(f"freeze_epochs={freeze_epochs!r}: expected a whole number of at least 0.")
-    if whole is None or whole < 1:
+    frozen, whole = checked_whole("freeze_epochs", freeze_epochs, 0), whole_number(epochs, least=1)
+    if whole is None:
         raise SettingError(
             f"The number of epochs is {epochs!r}; expected a whole number of at least 1. To train only the head: learn.freeze(), then learn.fit_one_cycle(1)."
         )

@@ -361,6 +361,15 @@ def test_settings_that_cannot_be() -> None:
         Checkpoint(keep=0)
     with pytest.raises(SettingError, match=r"would never write"):
         Checkpoint(every_steps=None, every_epochs=None)
+    with pytest.raises(SettingError, match=r"keep=2\.0: expected a whole number"):
+        Checkpoint(keep=2.0)  # pyright: ignore[reportArgumentType]
+
+
+def test_whole_numbers_of_any_type_are_settings(tmp_path: Path) -> None:
+    cb = Checkpoint(every_steps=np.int64(3), every_epochs=None, keep=np.uint8(2))  # pyright: ignore[reportArgumentType]
+    small_learner(tmp_path).fit(2, 1e-2, cbs=cb)
+    positions = [read_checkpoint(p)["position"] for p in sorted(cb.folder.iterdir())]
+    assert [(p["epoch"], p["batch"]) for p in positions] == [(0, 3), (1, 2)]
 
 
 @pytest.mark.parametrize("fused", [False, True])

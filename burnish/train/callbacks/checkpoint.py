@@ -11,6 +11,7 @@ from torch import Tensor
 
 from burnish.artifact import read, write
 from burnish.data.notes import note
+from burnish.data.whole import checked_whole
 from burnish.errors import ModelFileError, SettingError, listed
 from burnish.train.callback import Callback
 from burnish.train.callbacks.generators import all_rng_states, loader_states, set_all_rng_states, set_loader_states
@@ -52,14 +53,11 @@ class Checkpoint(Callback):
     order: ClassVar[float] = 1000  # the last one in every event: it keeps what the others have made of it
 
     def __init__(self, every_steps: int | None = None, every_epochs: int | None = 1, path: str | Path | None = None, keep: int = 1) -> None:
-        for name, value in (("every_steps", every_steps), ("every_epochs", every_epochs), ("keep", keep)):
-            if (value is not None or name == "keep") and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise SettingError(
-                    f"{name}={value!r}: expected a whole number of at least 1{'' if name == 'keep' else ', or None for never'}."
-                )
         if every_steps is None and every_epochs is None:
             raise SettingError("Checkpoint(every_steps=None, every_epochs=None) would never write. Give one of them.")
-        self.every_steps, self.every_epochs, self.keep = every_steps, every_epochs, keep
+        self.every_steps = None if every_steps is None else checked_whole("every_steps", every_steps, 1, ", or None for never")
+        self.every_epochs = None if every_epochs is None else checked_whole("every_epochs", every_epochs, 1, ", or None for never")
+        self.keep = checked_whole("keep", keep, 1)
         self.path = None if path is None else Path(path)
         self.folder = Path()
         self._lock: FolderLock | None = None

@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from burnish.data.notes import note
+from burnish.data.whole import checked_whole
 from burnish.errors import SettingError, nearest
 from burnish.train.callback import Callback, CancelFitException
 
@@ -124,7 +123,7 @@ class EarlyStopping(Tracker):
         self, monitor: str = "valid_loss", comp: Comparison = None, min_delta: float = 0.0, patience: int = 1, reset_on_fit: bool = True
     ) -> None:
         super().__init__(monitor, comp, min_delta, reset_on_fit)
-        self.patience, self.waited = _whole("patience", patience), 0
+        self.patience, self.waited = checked_whole("patience", patience, 1), 0
 
     def before_fit(self, learn: Learner) -> None:
         super().before_fit(learn)
@@ -176,7 +175,7 @@ class SaveModel(Tracker):
     ) -> None:
         super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.fname, self.at_end, self.with_opt = fname, at_end, with_opt
-        self.every_epoch = _whole("every_epoch", int(every_epoch)) if every_epoch else 0
+        self.every_epoch = checked_whole("every_epoch", int(every_epoch), 1) if every_epoch else 0
         self.best_epoch: int | None = None
         self.saved_value: float | None = None
         self.saved_here = False  # whether best_epoch is one of this fit, not of an earlier one or of before a resume
@@ -258,7 +257,7 @@ class ReduceLROnPlateau(Tracker):
         super().__init__(monitor, comp, min_delta, reset_on_fit)
         if factor <= 1:
             raise SettingError(f"factor={factor!r}: the learning rate is divided by it, so it must be above 1.")
-        self.patience, self.factor, self.min_lr = _whole("patience", patience), factor, min_lr
+        self.patience, self.factor, self.min_lr = checked_whole("patience", patience, 1), factor, min_lr
         self.waited, self.scale = 0, 1.0
         self._base: list[float] = []
         self._written: list[float] = []
@@ -310,12 +309,6 @@ class ReduceLROnPlateau(Tracker):
         super().load_state_dict(state)
         self.waited, self.scale = state["waited"], state["scale"]
         self._base, self._written = list(state["base"]), list(state["written"])
-
-
-def _whole(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise SettingError(f"{name}={value!r}: expected a whole number of at least 1.")
-    return int(value)
 
 
 def _shown(value: float | None) -> str:
