@@ -96,6 +96,10 @@ class DataLoaders:
         rows = {split: rows_of(table, split) for split in ("train", "valid", "test")}
         columns = [table[name].tolist() for name in names]
         _fit_blocks(dls.blocks, columns, rows, table, names, n_inp)
+        if balance == "sample" and not shuffle:
+            raise SettingError(
+                "balance='sample' draws the training samples at random, and shuffle=False keeps them in order. Leave out shuffle=False, or weigh the classes in the loss: balance='loss'."
+            )
         weights = dls._balance(balance, columns, rows["train"])
         kept = None  # the splits' samples are cached in one place, within one budget
         for split, where in rows.items():
