@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -14,7 +15,6 @@ from burnish.data.block import Block
 from burnish.data.cache import ItemCache
 from burnish.data.randomness import own_globals, reseed_globals
 from burnish.data.transforms import ItemTransform, Values
-from burnish.errors import UnreadableFileError
 
 SHARES_GEOMETRY = {"mask", "points", "boxes"}  # kinds whose coordinates belong to the picture at its full size
 
@@ -111,6 +111,6 @@ def _lay_out(tfms: Sequence[ItemTransform]) -> tuple[list[ItemTransform], list[I
 
 
 def describe_failure(raw: Any, error: BaseException) -> str:
-    """`path: why`, where the error's own message doesn't name the path already."""
+    """`path: why` for what is a file, where the error's own message doesn't name the path already."""
     text = str(error) or type(error).__name__
-    return text if str(raw) in text or not isinstance(error, UnreadableFileError) else f"{raw}: {text}"
+    return f"{raw}: {text}" if isinstance(raw, (str, Path)) and str(raw) not in text else text

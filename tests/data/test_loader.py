@@ -213,6 +213,14 @@ def test_a_mistake_in_a_users_function_is_not_taken_for_a_bad_file(folder):
     assert any("reading row" in note for note in error.value.__notes__)
 
 
+def test_a_file_at_which_a_users_function_meets_an_error_of_the_system_is_named(folder):
+    def fetch(image):
+        raise ConnectionError("server down")
+
+    with captured_notes(), pytest.raises(DataError, match=r"None of the 18 .*_[ab]\.png: server down; .*_[ab]\.png: server down"):
+        list(make(folder, item_tfms=[Resize(16), fetch]).train)
+
+
 def test_leaving_an_epoch_early_leaves_no_thread_waiting(folder):
     dls, before = make(folder), set(threading.enumerate())
     next(iter(dls.train))
@@ -274,6 +282,8 @@ def test_loss_weights_balance_classes(folder):
     assert "the loss weighs classes" in dls.summary()
     with pytest.raises(SettingError, match="balance='other'"):
         DataLoaders.from_table(table, [ImageBlock(), CategoryBlock()], balance="other", bs=6)
+    with pytest.raises(SettingError, match=r"balance='sample' draws.*shuffle=False keeps"):
+        DataLoaders.from_table(table, [ImageBlock(), CategoryBlock()], balance="sample", shuffle=False, bs=6)
 
 
 def test_plain_pytorch_loaders_make_dataloaders():
