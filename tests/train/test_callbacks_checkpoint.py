@@ -348,6 +348,20 @@ def test_a_folder_another_process_is_using_is_refused_until_that_dies(tmp_path: 
     assert not (folder / ".lock").exists()
 
 
+def test_a_folder_another_learner_of_the_process_is_using_is_refused_and_stays_locked(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "checkpoint"
+
+    def others(learn: Any) -> None:
+        with pytest.raises(SettingError, match=r"or another Checkpoint of this one is.*Checkpoint\(path=\.\.\.\)"):
+            small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint(path=folder / "." / ".." / "checkpoint"))
+        acquire = "import sys; from pathlib import Path; from burnish.train.callbacks.lock import FolderLock; print(FolderLock(Path(sys.argv[1])).acquire())"
+        assert subprocess.check_output([sys.executable, "-c", acquire, str(folder)], text=True) == "False\n"
+
+    small_learner(tmp_path).fit(1, 1e-2, cbs=[Checkpoint(), when(before_train=others)])
+    assert not (folder / ".lock").exists()
+    small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint())
+
+
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     write(tmp_path / "model.burnish", {"kind": "learner"}, {})
     with pytest.raises(ModelFileError, match=r"model\.burnish' is a burnish file, but no checkpoint.*load_learner"):

@@ -35,7 +35,7 @@ class Checkpoint(Callback):
     checkpoint ``resume=True`` begins at the beginning. A new fit without ``resume`` sets the checkpoint of an unfinished run
     aside as ``previous.burnish``.
 
-    The files hold no pickle. One is written when a fit begins, too. A folder belongs to one process at a time. With plain
+    The files hold no pickle. One is written when a fit begins, too. A folder belongs to one run at a time. With plain
     PyTorch loaders that shuffle, the pass in which the run was killed is read again up to its place; of their data only the
     numbers of rows and batches are compared.
 
@@ -46,7 +46,7 @@ class Checkpoint(Callback):
         keep: newest files that stay.
 
     Raises:
-        SettingError: a setting can't be; another process uses the folder; or (on resuming) the checkpoint doesn't fit the
+        SettingError: a setting can't be; another run uses the folder; or (on resuming) the checkpoint doesn't fit the
             model, or the fit's arguments or the training data are not those of the run that wrote it.
     """
 
@@ -75,7 +75,7 @@ class Checkpoint(Callback):
         self._lock = FolderLock(self.folder)
         if not self._lock.acquire():
             raise SettingError(
-                f"Another process is training with its checkpoints in {str(self.folder)!r}; they would take each other's place. Give this run a folder of its own: Checkpoint(path=...)."
+                f"Another process is training with its checkpoints in {str(self.folder)!r}, or another Checkpoint of this one is; they would take each other's place. Give this run a folder of its own: Checkpoint(path=...)."
             )
         self._data = describe_data(learn.dls)
         if getattr(learn, "resume", False):

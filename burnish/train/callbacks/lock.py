@@ -1,4 +1,4 @@
-"""A folder that one process at a time writes into."""
+"""A folder that one run at a time writes into."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ else:
     import fcntl
 
 
+_HOLDERS: dict[str, FolderLock] = {}  # those of this process, by the file: the system's locks don't tell them apart
+
+
 class FolderLock:
-    """Held by one process at a time for a folder; the operating system lets go of it when the process dies, however it does.
+    """Held once at a time for a folder; the operating system lets go of it when the process dies, however it does.
 
     Args:
         folder: made if it isn't there. The file ``.lock`` stands in it while the lock is held.
@@ -22,21 +25,23 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / ".lock"
+        self._key = os.path.realpath(self.path)
         self._file: int | None = None
 
     def acquire(self) -> bool:
-        """Takes the lock; False if another process has it. A file system that knows no locks gives it to everybody."""
+        """Takes the lock; False if it is taken, here or in another process. A file system that knows no locks gives it to every
+        process."""
+        if self._file is not None:
+            return True
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        while self._file is None:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            if not _locked(file):
-                os.close(file)
-                return False
-            if _is_still(file, self.path):
-                self._file = file
-            else:  # its holder has let go and removed the file in between
-                os.close(file)
-        return True
+        if _HOLDERS.setdefault(self._key, self) is not self:
+            return False  # the file isn't even opened: closing it would end the lock of its holder
+        try:
+            self._file = _locked_file(self.path)
+        finally:
+            if self._file is None:
+                del _HOLDERS[self._key]
+        return self._file is not None
 
     def release(self) -> None:
         """Lets go of the lock, if it is held."""
@@ -46,6 +51,20 @@ class FolderLock:
             self.path.unlink(missing_ok=True)
         os.close(self._file)
         self._file = None
+        del _HOLDERS[self._key]
+
+
+def _locked_file(path: Path) -> int | None:
+    """The file at `path`, open and locked; None if another process has locked it."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        locked = _locked(file)
+        if locked and _is_still(file, path):
+            return file
+        os.close(file)
+        if not locked:
+            return None
+        # else its holder has let go and removed the file in between
 
 
 def _locked(file: int) -> bool:
