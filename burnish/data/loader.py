@@ -107,6 +107,7 @@ class DataLoader:
         self.seed, self.on_error, self.epoch = seed, on_error, 0
         self.skipped: dict[int, str] = {}
         self.last_rows: list[int] = []
+        self.next_place = 0
         self._pool: ThreadPoolExecutor | None = None
         self._assembler: ThreadPoolExecutor | None = None
         self._process = os.getpid()
@@ -146,12 +147,10 @@ class DataLoader:
         return self.iter_from(0)
 
     def iter_from(self, first: int) -> Iterator[Batch]:
-        """The batches of the next pass, from number `first` of those that a pass gives on: what resuming in mid-epoch needs."""
+        """The batches of the next pass, from place `first` on (a ``next_place`` of that pass): what resuming in mid-epoch needs."""
         epoch = self.epoch
         self.epoch += 1
-        batches = self._batches(epoch)
-        start = self._after(first, batches)
-        return self._finish_ahead(self._readable(batches[start:], epoch, start), epoch)
+        return self._finish_ahead(self._readable(self._batches(epoch)[first:], epoch, first), epoch)
 
     def one_batch(self) -> Batch:
         """A first batch, without counting as a pass."""
@@ -180,23 +179,6 @@ class DataLoader:
         order = self.order(epoch)
         places = list(zip(order.tolist(), _occurrences(order) if self.weights is not None else [0] * len(order), strict=True))
         return [places[i * self.bs : (i + 1) * self.bs] for i in range(len(self))]
-
-    def _after(self, first: int, batches: list[list[Place]]) -> int:
-        """Where batch number `first` is, when those without a readable sample don't count."""
-        if self.on_error == "raise":
-            return first
-        start = 0
-        while first and start < len(batches):
-            first -= any(self._is_readable(row) for row, _ in batches[start])
-            start += 1
-        return start
-
-    def _is_readable(self, row: int) -> bool:
-        try:
-            self.reader.prepare(tuple(column[row] for column in self.columns))
-        except (UnreadableFileError, OSError):
-            return False
-        return True
 
     # -- reading ------------------------------------------------------------------------------------------------
     def _read(self, places: list[Place], epoch: int) -> Read:
@@ -347,27 +329,27 @@ class DataLoader:
         if self.device.type != "cuda":
             for i, read in reads:
                 batch = self.finish(read.tensors, rng(i))
-                self.last_rows = read.rows
+                self.last_rows, self.next_place = read.rows, i + 1
                 yield batch
             return
         side = torch.cuda.Stream(self.device)
-        ahead: tuple[list[int], Batch, torch.cuda.Event] | None = None
+        ahead: tuple[int, list[int], Batch, torch.cuda.Event] | None = None
         for i, read in reads:
             with torch.cuda.stream(side):
                 batch = self.finish(read.tensors, rng(i))
             if ahead is not None:
                 yield self._hand_over(*ahead)
-            ahead = (read.rows, batch, side.record_event())  # pyright: ignore[reportAssignmentType]
+            ahead = (i, read.rows, batch, side.record_event())  # pyright: ignore[reportAssignmentType]
         if ahead is not None:
             yield self._hand_over(*ahead)
 
-    def _hand_over(self, rows: list[int], batch: Batch, ready: torch.cuda.Event) -> Batch:
+    def _hand_over(self, number: int, rows: list[int], batch: Batch, ready: torch.cuda.Event) -> Batch:
         """The model's stream waits (on the device) for the batch, and for nothing that was enqueued after it."""
         now = torch.cuda.current_stream(self.device)
         now.wait_event(ready)
         for t in batch:
             t.record_stream(now)
-        self.last_rows = rows
+        self.last_rows, self.next_place = rows, number + 1
         return batch
 
     # -- looking at it ------------------------------------------------------------------------------------------
@@ -429,11 +411,12 @@ class PlainLoader:
         return self.iter_from(0)
 
     def iter_from(self, first: int) -> Iterator[Any]:
-        """The batches from number `first` on; the ones before are read and thrown away."""
+        """The batches from number `first` on; the ones before are read and thrown away, at once."""
         self.epoch += 1
-        for i, batch in enumerate(self.loader):
-            if i >= first:
-                yield self._move(batch)
+        batches = iter(self.loader)
+        for _ in range(first):
+            next(batches, None)
+        return map(self._move, batches)
 
     def one_batch(self) -> Any:
         for batch in self.loader:

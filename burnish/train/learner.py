@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -95,6 +95,7 @@ class Learner(HasCallbacks):
     pred: Any
     loss: Any  # a scalar tensor; None where a batch has none
     dl: Any
+    batches: Iterable[Any]  # of the training pass: `dl`, or what is left of it where a fit is resumed in mid-epoch
     exception: BaseException | None
 
     @hinting
@@ -150,7 +151,7 @@ class Learner(HasCallbacks):
         self.xb, self.yb, self.pred, self.loss = (), (), None, None
         self.epoch = self.n_epochs = self.batch_index = self.n_batches = self.step = 0
         self.start_epoch = self.start_batch = 0
-        self.progress, self.training, self.dl = 0.0, False, None
+        self.progress, self.training, self.dl, self.batches = 0.0, False, None, ()
         self.keep_gradients, self.resume, self.exception = False, False, None
 
     # -- parts ----------------------------------------------------------------------------------------------------
@@ -314,7 +315,7 @@ class Learner(HasCallbacks):
                 fit_loop(self)
             finally:
                 self.opt.zero_grad()
-                self.xb, self.yb, self.pred, self.loss, self.dl = (), (), None, None, None
+                self.xb, self.yb, self.pred, self.loss, self.dl, self.batches = (), (), None, None, None, ()
 
     @contextmanager
     def bound(self, cbs: Sequence[Callback]) -> Iterator[None]:
@@ -354,17 +355,13 @@ class Learner(HasCallbacks):
         The order and the draws of a training pass follow from how many this learner has made, whoever else has read the
         same data in between.
         """
-        self.dl, self.training, self.batch_index = dl, training, 0
+        self.dl, self.batches, self.training, self.batch_index = dl, dl, training, 0
         self.n_batches = count_batches(dl, "training" if training else "validation")
         self.model.train(training)
         if training:
             dl.epoch, self.n_passes = self.n_passes, self.n_passes + 1
             for module in self._steady_norms:
                 module.eval()
-
-    def remaining_batches(self) -> Iterator[Any]:
-        """The batches of the training pass; from ``start_batch`` on when a fit is resumed in mid-epoch."""
-        return self.dl.iter_from(self.start_batch) if self.start_batch else iter(self.dl)
 
     # -- freezing -------------------------------------------------------------------------------------------------
     def freeze(self) -> None:

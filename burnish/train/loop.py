@@ -42,7 +42,7 @@ def fit_loop(learn: Learner) -> None:
                 try:
                     learn.start_pass(learn.dls.train, training=True)
                     fire("before_train")
-                    for i, batch in enumerate(learn.remaining_batches(), start=learn.start_batch):
+                    for i, batch in enumerate(learn.batches, start=learn.start_batch):
                         learn.batch_index, learn.progress = i, (epoch + i / learn.n_batches) / learn.n_epochs
                         try:
                             learn.xb, learn.yb = split_batch(batch, learn.n_inp)

@@ -22,10 +22,9 @@ class OrderedLoader(PlainLoader):
         super().__init__(loader, device)
         self.rows = rows
 
-    def iter_from(self, first: int) -> Iterator[Any]:
-        """The batches from number `first` on."""
+    def __iter__(self) -> Iterator[Any]:
         size = self.loader.batch_size
-        for i, batch in enumerate(super().iter_from(first), start=first):
+        for i, batch in enumerate(super().__iter__()):
             self.last_rows = list(self.rows[i * size : (i + 1) * size])
             yield batch
 

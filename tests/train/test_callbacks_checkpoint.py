@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 from callbacks_support import accuracy, same_weights, small_data, small_learner, small_model, weights, when
 from torch import Tensor, nn
 from torch.utils.data import DataLoader as TorchLoader
+from torch.utils.data import Dataset
 
 from burnish.artifact import read, write
 from burnish.data.dataloaders import DataLoaders
@@ -27,7 +30,7 @@ from burnish.train.callbacks.pack import pack, unpack
 from burnish.train.learner import Learner
 from burnish.vision.augment import aug_transforms
 from burnish.vision.dataloaders import ImageDataLoaders
-from burnish.vision.transforms import RandomResizedCrop
+from burnish.vision.transforms import RandomResizedCrop, Resize
 
 HERE = Path(__file__).parent
 
@@ -105,6 +108,36 @@ def test_a_plain_loader_with_a_generator_of_its_own_goes_on_in_its_order(cb: dic
         make(tmp_path).fit(3, 1e-2, cbs=[Checkpoint(**cb), stop_at(1, 1)])
     with captured_notes():
         learn.fit(3, 1e-2, cbs=Checkpoint(**cb), resume=True)
+    assert same_weights(weights(learn), weights(whole))
+
+
+class Noisy(Dataset[Any]):
+    """A data set that augments with the process's own generators, which the model's dropout draws from too."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, i: int) -> Any:
+        x, y = self.data[i]
+        return x + torch.randn(x.shape) + random.gauss(0, 1) + np.random.randn(), y
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_data_set_that_draws_from_the_global_generators_goes_on_in_its_draws(shuffle: bool, tmp_path: Path) -> None:
+    def make(path: Path) -> Learner:
+        data = small_data()
+        rows = TorchLoader(Noisy(data.train.dataset), 8, shuffle=shuffle)
+        return Learner(DataLoaders(rows, data.valid.loader, device="cpu"), small_model(), nn.CrossEntropyLoss(), seed=3, path=path)
+
+    whole, learn = make(tmp_path / "whole"), make(tmp_path)
+    whole.fit(3, 1e-2)
+    with captured_notes(), pytest.raises(Stop):
+        make(tmp_path).fit(3, 1e-2, cbs=[Checkpoint(every_steps=1), stop_at(1, 1)])
+    with captured_notes():
+        learn.fit(3, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
     assert same_weights(weights(learn), weights(whole))
 
 
@@ -301,6 +334,31 @@ def test_of_an_iterable_data_set_the_batches_are_compared(tmp_path: Path) -> Non
     with captured_notes() as notes:
         make(40).fit(2, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
     assert "going on at epoch 1, batch 2" in notes[-1]
+
+
+def test_a_fit_goes_on_behind_batches_of_which_nothing_could_be_read(own_photos: Path, tmp_path: Path) -> None:
+    def fetch(image: Any) -> Any:
+        if np.asarray(image).sum() % 3 == 0:
+            raise ConnectionError("server down")
+        return image
+
+    def make(path: Path) -> Learner:
+        dls = ImageDataLoaders.from_path_func(
+            own_photos, sorted(own_photos.rglob("*.jpg"))[::2], lambda f: f.parent.name, valid_pct=0.25, bs=1, device="cpu", num_workers=0,
+            item_tfms=[Resize(16), fetch], seed=5, cache=False,
+        )  # fmt: skip
+        return Learner(dls, small_model(dropout=0), path=path, precision="fp32", seed=3)
+
+    def rows_read(learn: Learner, *cbs: Any, **more: Any) -> list[int]:
+        rows: list[int] = []
+        read = when(before_batch=lambda learn: rows.extend(learn.dl.last_rows if learn.training else []))
+        with captured_notes(), suppress(Stop):
+            learn.fit(1, 1e-2, cbs=[Checkpoint(every_steps=1), read, *cbs], **more)
+        return rows
+
+    whole = rows_read(make(tmp_path / "whole"))
+    first, learn = rows_read(make(tmp_path), stop_at(0, 3)), make(tmp_path)
+    assert first + rows_read(learn, resume=True) == whole and len(whole) < learn.dls.train.n
 
 
 def test_data_may_be_moved_as_a_whole(own_photos: Path, tmp_path: Path) -> None:

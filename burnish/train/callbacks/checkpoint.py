@@ -66,7 +66,7 @@ class Checkpoint(Callback):
         self._step_written = 0
         self._due = False
         self._pass_began: dict[str, Any] = {}
-        self._resumed: dict[str, Any] | None = None  # the checkpoint, until the first batch after it
+        self._resumed: dict[str, Any] | None = None  # the checkpoint, until the first pass after it
 
     # -- events -----------------------------------------------------------------------------------------------------
     def before_fit(self, learn: Learner) -> None:
@@ -87,17 +87,16 @@ class Checkpoint(Callback):
             self._restore(learn, self._resumed)
 
     def before_train(self, learn: Learner) -> None:
-        if self._resumed is not None and self._resumed["position"]["batch"]:
-            self._load_callbacks(learn, self._resumed)  # once more: the events of the epoch's beginning have reset some
-            set_all_rng_states(self._resumed["pass_began"]["rng"])  # a plain PyTorch loader draws its order from here
-            set_loader_states(learn.dls.train, self._resumed["pass_began"]["loader"])
-        self._pass_began = {"rng": all_rng_states(), "loader": loader_states(learn.dls.train), "number": learn.n_passes - 1}
-
-    def before_batch(self, learn: Learner) -> None:
-        if self._resumed is not None:
-            if self._resumed["position"]["batch"]:
-                set_all_rng_states(self._resumed["rng"])
-            self._resumed = None
+        resumed, self._resumed = self._resumed, None
+        if resumed is None or not learn.start_batch:
+            self._pass_began = {"rng": all_rng_states(), "loader": loader_states(learn.dls.train), "number": learn.n_passes - 1}
+            return
+        self._pass_began = resumed["pass_began"]
+        self._load_callbacks(learn, resumed)  # once more: the events of the epoch's beginning have reset some
+        set_all_rng_states(self._pass_began["rng"])  # a plain PyTorch loader draws its order from here
+        set_loader_states(learn.dls.train, self._pass_began["loader"])
+        learn.batches = learn.dls.train.iter_from(resumed["place"])
+        set_all_rng_states(resumed["rng"])  # only now: it has read again what the run had read by then
 
     def after_batch(self, learn: Learner) -> None:
         if not learn.training or self.every_steps is None or learn.step == self._step_written or learn.step % self.every_steps:
@@ -130,6 +129,7 @@ class Checkpoint(Callback):
     def _state(self, learn: Learner, epoch: int, batch: int) -> dict[str, Any]:
         return {
             "position": {"epoch": epoch, "batch": batch, "step": learn.step},
+            "place": getattr(learn.dls.train, "next_place", batch) if batch else 0,
             "n_fits": learn.n_fits,
             "fit": dict(getattr(learn, "fit_args", None) or {}),
             "seed": learn.seed,
