@@ -18,10 +18,12 @@ from callbacks_support import accuracy, same_weights, small_data, small_learner,
 from torch import Tensor, nn
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import Dataset
+from torchvision.transforms import v2
 
 from burnish.artifact import read, write
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
+from burnish.data.transforms import ItemTransform
 from burnish.errors import ModelFileError, SettingError
 from burnish.train.callbacks import EMA, Checkpoint, EarlyStopping
 from burnish.train.callbacks.checkpoint import load_optimizer, read_checkpoint
@@ -236,8 +238,14 @@ def test_another_fit_another_model_and_other_callbacks_are_refused(tmp_path: Pat
     cbs = lambda: [Checkpoint(every_steps=1), EarlyStopping(patience=9)]  # noqa: E731
     with pytest.raises(SettingError, match=r"of a fit with epochs=3; this one has epochs=4.*same arguments"):
         small_learner(tmp_path).fit_one_cycle(4, 1e-2, cbs=cbs(), resume=True)
+    learn = small_learner(tmp_path, seed=77)
+    before = weights(learn)
     with pytest.raises(SettingError, match=r"written with the callbacks early_stopping, which this fit lacks"):
-        small_learner(tmp_path).fit_one_cycle(3, 1e-2, cbs=Checkpoint(), resume=True)
+        learn.fit_one_cycle(3, 1e-2, cbs=Checkpoint(), resume=True)
+    learn.wd_bn_bias, learn.opt = True, None  # its groups are others
+    with pytest.raises(SettingError, match=r"stored optimizer has 2 parameter groups, this one 1"):
+        learn.fit_one_cycle(3, 1e-2, cbs=cbs(), resume=True)
+    assert same_weights(before, weights(learn)) and learn.seed == 77, "a refused learner stays as it was"
     with pytest.raises(
         SettingError, match=r"is of another model: 8 .*0\.weight.*here \(5, 3, 3, 3\), there \(4, 3, 3, 3\).*as the killed run did"
     ):
@@ -248,31 +256,38 @@ def test_another_fit_another_model_and_other_callbacks_are_refused(tmp_path: Pat
 
 # -- the same run: its data and seeds, its folder --------------------------------------------------------------------------
 def on_photos(
-    folder: Path, path: Path, bs: int = 4, files: Any = None, label: Any = None, balance: str | None = None, **seeds: Any
-) -> Learner:
+    folder: Path, path: Path, bs: int = 4, files: Any = None, label: Any = None, balance: str | None = None, tfms: Any = (),
+    batch_tfms: Any = None, **seeds: Any
+) -> Learner:  # fmt: skip
     """A learner on the library's own loader, which draws order and augmentation; without `seeds` both seeds are drawn."""
     files = sorted(folder.rglob("*.jpg"))[::2] if files is None else files
     dls = ImageDataLoaders.from_path_func(
         folder, files, label or (lambda f: f.parent.name), valid_pct=0.25, bs=bs, device="cpu", num_workers=0, balance=balance,
-        item_tfms=RandomResizedCrop(16, min_scale=0.5), batch_tfms=aug_transforms(),
+        item_tfms=[RandomResizedCrop(16, min_scale=0.5), *tfms], batch_tfms=aug_transforms() if batch_tfms is None else batch_tfms,
     )  # fmt: skip
-    dls.seed = dls.train.seed = seeds.get("data_seed", dls.seed)
+    dls.seed = dls.train.seed = dls.valid.seed = seeds.get("data_seed", dls.seed)
     return Learner(dls, small_model(), metrics=accuracy, path=path, precision="fp32", seed=seeds.get("seed"))
 
 
+def noise(image: Any) -> Any:
+    """A function that draws in validation too."""
+    return image.rotate(random.random() * 90)
+
+
 def test_an_unseeded_run_goes_on_with_the_seeds_it_had_drawn(photos: Path, tmp_path: Path) -> None:
-    first = on_photos(photos, tmp_path)
+    first = on_photos(photos, tmp_path, tfms=[noise])
     with captured_notes(), pytest.raises(Stop):
         first.fit_one_cycle(3, 1e-2, cbs=[Checkpoint(every_steps=1), stop_at(1, 1)])
-    learn = on_photos(photos, tmp_path)
+    learn = on_photos(photos, tmp_path, tfms=[noise])
     assert learn.seed != first.seed and learn.dls.seed != first.dls.seed
     with captured_notes():
         learn.fit_one_cycle(3, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
     assert (learn.seed, learn.dls.seed, learn.dls.train.seed) == (first.seed, first.dls.seed, first.dls.seed)
-    whole = on_photos(photos, tmp_path / "whole", seed=first.seed, data_seed=first.dls.seed)
+    whole = on_photos(photos, tmp_path / "whole", tfms=[noise], seed=first.seed, data_seed=first.dls.seed)
     with captured_notes():
         whole.fit_one_cycle(3, 1e-2)
     assert same_weights(weights(learn), weights(whole))
+    assert list(learn.recorder.results()["valid_loss"]) == list(whole.recorder.results()["valid_loss"])
 
 
 @pytest.mark.parametrize(
@@ -283,8 +298,14 @@ def test_an_unseeded_run_goes_on_with_the_seeds_it_had_drawn(photos: Path, tmp_p
         ({"slice": slice(1, None, 2)}, r"other training rows \(their files, labels or order\).*its dls\.seed was \d+"),
         ({"label": lambda f: f.parent.name.removesuffix("pear")}, r"other training rows"),
         ({"balance": "sample"}, r"other training rows"),
+        (
+            {"tfms": [lambda image: image.convert("L")]},
+            r"on other data: transforms .*RandomResizedCrop.*, now ItemFunction <lambda>\. Make",
+        ),
+        ({"batch_tfms": aug_transforms(max_rotate=90)}, r"on other data: transforms .*10.*, now .*90"),
+        ({"valid": slice(1)}, r"on other data: other validation rows \(their"),
     ],
-    ids=["bs", "fewer", "others", "labels", "balance"],
+    ids=["bs", "fewer", "others", "labels", "balance", "item_tfms", "batch_tfms", "valid"],
 )
 def test_other_data_is_refused(changed: dict[str, Any], message: str, photos: Path, tmp_path: Path) -> None:
     with captured_notes(), pytest.raises(Stop):
@@ -292,11 +313,31 @@ def test_other_data_is_refused(changed: dict[str, Any], message: str, photos: Pa
     chosen = changed.pop("slice", None)
     if chosen is not None:
         changed["files"] = sorted(photos.rglob("*.jpg"))[chosen]
+    valid = changed.pop("valid", slice(None))
     learn = on_photos(photos, tmp_path, **changed)
+    learn.dls.valid.rows = learn.dls.valid.rows[valid]
     before = weights(learn)
     with captured_notes(), pytest.raises(SettingError, match=message):
         learn.fit_one_cycle(3, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
     assert same_weights(before, weights(learn))
+
+
+def test_the_same_functions_are_the_same_transforms_in_another_process(photos: Path, tmp_path: Path) -> None:
+    class Toned(ItemTransform):
+        def __init__(self, tones: set[str]) -> None:
+            self.tones = tones  # a set, whose order no other process has
+
+        def apply(self, values: Any, rng: Any) -> Any:
+            return values
+
+    def tfms(*tones: str) -> list[Any]:
+        return [lambda image: image.convert("RGB"), v2.Lambda(lambda image: image), Toned(set(tones))]
+
+    with captured_notes(), pytest.raises(Stop):
+        on_photos(photos, tmp_path, tfms=tfms("a", "b")).fit(2, 1e-2, cbs=[Checkpoint(every_steps=1), stop_at(1, 1)])
+    with captured_notes() as notes:
+        on_photos(photos, tmp_path, tfms=tfms("b", "a")).fit(2, 1e-2, cbs=Checkpoint(every_steps=1), resume=True)
+    assert "Checkpoint: going on at epoch 1, batch 2." in notes
 
 
 @pytest.mark.parametrize(

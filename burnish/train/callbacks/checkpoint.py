@@ -12,10 +12,17 @@ from torch import Tensor
 from burnish.artifact import read, write
 from burnish.data.notes import note
 from burnish.data.whole import checked_whole
-from burnish.errors import ModelFileError, SettingError, listed
+from burnish.errors import ModelFileError, SettingError
 from burnish.train.callback import Callback
 from burnish.train.callbacks.generators import all_rng_states, loader_states, set_all_rng_states, set_loader_states
-from burnish.train.callbacks.identity import adopt_seed, check_same_data, check_same_fit, check_same_model, describe_data
+from burnish.train.callbacks.identity import (
+    adopt_seed,
+    check_same_callbacks,
+    check_same_data,
+    check_same_fit,
+    check_same_model,
+    describe_data,
+)
 from burnish.train.callbacks.lock import FolderLock
 from burnish.train.callbacks.pack import pack, unpack
 
@@ -31,13 +38,13 @@ class Checkpoint(Callback):
     ``learn.fit_one_cycle(10, cbs=Checkpoint(every_steps=100))``, killed at any moment (a power cut, SIGKILL), goes on with
     ``learn.fit_one_cycle(10, cbs=Checkpoint(every_steps=100), resume=True)`` in a new process that makes the same learner,
     and ends with the same weights as an undisturbed run (bit for bit on a CPU). The seeds are the killed run's, also where
-    they were drawn; the call, the model and the training data must be the same, or resuming is refused. Without a
+    they were drawn; the call, the model, the data and its transforms must be the same, or resuming is refused. Without a
     checkpoint ``resume=True`` begins at the beginning. A new fit without ``resume`` sets the checkpoint of an unfinished run
     aside as ``previous.burnish``.
 
     The files hold no pickle. One is written when a fit begins, too. A folder belongs to one run at a time. With plain
     PyTorch loaders that shuffle, the pass in which the run was killed is read again up to its place; of their data only the
-    numbers of rows and batches are compared.
+    numbers of rows and batches are compared; of transforms that are functions, the names.
 
     Args:
         every_steps: optimizer steps between two checkpoints inside an epoch; None writes none there.
@@ -47,7 +54,7 @@ class Checkpoint(Callback):
 
     Raises:
         SettingError: a setting can't be; another run uses the folder; or (on resuming) the checkpoint doesn't fit the
-            model, or the fit's arguments or the training data are not those of the run that wrote it.
+            model, or the fit's arguments, its callbacks or the data are not those of the run that wrote it.
     """
 
     order: ClassVar[float] = 1000  # the last one in every event: it keeps what the others have made of it
@@ -183,7 +190,11 @@ class Checkpoint(Callback):
     def _restore(self, learn: Learner, saved: dict[str, Any]) -> None:
         check_same_fit(saved["fit"], getattr(learn, "fit_args", None) or {}, self.folder)
         check_same_model(learn.model.state_dict(), saved["model"], self.folder)
-        check_same_data(self._data, saved.get("data") or {}, self.folder)
+        check_same_data(self._data, saved["data"], self.folder)
+        check_same_callbacks(
+            [name for name, state in saved["callbacks"] if state], [cb.name for cb in callbacks_with_state(learn)], self.folder
+        )
+        check_same_groups(learn.opt, saved["opt"])
         self._adopt_seeds(learn, saved)
         learn.model.load_state_dict(saved["model"])
         load_optimizer(learn.opt, saved["opt"])
@@ -205,18 +216,12 @@ class Checkpoint(Callback):
         self._data = saved["data"]
 
     def _load_callbacks(self, learn: Learner, saved: dict[str, Any]) -> None:
-        present = callbacks_with_state(learn)
         waiting = list(saved["callbacks"])
-        for cb in present:
+        for cb in callbacks_with_state(learn):
             match = next((entry for entry in waiting if entry[0] == cb.name), None)
             if match is not None:
                 waiting.remove(match)
                 cb.load_state_dict(match[1])
-        lost = [name for name, state in waiting if state]
-        if lost:
-            raise SettingError(
-                f"The checkpoint in {str(self.folder)!r} was written with the callbacks {listed(lost)}, which this fit lacks. Resume with the same callbacks."
-            )
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -249,14 +254,19 @@ def callbacks_with_state(learn: Learner) -> list[Callback]:
     return [cb for cb in cbs if not isinstance(cb, Checkpoint)]
 
 
+def check_same_groups(opt: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Raises SettingError if an optimizer's stored state is of another number of parameter groups."""
+    if len(opt.param_groups) != len(state["param_groups"]):
+        raise SettingError(
+            f"The stored optimizer has {len(state['param_groups'])} parameter groups, this one {len(opt.param_groups)}. Freeze and split the model as the run did that wrote it."
+        )
+
+
 def load_optimizer(opt: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """``opt.load_state_dict`` that keeps the group dicts the same objects (a schedule may hold them), and the memory layout
     of each parameter for its moments (fused steps walk through both alike; files store everything contiguous)."""
+    check_same_groups(opt, state)
     groups = opt.param_groups
-    if len(groups) != len(state["param_groups"]):
-        raise SettingError(
-            f"The stored optimizer has {len(state['param_groups'])} parameter groups, this one {len(groups)}. Freeze and split the model as the run did that wrote it."
-        )
     opt.load_state_dict(state)
     for mine, loaded in zip(groups, opt.param_groups, strict=True):
         mine.clear()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from burnish.data.config import Configurable
+from burnish.data.foreign import members
 from burnish.errors import SettingError, listed
 from burnish.train.loop import count_batches
 
@@ -21,23 +25,29 @@ _WORDS = {"rows": "number of training rows", "bs": "batch size", "batches": "num
 
 
 def describe_data(dls: DataLoaders) -> dict[str, Any]:
-    """What must be the same for a pass to go on in its middle: rows, batch size, number of batches, shuffling, and of
-    burnish's own loaders a fingerprint of the training rows and the seed of their order and augmentation."""
+    """What must be the same for a run to go on in its middle: rows, batch size, number of batches, shuffling, and of burnish's
+    own loaders a fingerprint of the rows of training and validation, the transforms, and the seed of order and augmentation."""
     dl = dls.train
     return {
         "rows": _rows(dl),
         "bs": getattr(dl, "bs", None),
         "batches": count_batches(dl, "training"),
         "shuffled": getattr(dl, "shuffle", None),
-        "fingerprint": _fingerprint(dl) if hasattr(dl, "columns") else None,
+        "fingerprint": _fingerprint(dl),
+        "valid": _fingerprint(dls.valid) if len(dls) > 1 else None,
+        "transforms": [_told(tfm) for tfm in (*dls.item_tfms, *dls.batch_tfms)],
         "seed": getattr(dl, "seed", None),
     }
 
 
 def adopt_seed(dls: DataLoaders, seed: int | None) -> None:
-    """Has burnish's own training loader draw order and augmentation from `seed`."""
-    if seed is not None and hasattr(dls.train, "seed"):
-        dls.seed = dls.train.seed = seed
+    """Has burnish's own loaders draw order, augmentation and the seeds of users' functions from `seed`."""
+    if seed is None:
+        return
+    dls.seed = seed
+    for dl in dls:
+        if hasattr(dl, "seed"):
+            dl.seed = seed
 
 
 def _rows(dl: Any) -> int | None:
@@ -47,9 +57,11 @@ def _rows(dl: Any) -> int | None:
         return None
 
 
-def _fingerprint(dl: Any) -> str:
-    """A digest of which samples the training rows are, in order, with their targets and chances to be drawn. Of a file it
-    takes the folder's name and its own, so that data may be moved as a whole."""
+def _fingerprint(dl: Any) -> str | None:
+    """A digest of which samples a loader's rows are, in order, with their targets and chances to be drawn. Of a file it takes
+    the folder's name and its own, so that data may be moved as a whole. None for plain loaders, which don't tell."""
+    if not hasattr(dl, "columns"):
+        return None
     digest = hashlib.blake2b(digest_size=16)
     for row in dl.rows.tolist():
         digest.update(f"\n{row}".encode())
@@ -76,6 +88,17 @@ def _said(cell: Any) -> bytes:
     return f"{type(cell).__name__} {getattr(cell, 'shape', getattr(cell, 'size', ''))}".encode()
 
 
+def _told(tfm: Configurable) -> str:
+    """A transform by its class and arguments; where those can't be told (a function, say) by the names of the code it holds.
+    Never by what another process would tell otherwise: an address, a set's order."""
+    try:
+        return json.dumps({k: v for k, v in tfm.config().items() if k != "module"})
+    except (TypeError, ValueError, AttributeError):
+        held = getattr(tfm, "function", getattr(tfm, "transform", None))
+        parts = [tfm, *(members(held) if held is not None else ())]
+        return " ".join(getattr(part, "__qualname__", type(part).__qualname__) for part in parts)
+
+
 # -- the refusals -----------------------------------------------------------------------------------------------------
 def check_same_fit(stored: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
     """Raises SettingError if the fit was called with other arguments than the one that wrote the checkpoint."""
@@ -100,17 +123,36 @@ def check_same_model(own: dict[str, Tensor], stored: dict[str, Tensor], folder: 
         )
 
 
+def check_same_callbacks(stored: list[str], present: list[str], folder: Path) -> None:
+    """Raises SettingError if callbacks that have state in the checkpoint are not there to take it."""
+    lost = list((Counter(stored) - Counter(present)).elements())
+    if lost:
+        raise SettingError(
+            f"The checkpoint in {str(folder)!r} was written with the callbacks {listed(lost)}, which this fit lacks. Resume with the same callbacks."
+        )
+
+
 def check_same_data(own: dict[str, Any], stored: dict[str, Any], folder: Path) -> None:
     """Raises SettingError if the data isn't what the run was trained on: samples would be left out or seen twice."""
-    faults = [f"{word} {stored.get(k)}, now {own[k]}" for k, word in _WORDS.items() if own[k] != stored.get(k)]
-    if not faults and own["fingerprint"] != stored.get("fingerprint"):
-        faults = ["other training rows (their files, labels or order)"]
+    faults = [f"{word} {stored[k]}, now {own[k]}" for k, word in _WORDS.items() if own[k] != stored[k]]
+    if not faults:
+        sides = (("fingerprint", "training"), ("valid", "validation"))
+        faults = [f"other {side} rows (their files, labels or order)" for k, side in sides if own[k] != stored[k]]
+    if own["transforms"] != stored["transforms"]:
+        faults.append(
+            f"transforms {_beside(stored['transforms'], own['transforms'])}, now {_beside(own['transforms'], stored['transforms'])}"
+        )
     if faults:
-        seed = "" if stored.get("seed") is None else f" (its dls.seed was {stored['seed']})"
+        seed = "" if stored["seed"] is None else f" (its dls.seed was {stored['seed']})"
         raise SettingError(
             f"resume=True: the checkpoint in {str(folder)!r} is of a run on other data: {'; '.join(faults)}. "
             f"Make the data as that run did{seed}, or train without resume."
         )
 
 
-__all__ = ["adopt_seed", "check_same_data", "check_same_fit", "check_same_model", "describe_data"]
+def _beside(transforms: list[str], others: list[str]) -> str:
+    """Those of `transforms` that are not among the others; all, when each is."""
+    return listed([t for t in transforms if t not in others] or transforms) or "none"
+
+
+__all__ = ["adopt_seed", "check_same_callbacks", "check_same_data", "check_same_fit", "check_same_model", "describe_data"]
