@@ -73,7 +73,8 @@ class Learner(HasCallbacks):
         model_dir: the folder below `path` for saved weights.
         wd_bn_bias: decay biases and the parameters of normalisation layers too.
         train_bn: keep training the normalisation layers of frozen groups, and move the running statistics of all. By
-            default frozen means frozen, and a pretrained body keeps its statistics also when its weights are trained.
+            default frozen means frozen, and the groups of a pretrained body that learn more slowly than the head (in
+            ``fine_tune``, or with a ``slice`` of rates) keep their statistics also when their weights are trained.
         moms: momentum at the start, the middle and the end of one cycle.
 
     Raises:
@@ -308,7 +309,7 @@ class Learner(HasCallbacks):
 
     def run_fit(self, cbs: Sequence[Callback]) -> None:
         """Runs the loop with the events bound to `cbs`, and lets go of the last batch when it ends."""
-        self._steady_norms = [] if self.train_bn else steady_norms(self.model, self.groups, bool(self.pretrained))
+        self._steady_norms = [] if self.train_bn else steady_norms(self.model, self.groups, bool(self.pretrained), self._rates())
         with self.bound(cbs), reused_memory(self.device):
             try:
                 self.opt.zero_grad()
@@ -316,6 +317,11 @@ class Learner(HasCallbacks):
             finally:
                 self.opt.zero_grad()
                 self.xb, self.yb, self.pred, self.loss, self.dl, self.batches = (), (), None, None, None, ()
+
+    def _rates(self) -> list[float]:
+        """The learning rate of each layer group, as the fit begins."""
+        rates = {group["layer_group"]: group["lr"] for group in self.opt.param_groups}
+        return [rates[i] for i in range(len(self.groups))]
 
     @contextmanager
     def bound(self, cbs: Sequence[Callback]) -> Iterator[None]:

@@ -1,4 +1,5 @@
-"""Whose running statistics move in training: nobody's in what is frozen, nor in a pretrained body."""
+"""Whose running statistics move in training: nobody's in what is frozen, nor in a pretrained body that learns more slowly than
+the head."""
 
 from __future__ import annotations
 
@@ -26,27 +27,46 @@ def statistics(learn):
     return {name: copy.deepcopy(b) for name, b in learn.model.named_buffers() if name.endswith("running_mean")}
 
 
+GENTLE, PLAIN = slice(0.01, 0.1), 0.1
+
+
 @pytest.mark.parametrize(
-    ("pretrained", "train_bn", "frozen", "moves"),
+    ("pretrained", "train_bn", "frozen", "rate", "moves"),
     [
-        (True, False, False, False),
-        (True, False, True, False),
-        (False, False, True, False),
-        (False, False, False, True),
-        (True, True, False, True),
-        (True, True, True, True),
+        (True, False, False, GENTLE, False),
+        (True, False, False, slice(0.1), False),  # a tenth for the body
+        (True, False, False, PLAIN, True),
+        (True, False, True, PLAIN, False),
+        (False, False, True, PLAIN, False),
+        (False, False, False, PLAIN, True),
+        (False, False, False, GENTLE, True),
+        (True, True, False, GENTLE, True),
+        (True, True, True, PLAIN, True),
     ],
 )
-def test_whose_statistics_move(pretrained, train_bn, frozen, moves):
+def test_whose_statistics_move(pretrained, train_bn, frozen, rate, moves):
     learn = learner(train_bn=train_bn)
     learn.pretrained = pretrained
     (learn.freeze if frozen else learn.unfreeze)()
     before, weight = statistics(learn), learn.model[0][1].weight.detach().clone()
     with learn.no_logging():
-        learn.fit(1, 0.1)
+        learn.fit(1, rate)
     after = statistics(learn)
     assert torch.equal(before["0.1.running_mean"], after["0.1.running_mean"]) is not moves
     assert not torch.equal(before["1.2.running_mean"], after["1.2.running_mean"]), "the head's always move"
     assert torch.equal(weight, learn.model[0][1].weight) is (frozen and not train_bn), (
         "the layer's own weights train where they are not frozen"
     )
+
+
+def test_a_layer_without_weights_goes_with_what_it_lies_in():
+    learn = learner()
+    learn.model[0][1], learn.model[1][2] = nn.BatchNorm2d(4, affine=False), nn.BatchNorm1d(4, affine=False)
+    learn.model = learn.model  # other layers, other groups
+    learn.pretrained = True
+    before = statistics(learn)
+    with learn.no_logging():
+        learn.fit(1, GENTLE)
+    after = statistics(learn)
+    assert torch.equal(before["0.1.running_mean"], after["0.1.running_mean"])
+    assert not torch.equal(before["1.2.running_mean"], after["1.2.running_mean"])
