@@ -31,4 +31,4 @@ def captured_notes() -> Iterator[list[str]]:
     try:
         yield notes
     finally:
-        _captured.remove(notes)
+        _captured[:] = [others for others in _captured if others is not notes]  # not remove(): equal lists aren't the same

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from burnish.data.notes import note
 from burnish.data.whole import checked_whole, whole_number
-from burnish.errors import ModelFileError, SettingError, hinting
+from burnish.errors import SettingError, hinting
 from burnish.train.attached import Callbacks, as_callbacks
-from burnish.train.callbacks.checkpoint import Checkpoint, read_checkpoint
+from burnish.train.callbacks.checkpoint import Checkpoint
 from burnish.train.optim import LearningRate, has_momentum, lr_per_group
 from burnish.train.schedule import SchedCos, SchedNo, Schedule, combine_scheds, combined_cos
 
@@ -223,15 +222,8 @@ def _check_epochs(epochs: Any, freeze_epochs: Any) -> tuple[int, int]:
 
 def _saved_phase(learn: Learner, cbs: Callbacks) -> str | None:
     """The phase of fine_tune that the newest checkpoint is of, or None when there is none."""
-    for cb in [*learn.cbs, *as_callbacks(cbs)]:
-        if isinstance(cb, Checkpoint):
-            folder = cb.path or Path(learn.path) / learn.model_dir / "checkpoint"
-            for path in sorted(folder.glob("checkpoint-*.burnish"), reverse=True):
-                try:
-                    return read_checkpoint(path)["fit"].get("phase")
-                except ModelFileError:
-                    continue
-    return None
+    checkpoints = [cb for cb in [*learn.cbs, *as_callbacks(cbs)] if isinstance(cb, Checkpoint)]
+    return next((phase for cb in checkpoints if (phase := cb.saved_phase(learn))), None)
 
 
 def _rates(learn: Learner, lr: LearningRate | None) -> list[float]:

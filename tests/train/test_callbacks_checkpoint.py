@@ -25,7 +25,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.data.transforms import ItemTransform
 from burnish.errors import ModelFileError, SettingError
-from burnish.train.callbacks import EMA, Checkpoint, EarlyStopping
+from burnish.train.callbacks import EMA, Checkpoint, EarlyStopping, lock
 from burnish.train.callbacks.checkpoint import load_optimizer, read_checkpoint
 from burnish.train.callbacks.identity import _said
 from burnish.train.callbacks.pack import pack, unpack
@@ -231,6 +231,46 @@ def test_a_new_fit_sets_an_unfinished_run_aside(tmp_path: Path) -> None:
     with captured_notes() as notes:
         small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint())  # the fit before it was finished: nothing to keep
     assert notes == []
+
+
+def test_a_new_fit_of_the_same_callback_sets_an_interrupted_run_aside_too(tmp_path: Path) -> None:
+    learn = small_learner(tmp_path, cbs=Checkpoint(every_steps=1, keep=2))
+    with captured_notes(), pytest.raises(Stop):
+        learn.fit_one_cycle(3, 1e-2, cbs=stop_at(1, 1))
+    with captured_notes() as notes:
+        learn.fit_one_cycle(1, 1e-2)
+    aside = tmp_path / "models/checkpoint/previous.burnish"
+    assert len(notes) == 1 and str(aside) in notes[0] and read_checkpoint(aside)["position"]["epoch"] == 1
+    with captured_notes() as notes:
+        learn.fit_one_cycle(1, 1e-2)
+    assert notes == [] and len(list(aside.parent.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("epochs", "cbs"),
+    [(9, [Checkpoint(), EarlyStopping(min_delta=99.0)]), (3, [Checkpoint(every_epochs=2)])],
+    ids=["stopped early", "between checkpoints"],
+)
+def test_a_run_that_ended_in_good_order_is_not_set_aside(epochs: int, cbs: list[Any], tmp_path: Path) -> None:
+    with captured_notes():
+        small_learner(tmp_path).fit(epochs, 1e-2, cbs=cbs)
+    with captured_notes() as notes:
+        small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint())
+    assert notes == []
+
+
+def test_files_that_can_all_not_be_read_are_said_and_the_newest_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "checkpoint"
+    folder.mkdir(parents=True)
+    for number in (1, 2):
+        (folder / f"checkpoint-0000000{number}.burnish").write_bytes(b"damaged")
+    with captured_notes() as notes:
+        small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint(keep=3), resume=True)
+    assert ["passed over" in n for n in notes] == [True, True, False, False]
+    assert "there is no checkpoint that can be read in" in notes[2] and "begins at the beginning" in notes[2]
+    assert "the checkpoint that can't be read is now" in notes[3] and "previous.burnish" in notes[3]
+    kept = sorted(p for p in folder.iterdir() if p.name != "previous.burnish")
+    assert [read_checkpoint(p)["position"]["epoch"] for p in kept] == [0, 1]
 
 
 def test_another_fit_another_model_and_other_callbacks_are_refused(tmp_path: Path) -> None:
@@ -453,8 +493,8 @@ def test_a_folder_another_learner_of_the_process_is_using_is_refused_and_stays_l
     def others(learn: Any) -> None:
         with pytest.raises(SettingError, match=r"or another Checkpoint of this one is.*Checkpoint\(path=\.\.\.\)"):
             small_learner(tmp_path).fit(1, 1e-2, cbs=Checkpoint(path=folder / "." / ".." / "checkpoint"))
-        acquire = "import sys; from pathlib import Path; from burnish.train.callbacks.lock import FolderLock; print(FolderLock(Path(sys.argv[1])).acquire())"
-        assert subprocess.check_output([sys.executable, "-c", acquire, str(folder)], text=True) == "False\n"
+        acquire = "import pathlib, runpy, sys; print(runpy.run_path(sys.argv[1])['FolderLock'](pathlib.Path(sys.argv[2])).acquire())"
+        assert subprocess.check_output([sys.executable, "-c", acquire, lock.__file__, str(folder)], text=True) == "False\n"
 
     small_learner(tmp_path).fit(1, 1e-2, cbs=[Checkpoint(), when(before_train=others)])
     assert not (folder / ".lock").exists()
@@ -475,11 +515,11 @@ def test_settings_that_cannot_be() -> None:
     with pytest.raises(SettingError, match=r"would never write"):
         Checkpoint(every_steps=None, every_epochs=None)
     with pytest.raises(SettingError, match=r"keep=2\.0: expected a whole number"):
-        Checkpoint(keep=2.0)  # pyright: ignore[reportArgumentType]
+        Checkpoint(keep=2.0)
 
 
 def test_whole_numbers_of_any_type_are_settings(tmp_path: Path) -> None:
-    cb = Checkpoint(every_steps=np.int64(3), every_epochs=None, keep=np.uint8(2))  # pyright: ignore[reportArgumentType]
+    cb = Checkpoint(every_steps=np.int64(3), every_epochs=None, keep=np.uint8(2))
     small_learner(tmp_path).fit(2, 1e-2, cbs=cb)
     positions = [read_checkpoint(p)["position"] for p in sorted(cb.folder.iterdir())]
     assert [(p["epoch"], p["batch"]) for p in positions] == [(0, 3), (1, 2)]

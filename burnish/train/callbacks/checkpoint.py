@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from burnish.artifact import read, write
-from burnish.data.notes import note
+from burnish.artifact import Artifact, read, write
+from burnish.data.notes import captured_notes, note
 from burnish.data.whole import checked_whole
 from burnish.errors import ModelFileError, SettingError
 from burnish.train.callback import Callback
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from burnish.train.learner import Learner
 
 KIND = "checkpoint"
+ENDED = "-ended"  # in the name of the last file of a run that came to its end
 
 
 class Checkpoint(Callback):
@@ -77,7 +78,7 @@ class Checkpoint(Callback):
 
     # -- events -----------------------------------------------------------------------------------------------------
     def before_fit(self, learn: Learner) -> None:
-        self.folder = self.path or Path(learn.path) / learn.model_dir / "checkpoint"
+        self.folder = self._folder_of(learn)
         self._due, self._resumed, self._step_written = False, None, 0
         self._lock = FolderLock(self.folder)
         if not self._lock.acquire():
@@ -85,13 +86,14 @@ class Checkpoint(Callback):
                 f"Another process is training with its checkpoints in {str(self.folder)!r}, or another Checkpoint of this one is; they would take each other's place. Give this run a folder of its own: Checkpoint(path=...)."
             )
         self._data = describe_data(learn.dls)
-        if getattr(learn, "resume", False):
-            self._resumed = self._newest()
-        if self._resumed is None:
-            self._set_aside()
-            self._write(learn, epoch=getattr(learn, "start_epoch", 0), batch=0)
+        newest = self._newest() if learn.resume else None
+        if newest is None:
+            self._set_aside(learn.resume)
+            self._write(learn, epoch=learn.start_epoch, batch=0)
         else:
+            self._resumed = _state_of(newest[1])
             self._restore(learn, self._resumed)
+            self._mine = [path for path in self._files() if path.name <= newest[0].name]
 
     def before_train(self, learn: Learner) -> None:
         resumed, self._resumed = self._resumed, None
@@ -121,15 +123,19 @@ class Checkpoint(Callback):
 
     def after_fit(self, learn: Learner) -> None:
         self._resumed, self._pass_began = None, {}
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            if learn.exception is None:
+                self._mark_ended()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     # -- writing ----------------------------------------------------------------------------------------------------
     def _write(self, learn: Learner, epoch: int, batch: int) -> None:
         tensors: dict[str, Tensor] = {}
         state = pack(self._state(learn, epoch, batch), tensors)
         path = self.folder / f"checkpoint-{self._next_number():08d}.burnish"
-        write(path, {"kind": KIND, "state": state}, tensors)
+        write(path, {"kind": KIND, "phase": learn.phase, "state": state}, tensors)
         self._mine.append(path)
         self._prune()
 
@@ -151,11 +157,14 @@ class Checkpoint(Callback):
         }
 
     def _next_number(self) -> int:
-        return 1 + max((int(p.stem.partition("-")[2]) for p in self._files()), default=0)
+        return 1 + max((int(p.stem.split("-")[1]) for p in self._files()), default=0)
+
+    def _folder_of(self, learn: Learner) -> Path:
+        return self.path or Path(learn.path) / learn.model_dir / "checkpoint"
 
     def _files(self) -> list[Path]:
         """The checkpoints in the folder, oldest first."""
-        return sorted(p for p in self.folder.glob("checkpoint-*.burnish") if p.stem.partition("-")[2].isdigit())
+        return sorted(p for p in self.folder.glob("checkpoint-*.burnish") if p.stem.removesuffix(ENDED).partition("-")[2].isdigit())
 
     def _prune(self) -> None:
         self._mine = self._mine[-self.keep :]
@@ -163,28 +172,40 @@ class Checkpoint(Callback):
         for path in {*self._files(), *leftovers} - set(self._mine):
             path.unlink(missing_ok=True)
 
-    def _set_aside(self) -> None:
-        """Keeps the newest checkpoint of another, unfinished run out of the way of this one."""
+    def _mark_ended(self) -> None:
+        """Tells the fits that follow, by the newest file's name, that there is nothing to set aside."""
+        last = self._mine[-1]
+        if last.exists() and not last.stem.endswith(ENDED):
+            self._mine[-1] = last.rename(last.with_stem(last.stem + ENDED))
+
+    def _set_aside(self, resume: bool) -> None:
+        """Keeps the newest checkpoint of an unfinished run out of the way of this one."""
         files = self._files()
-        if not files or files[-1] in self._mine or _finished(files[-1]):
+        if not files or files[-1].stem.endswith(ENDED):
             return
-        aside = self.folder / "previous.burnish"
+        self._mine, aside = [], self.folder / "previous.burnish"
         os.replace(files[-1], aside)
-        note(
-            f"Checkpoint: a new fit begins; the checkpoint of an unfinished run (which resume=True would have continued) is now {str(aside)!r}."
-        )
+        why = "that can't be read" if resume else "of an unfinished run (which resume=True would have continued)"
+        note(f"Checkpoint: a new fit begins; the checkpoint {why} is now {str(aside)!r}.")
 
     # -- resuming ---------------------------------------------------------------------------------------------------
-    def _newest(self) -> dict[str, Any] | None:
+    def saved_phase(self, learn: Learner) -> str | None:
+        """The phase of fine_tune that the newest checkpoint is of; None when there is none."""
+        self.folder = self._folder_of(learn)
+        with captured_notes():  # the fit says them
+            newest = self._newest()
+        return None if newest is None else newest[1].config["phase"]
+
+    def _newest(self) -> tuple[Path, Artifact] | None:
         """The newest checkpoint that can be read; None (said) when there is none."""
         files = self._files()
         for path in reversed(files):
             try:
-                self._mine = files[: files.index(path) + 1]
-                return read_checkpoint(path)
+                return path, _opened(path)
             except ModelFileError as error:
                 note(f"Checkpoint: passed over a file that can't be read: {error}")
-        note(f"Checkpoint: resume=True, but there is no checkpoint in {str(self.folder)!r} yet, so training begins at the beginning.")
+        which = "that can be read " if files else ""
+        note(f"Checkpoint: resume=True, but there is no checkpoint {which}in {str(self.folder)!r}, so training begins at the beginning.")
         return None
 
     def _restore(self, learn: Learner, saved: dict[str, Any]) -> None:
@@ -230,19 +251,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         ModelFileError: it is no checkpoint, or damaged.
     """
+    return _state_of(_opened(path))
+
+
+def _opened(path: str | Path) -> Artifact:
     stored = read(path)
     if stored.config.get("kind") != KIND:
         raise ModelFileError(f"{str(path)!r} is a burnish file, but no checkpoint of training. load_learner opens exported models.")
+    return stored
+
+
+def _state_of(stored: Artifact) -> dict[str, Any]:
     return unpack(stored.config["state"], stored.tensors)
-
-
-def _finished(path: Path) -> bool:
-    """Whether the run that wrote a checkpoint came to its end."""
-    try:
-        saved = read_checkpoint(path)
-    except ModelFileError:
-        return False
-    return saved["position"]["epoch"] >= saved["fit"].get("epochs", float("inf"))
 
 
 def callbacks_with_state(learn: Learner) -> list[Callback]:
