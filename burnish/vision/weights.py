@@ -184,13 +184,14 @@ def load_weights(model: nn.Module, source: Source, arch: str) -> WeightsReport:
     state, name = read_state(source, arch)
     own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
     classifiers = _classifiers(model)
-    attempts = [lambda: _by_name(own, state), lambda: _filtered(own, state, model), lambda: _by_order(own, state)]
+    first = next((f"{n}.weight" for n, m in model.named_modules() if isinstance(m, nn.Conv2d)), "")
+    attempts = [lambda: _by_name(own, state), lambda: _filtered(own, state, model), lambda: _by_order(own, state, first)]
     given: dict[str, Tensor] = {}
     used: set[str] = set()
     how = "names"
     for attempt, label in zip(attempts, ("names", "names", "order"), strict=True):
         candidate, taken = attempt()
-        candidate = _adapt_channels(model, own, candidate)
+        candidate = _adapt_channels(first, own, candidate)
         if len(_fitting(own, candidate)) > len(_fitting(own, given)) or not given:
             given, used, how = candidate, taken, label
         if len(_fitting(own, given)) == len(own):
@@ -200,7 +201,7 @@ def load_weights(model: nn.Module, source: Source, arch: str) -> WeightsReport:
     _check(body, given, ignored, classifiers, arch, name)
     fits = {k: given[k] for k in _fitting(own, given)}
     model.load_state_dict(fits, strict=False)
-    if how == "order":
+    if how == "order" and name != str(package_file(arch)):  # of the package's own file it is known to be right
         note(f"The weights of {name} use other names than {arch}; they were matched one by one in order, every kind and shape agreeing.")
     return WeightsReport(name, len(fits), how, tuple(ignored))
 
@@ -238,20 +239,20 @@ def _filtered(own: Mapping[str, Tensor], state: Mapping[str, Tensor], model: nn.
     return found, changed | set(found)
 
 
-def _by_order(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], set[str]]:
-    """One by one, if every kind (weight, bias, running_mean ...) and shape agrees; a classifier may follow."""
+def _by_order(own: Mapping[str, Tensor], state: Mapping[str, Tensor], first: str) -> tuple[dict[str, Tensor], set[str]]:
+    """One by one, if every kind (weight, bias, running_mean ...) and shape agrees, but for the `first` convolution, which may
+    have other channels; a classifier may follow."""
     names = [k for k in state if not k.endswith("num_batches_tracked")]
     rest = names[len(own) :]
     pairs = list(zip(own, names, strict=False))
-    agree = all(own[a].shape == state[b].shape and a.rpartition(".")[2] == b.rpartition(".")[2] for a, b in pairs)
+    agree = all((a == first or own[a].shape == state[b].shape) and a.rpartition(".")[2] == b.rpartition(".")[2] for a, b in pairs)
     if len(pairs) < len(own) or len(rest) > 2 or not agree:
         return {}, set()
     return {a: state[b] for a, b in pairs}, {b for _, b in pairs}
 
 
-def _adapt_channels(model: nn.Module, own: Mapping[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The first convolution's weights for another number of input channels (summed for one, repeated for more)."""
-    first = next((f"{n}.weight" for n, m in model.named_modules() if isinstance(m, nn.Conv2d)), "")
+def _adapt_channels(first: str, own: Mapping[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The `first` convolution's weights for another number of input channels (summed for one, repeated for more)."""
     if first in given and given[first].ndim == 4:
         want, have = own[first].shape, given[first].shape
         if want[1] != have[1] and (want[0], *want[2:]) == (have[0], *have[2:]) and have[1] == 3:
