@@ -24,7 +24,8 @@ class CategoryBlock(Block):
             instead of refusing them.
 
     Shapes: encode gives ``()``, collate ``(batch,)`` int64; ``activation`` maps ``(batch, classes)`` logits to
-    probabilities, ``decide`` to indices ``(batch,)``.
+    probabilities, ``decide`` to indices ``(batch,)``. Outputs beyond the classes stand for nothing: what a model gives to them
+    is no prediction, and is missing in the sum of the probabilities.
     """
 
     kind: ClassVar[str] = "category"
@@ -110,10 +111,10 @@ class CategoryBlock(Block):
         return nn.CrossEntropyLoss()
 
     def activation(self, output: Tensor) -> Tensor:
-        return output.float().softmax(dim=1)
+        return output.float().softmax(dim=1)[:, : self.n_out]
 
     def decide(self, preds: Tensor) -> Tensor:
-        return preds.argmax(dim=1)
+        return preds[:, : self.n_out].argmax(dim=1)
 
 
 def _plain(value: Any) -> Any:

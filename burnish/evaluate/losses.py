@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +84,8 @@ class CrossEntropyLossFlat(_Loss):
     Targets are class indices, or probabilities of the output's own shape.
     """
 
+    of_raw_classes: ClassVar[bool] = True  # takes raw outputs, one a class
+
     def __init__(
         self, axis: int = -1, weight: Weights = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
     ) -> None:
@@ -135,6 +137,8 @@ class FocalLossFlat(_Loss):
         gamma: 0 or more; how strongly easy samples are discounted.
         axis, weight, ignore_index, reduction: as in CrossEntropyLossFlat.
     """
+
+    of_raw_classes: ClassVar[bool] = True
 
     def __init__(
         self, gamma: float = 2.0, axis: int = -1, weight: Weights = None, ignore_index: int = -100, reduction: str = "mean"

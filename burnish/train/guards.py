@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from burnish.data.notes import note
 from burnish.errors import DataError, SettingError, listed
 from burnish.train.callback import Callback
 
@@ -19,6 +20,8 @@ ELEMENTWISE = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.BCEWithL
 ELEMENTWISE_FUNCTIONS = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits, F.binary_cross_entropy}
 CLASS_INDEX = (nn.CrossEntropyLoss, nn.NLLLoss)
 CLASS_INDEX_FUNCTIONS = {F.cross_entropy, F.nll_loss}
+LOG_PROBABILITIES = {nn.NLLLoss, F.nll_loss}  # what these expect of an output
+CLOSE = 1e-2  # to 1, the sum of probabilities, also of half-precision ones
 
 
 def compute_loss(loss_func: Any, pred: Any, yb: tuple[Any, ...]) -> Tensor:
@@ -90,27 +93,60 @@ def _class_index_fault(pred: Tensor, target: Tensor) -> str | None:
     return None
 
 
+def unfitting_scale(loss_func: Any, pred: Tensor) -> str | None:
+    """What is wrong with outputs ``(batch, classes, ...)`` that are probabilities, or no log-probabilities, for a loss of
+    PyTorch's or burnish's own; None if nothing. Reads one value from the device."""
+    expected = _function(loss_func) if not isinstance(loss_func, nn.Module) else type(loss_func)
+    pred = pred.detach().float()
+    if expected in LOG_PROBABILITIES:
+        if bool((pred.logsumexp(1).abs() < CLOSE).all()):
+            return None
+        return f"{loss_name(loss_func)} expects log-probabilities, and the model's outputs are none: the loss means nothing, and can fall for ever. Use nn.CrossEntropyLoss, or end the model in nn.LogSoftmax(dim=1)."
+    if expected not in (nn.CrossEntropyLoss, F.cross_entropy) and not getattr(expected, "of_raw_classes", False):
+        return None
+    if not bool(((pred >= 0).all(1) & ((pred.sum(1) - 1).abs() < CLOSE)).all()):
+        return None
+    return f"The model's outputs are probabilities already, and {loss_name(loss_func)} expects raw outputs: it makes probabilities of them again, so the model learns slowly and is never sure. Leave out the model's last Softmax."
+
+
 class FirstBatchCheck(Callback):
-    """Looks at the first batch of a fit, by shapes alone (nothing is read from the device): outputs enough for the
-    classes, and a loss that is one number. When the model can't take it, the error says what it was given."""
+    """Looks at the first batch of a fit: outputs enough for the classes and of the scale that the loss expects, and a loss
+    that is one number. When the model can't take it, the error says what it was given. What is only doubtful is said in a
+    note, once; later batches cost nothing."""
 
     order = -90
 
     def __init__(self) -> None:
-        self._looked = False
+        self._looked, self._said = False, set[str]()
 
     def before_fit(self, learn: Learner) -> None:
         self._looked = False
 
     def after_pred(self, learn: Learner) -> None:
-        if self._looked or not isinstance(learn.pred, Tensor) or not is_class_index(learn.loss_func):
+        if self._looked or not isinstance(learn.pred, Tensor) or learn.pred.ndim < 2:
             return
         targets = getattr(learn.dls, "target_blocks", ())
-        classes = targets[0].n_out if len(targets) == 1 else 0
-        if classes and learn.pred.ndim > 1 and learn.pred.shape[1] < classes:
+        of_classes = is_class_index(learn.loss_func) or getattr(learn.loss_func, "of_raw_classes", False)
+        classes = targets[0].n_out if len(targets) == 1 and of_classes else 0
+        outputs, described = learn.pred.shape[1], _described(learn.pred)
+        if outputs < classes:
             raise SettingError(
-                f"The model gives {learn.pred.shape[1]} output(s) ({_described(learn.pred)}), but the data has {classes} classes. Make its last layer give {classes} (n_out=dls.c)."
+                f"The model gives {outputs} output(s) ({described}), but the data has {classes} classes. Make its last layer give {classes} (n_out=dls.c)."
             )
+        if not learn.training:
+            return
+        if outputs > classes > 0:
+            self._say(
+                f"The model gives {outputs} outputs ({described}), and the data has {classes} classes: the others can never be right. Predictions are the best of "
+                f"the classes; metrics count another output that wins as an error. Unless you keep them for later, give the model {classes} (n_out=dls.c)."
+            )
+        if wrong := unfitting_scale(learn.loss_func, learn.pred):
+            self._say(wrong)
+
+    def _say(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            note(message)
 
     def after_loss(self, learn: Learner) -> None:
         if self._looked:

@@ -39,7 +39,7 @@ def readout(learn: Learner, act: Callable[[Tensor], Tensor] | None = None) -> Re
     if len(blocks) > 1:
         chosen = Readout(_each(blocks, "activation"), _each(blocks, "decide"), _label_each(blocks))
     else:
-        activate, decide = _of_loss(loss) or (_of_block(blocks[0]) if blocks else None) or _of_torch(loss)
+        activate, decide = _of_loss(loss, blocks) or (_of_block(blocks[0]) if blocks else None) or _of_torch(loss)
         chosen = Readout(activate, decide, blocks[0].decode if blocks else _plain_label)
     return chosen if act is None else chosen._replace(activate=act)
 
@@ -53,9 +53,17 @@ def in_full(output: Any) -> Any:
     return type(output)(in_full(part) for part in output) if type(output) in (tuple, list) else output
 
 
-def _of_loss(loss: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
-    activate = getattr(loss, "activation", None)
-    return None if activate is None else (activate, getattr(loss, "decodes", lambda p: p))
+def _of_loss(loss: Any, blocks: Sequence[Block]) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
+    """The loss's own activation and decision, of a category's outputs those that stand for a class."""
+    activate, decide = getattr(loss, "activation", None), getattr(loss, "decodes", lambda p: p)
+    if activate is None or not blocks or blocks[0].kind != "category":
+        return None if activate is None else (activate, decide)
+    n = blocks[0].n_out
+    return (lambda out: _first(activate(out), n)), (lambda p: decide(_first(p, n)))
+
+
+def _first(preds: Any, n: int) -> Any:
+    return preds[:, :n] if isinstance(preds, Tensor) and preds.ndim > 1 else preds
 
 
 def _of_block(block: Block) -> tuple[Callable[..., Any], Callable[..., Any]]:

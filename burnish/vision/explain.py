@@ -76,9 +76,9 @@ def explain(learn: Learner, image: Any, target: Any = None, layer: str | nn.Modu
         output = model(x.requires_grad_(True))
         if "out" not in seen:
             raise SettingError(f"The layer {layer!r} took no part in the prediction. Choose one that does: {_some_layers(model)}.")
-        index = int(output[0].argmax()) if target is None else _index(target, learn, output.shape[1])
+        probs = block.activation(output.detach())[0]
+        index = int(output[0, : len(probs)].argmax()) if target is None else _index(target, learn, len(probs))
         grad = torch.autograd.grad(output[0, index], seen["out"])[0]
-    probs = block.activation(output.detach())[0]
     heat = _heat(_as_maps(seen["out"].detach(), model), _as_maps(grad, model), x.shape[2:])
     picture = learn.dls.input_blocks[0].decode(x[0].detach())
     label = block.decode(torch.tensor(index)) if hasattr(block, "vocab") else index

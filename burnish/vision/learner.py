@@ -77,7 +77,8 @@ def vision_learner(
         arch: an architecture's name (any of timm's, or ``resnet34``, ``convnext_tiny`` ...), or a function or module.
         normalize: the model normalises its input with the backbone's own statistics, unless the data comes normalised: by a
             transform, or from plain loaders with values beyond 0..1 (said in a note).
-        n_out: outputs; the target's own number by default. n_in: channels of the pictures; the data's own by default.
+        n_out: outputs; the target's own number by default. More than there are classes are kept in reserve: never predicted.
+        n_in: channels of the pictures; the data's own by default.
         pretrained: begin from published weights, as is the default wherever `arch` can be asked for them. A network, or a
             function without a parameter for that, is taken as untrained (said in a note) unless you pass True: it is trained.
         weights: begin from these instead: a file, a folder, "offline", a state dict.

@@ -11,7 +11,9 @@ from tiny import points, tiny_dls, tiny_learner, tiny_model
 from torch import nn
 
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.notes import captured_notes
 from burnish.errors import DataError, SettingError
+from burnish.evaluate.losses import CrossEntropyLossFlat
 
 
 def regression(y_shape: tuple[int, ...], n_out: int = 1, dtype=torch.float32) -> DataLoaders:
@@ -102,3 +104,32 @@ def test_a_later_failure_of_the_model_is_left_as_it_is() -> None:
     with pytest.raises(RuntimeError, match="second batch") as raised:
         tiny_learner(model=Fails(4, 3), splitter=None).fit(1)
     assert not hasattr(raised.value, "__notes__")
+
+
+def first_batch_notes(**settings) -> list[str]:
+    with captured_notes() as notes:
+        learn = tiny_learner(**settings)
+        learn.fit(2)
+        learn.fit(1)
+    return notes
+
+
+@pytest.mark.parametrize("loss_func", [nn.CrossEntropyLoss(), F.cross_entropy, CrossEntropyLossFlat()], ids=str)
+def test_probabilities_under_cross_entropy_are_told_once(loss_func) -> None:
+    (said,) = first_batch_notes(model=nn.Sequential(tiny_model(), nn.Softmax(dim=1)), splitter=None, loss_func=loss_func)
+    assert "outputs are probabilities already" in said and "Leave out the model's last Softmax" in said
+    assert first_batch_notes(loss_func=loss_func) == []
+
+
+@pytest.mark.parametrize("loss_func", [nn.NLLLoss(), F.nll_loss], ids=str)
+def test_raw_outputs_under_nll_are_told_once(loss_func) -> None:
+    (said,) = first_batch_notes(loss_func=loss_func)
+    assert "expects log-probabilities" in said and "Use nn.CrossEntropyLoss" in said
+    assert first_batch_notes(model=nn.Sequential(tiny_model(), nn.LogSoftmax(dim=1)), splitter=None, loss_func=loss_func) == []
+
+
+def test_the_scale_of_a_loss_of_ones_own_is_its_own_affair() -> None:
+    def mine(output, target):
+        return F.nll_loss(output.log(), target)
+
+    assert first_batch_notes(model=nn.Sequential(tiny_model(), nn.Softmax(dim=1)), splitter=None, loss_func=mine) == []

@@ -19,6 +19,8 @@ from burnish.data.notes import captured_notes
 from burnish.data.transforms import BatchTransform
 from burnish.errors import DataError, SettingError
 from burnish.evaluate.functions import accuracy, accuracy_multi, error_rate, mae
+from burnish.evaluate.interpret import ClassificationInterpretation
+from burnish.evaluate.losses import CrossEntropyLossFlat
 from burnish.evaluate.metrics import SINGLE_LABEL
 from burnish.train.callback import Callback
 from burnish.vision import learner as module
@@ -449,6 +451,22 @@ def test_too_few_outputs(dls):
     with pytest.raises(SettingError, match=r"n_out=2, but the target has 3 classes"):
         make(dls, n_out=2)
     assert make(dls, n_out=5).model[1][-1].out_features == 5
+
+
+@pytest.mark.parametrize("loss_func", [None, CrossEntropyLossFlat()], ids=["block", "own"])
+def test_outputs_beyond_the_classes_are_told_and_never_predicted(dls, photos, loss_func):
+    with captured_notes() as notes:
+        learn = make(dls, n_out=5, loss_func=loss_func)
+        with torch.no_grad():
+            learn.model[1][-1].weight.zero_()
+        learn.model[1][-1].bias = nn.Parameter(torch.tensor([0.0, 1, 2, 9, 9]))
+        learn.fit(1, lr=0.0)
+    assert sum("gives 5 outputs ((9, 5) float32), and the data has 3 classes" in n for n in notes) == 1
+    found = learn.predict(next(photos.rglob("*.jpg")))
+    assert found.label == dls.vocab[2] and len(found.probs) == 3 and found.probs.sum() < 0.01
+    counts = ClassificationInterpretation.from_learner(learn).confusion_matrix()
+    assert counts.shape == (3, 3) and counts[:, 2].sum() == len(dls.valid_ds)
+    assert learn.explain(next(photos.rglob("*.jpg"))).label == dls.vocab[2]
 
 
 def test_unknown_keywords_are_errors(dls):
