@@ -44,8 +44,8 @@ def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None, w
             ``(1 | 3 | 4, height, width)``: floats in 0..1, uint8, uint16 (scaled), bool.
         mode: "RGB", "L" (grey) or "RGBA". In "RGB" and "L" transparency is laid over white.
         size_hint: from the upright picture's (width, height) to the least (width, height) needed, or None for all of
-            it. A JPEG is then decoded at 1/2, 1/4 or 1/8 of its size, many times faster; the result has at least the
-            size asked for.
+            it. A JPEG is then decoded at 1/2, 1/4 or 1/8 of its size, many times faster, and any other picture averaged
+            to the same, so that a picture looks alike however it comes; the result has at least the size asked for.
         white: what counts as white in 16-bit pictures: 4095 for a camera of 12 bits. Values above it become white too.
 
     16-bit pictures are scaled to 8 bit (`white` becomes 255), all alike, so that they stay comparable. Pictures of 32-bit
@@ -62,13 +62,13 @@ def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None, w
     if isinstance(raw, (str, os.PathLike)):
         return _read(os.fspath(raw), os.fspath(raw), mode, size_hint, white)
     if isinstance(raw, Image.Image):
-        return _finish(raw, mode, "the PIL image", _orientation, white)
+        return _reduced(_finish(raw, mode, "the PIL image", _orientation, white), size_hint)
     if isinstance(raw, (bytes, bytearray, memoryview)):
         return _read(io.BytesIO(raw), f"the {len(raw)} bytes given", mode, size_hint, white)
     if isinstance(raw, torch.Tensor):
-        return _to_mode(_from_array(_tensor_as_array(raw), white), mode, white)
+        raw = _tensor_as_array(raw)
     if isinstance(raw, np.ndarray):
-        return _to_mode(_from_array(raw, white), mode, white)
+        return _reduced(_to_mode(_from_array(raw, white), mode, white), size_hint)
     if hasattr(raw, "read"):
         return _read(raw, getattr(raw, "name", None) or "the file object given", mode, size_hint, white)
     raise DataError(
@@ -122,7 +122,8 @@ def _read(file: str | BinaryIO, name: str, mode: str | None, hint: SizeHint | No
             if jpeg and (hint is not None or mode == "L"):
                 _decode_small(image, turn, "L" if mode == "L" else None, hint)
             image.load()
-            return _finish(image, mode, name, (lambda _: turn) if jpeg else _orientation, white)
+            made = _finish(image, mode, name, (lambda _: turn) if jpeg else _orientation, white)
+            return made if jpeg else _reduced(made, hint)
     except (FileNotFoundError, IsADirectoryError, UnreadableFileError) as e:
         raise _missing(name, e) if not isinstance(e, UnreadableFileError) else e from None
     except Image.DecompressionBombError as e:
@@ -145,6 +146,14 @@ def _decode_small(image: Image.Image, turn: int, mode: str | None, hint: SizeHin
         need = (need[1], need[0])
     if need is not None or mode is not None:
         image.draft(mode, None if need is None else (max(need[0], 1), max(need[1], 1)))
+
+
+def _reduced(image: Image.Image, hint: SizeHint | None) -> Image.Image:
+    """An upright picture averaged down by the factor at which a JPEG of its size would be decoded."""
+    need = hint(image.size) if hint else None
+    enough = 1 if need is None else min(have // max(least, 1) for have, least in zip(image.size, need, strict=True))
+    factor = next((f for f in (8, 4, 2) if f <= enough), 1)
+    return image if factor == 1 else image.reduce(factor)
 
 
 def _orientation(image: Image.Image) -> int:

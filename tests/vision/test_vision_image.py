@@ -303,7 +303,20 @@ def test_small_decode_gives_at_least_what_was_asked_and_looks_the_same():
         assert small.size == size
         difference = np.abs(np.asarray(full.resize((200, 150))).astype(int) - np.asarray(small.resize((200, 150))))
         assert difference.mean() < 1.0
-    assert open_image(saved(photo(400, 300), "PNG"), size_hint=lambda _: (20, 20)).size == (400, 300), "only JPEG decodes small"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("need", [(40, 30), (21, 21), (200, 150), (201, 150), None])
+def test_a_picture_looks_alike_however_it_comes(mode, need):
+    """One decoded small, the others averaged: only the JPEG decoder's rounding is between them."""
+    jpeg = saved(photo(403, 301), "JPEG", quality=95)
+    whole = open_image(jpeg)
+    png = io.BytesIO()
+    whole.save(png, "PNG")
+    small = np.asarray(open_image(jpeg, mode, size_hint=lambda _: need)).astype(int)
+    for raw in (png.getvalue(), whole, np.asarray(whole), torch.from_numpy(np.array(whole)).permute(2, 0, 1)):
+        other = np.asarray(open_image(raw, mode, size_hint=lambda _: need))
+        assert other.shape == small.shape and np.abs(other - small).mean() < 1.0
 
 
 def test_grey_jpeg_is_the_luminance():
