@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+import numpy as np
 import torch
 
 from burnish.data.block import Block
@@ -143,6 +144,12 @@ class ImageDataLoaders(DataLoaders):
             _column(df, fn_col, "fn_col"),
             _column(df, label_col if isinstance(label_col, (int, str)) else label_col[0], "label_col"),
         )
+        if str(fn_col).startswith("Unnamed:") and list(df[fn_col]) == list(range(len(df))):
+            raise DataError(
+                f"fn_col={fn_col!r} names no files: it is the table's index, which pandas wrote as a column. Pass fn_col=1, label_col=2, or write the file with df.to_csv(index=False)."
+            )
+        if y_block is None and vocab is None and not df[label_col].isna().any():
+            _refuse_numbers(list(df[label_col]), list(df[fn_col]))
         root = Path(path) / folder if folder is not None else Path(path)
         splitter = _random(valid_pct, test_pct, seed, y_block) if valid_col is None else ColSplitter(_column(df, valid_col, "valid_col"))
         block = DataBlock(
@@ -159,11 +166,13 @@ class ImageDataLoaders(DataLoaders):
         item_tfms: Any = None, batch_tfms: Any = None, img_cls: Any = None, test_pct: float = 0.0, vocab: Sequence[Any] | None = None,
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:  # fmt: skip
-        """From a CSV file in `path` with a column of file names and one of labels; see ``from_df``."""
+        """From a CSV file in `path` with a column of file names and one of labels; see ``from_df``. One without a line of
+        names at its top needs ``header=None``."""
         file = Path(path) / csv_fname
         if not file.exists():
             raise FileNotFoundError(f"There is no {file}. Pass csv_fname= the name of the CSV file in {path}.")
         df = pd.read_csv(file, header=header, sep=delimiter or ",", quoting=quoting)  # type: ignore[call-overload]
+        _check_csv(df, file, header, delimiter, Path(path) / (folder or ""), suff)
         return cls.from_df(
             df, path, valid_pct, seed, fn_col, folder, suff, label_col, label_delim, y_block, valid_col, item_tfms, batch_tfms, img_cls,
             test_pct=test_pct, vocab=vocab, **options,
@@ -179,17 +188,36 @@ class ImageDataLoaders(DataLoaders):
         fnames, labels = list(fnames), list(labels)
         if len(fnames) != len(labels):
             raise DataError(f"There are {len(fnames)} files and {len(labels)} labels; one label a file is needed, in the same order.")
-        odd = next(((i, v) for i, v in enumerate(labels) if isinstance(v, (list, tuple, set)) or (isinstance(v, float) and v == v)), None)
-        if y_block is None and odd is not None:
-            raise SettingError(
-                f"The label of file {odd[0]} ({fnames[odd[0]]}) is {odd[1]!r}, which is no class name. Pass y_block= the block for such targets; y_block=CategoryBlock takes numbers as classes."
-            )
+        if y_block is None:
+            _refuse_numbers(labels, fnames)
         block = DataBlock(
             blocks=(_image_block(img_cls), y_block or CategoryBlock(vocab=vocab)), splitter=_random(valid_pct, test_pct, seed, y_block),
             item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
         pairs = [(Path(f) if isinstance(f, str) else f, y) for f, y in zip(fnames, labels, strict=True)]
         return block.dataloaders(pairs, seed=seed, **_known(options))
+
+
+def _refuse_numbers(labels: Sequence[Any], fnames: Sequence[Any]) -> None:
+    """Raises SettingError if a label is a fraction or a collection, which nobody means as the name of a class."""
+    for i, label in enumerate(labels):
+        if isinstance(label, (list, tuple, set)) or (isinstance(label, (float, np.floating)) and label == label):
+            raise SettingError(
+                f"The label of file {i} ({fnames[i]}) is {label!r}, which is no class name. Pass y_block= the block for such targets; y_block=CategoryBlock takes numbers as classes."
+            )
+
+
+def _check_csv(df: pd.DataFrame, file: Path, header: Any, delimiter: str | None, root: Path, suff: str) -> None:
+    """Raises DataError if the file seems to have been read in a way that it isn't written."""
+    picture = next((name for name in df.columns if (root / f"{name}{suff}").is_file()), None)
+    if picture is not None and header is not None:
+        raise DataError(
+            f"The first line of {file} looks like data, for {picture!r} is a picture there, and it was taken for the names of the columns. Pass header=None."
+        )
+    shown = str(df.columns[0] if header is not None else df.iloc[0, 0])
+    other = next((mark for mark in (";", "\t", "|") if mark in shown), None)
+    if df.shape[1] == 1 and delimiter is None and other is not None:
+        raise DataError(f"{file} was read as one column ({shown!r}): its values are separated by {other!r}. Pass delimiter={other!r}.")
 
 
 def _known(options: LoaderOptions) -> LoaderOptions:

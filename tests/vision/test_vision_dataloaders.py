@@ -377,3 +377,36 @@ def test_whole_numbers_of_a_table_stay_whole(folder):
     dls = ImageDataLoaders.from_df(df, folder, suff=".jpg", valid_pct=0.25, **OPTIONS)
     assert dls.vocab == [3, 4] and all(type(v) is int for v in dls.table.label)
     assert dls.table.image[0].name == "0.jpg"
+
+
+def _written(table, folder, **how):
+    table.to_csv(folder / "labels.csv", **{"index": False, **how})
+
+
+@pytest.mark.parametrize(
+    ("write", "error", "message"),
+    [
+        (lambda t, p: _written(t, p, header=False), DataError, r"looks like data, for 'ant/\w+\.png' is a picture there.*header=None"),
+        (lambda t, p: _written(t, p, sep=";"), DataError, r"read as one column.*separated by ';'. Pass delimiter=';'"),
+        (lambda t, p: _written(t, p, sep="\t"), DataError, r"delimiter='\\t'"),
+        (lambda t, p: _written(t, p, index=True), DataError, r"fn_col=1, label_col=2, or write the file with df.to_csv\(index=False\)"),
+        (lambda t, p: _written(t.assign(label=1.0), p), SettingError, r"The label of file 0 \(ant.*\) is .*1.0.*y_block="),
+    ],
+    ids=["no header", "semicolons", "tabs", "index", "numbers"],
+)  # fmt: skip
+def test_a_csv_that_is_written_otherwise_is_told(folder, write, error, message):
+    write(frame(folder)[["name", "label"]], folder)
+    with pytest.raises(error, match=message):
+        ImageDataLoaders.from_csv(folder, **OPTIONS)
+
+
+def test_a_csv_read_as_it_is_written(folder):
+    table = frame(folder)[["name", "label"]]
+    for how, reading in (
+        ({"header": False}, {"header": None}),
+        ({"sep": ";"}, {"delimiter": ";"}),
+        ({"index": True}, {"fn_col": 1, "label_col": 2}),
+    ):
+        _written(table, folder, **how)
+        dls = ImageDataLoaders.from_csv(folder, valid_pct=0.25, **reading, **OPTIONS)
+        assert len(dls.table) == 16 and dls.vocab == ["ant", "bee"]
