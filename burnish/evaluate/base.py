@@ -19,9 +19,6 @@ class CallableMetric(Metric):
         other.update(output, target)
         return other.compute()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r})"
-
 
 class MeanMetric(CallableMetric):
     """Base of metrics that are a sum over terms divided by their number. A subclass gives ``terms``."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from typing import TYPE_CHECKING, ClassVar
+
+from burnish.errors import hinting, nearest
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -56,6 +60,11 @@ class Callback:
 
     order: ClassVar[float] = 0
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" in vars(cls) and cls.__module__.startswith("burnish."):
+            cls.__init__ = hinting(cls.__init__)
+
     def before_fit(self, learn: Learner) -> None: ...
     def before_epoch(self, learn: Learner) -> None: ...
     def before_train(self, learn: Learner) -> None: ...
@@ -107,12 +116,23 @@ def snake(name: str) -> str:
 
 
 def check_events(cb: Callback) -> None:
-    """Raises TypeError for a method that looks like an event but is none (`after_epoc`): it would silently never run."""
-    from burnish.errors import nearest
-
-    for attribute in dir(type(cb)):
-        looks = attribute.startswith(("before_", "after_", "on_")) and callable(getattr(type(cb), attribute))
-        if looks and attribute not in EVENTS:
+    """Raises TypeError for a method that looks like an event but is none (`after_epoc`, `befor_fit`), as it would silently
+    never run, and for an event that doesn't take the learner."""
+    for attribute in dir(cb):
+        if attribute in EVENTS:
+            _check_takes_learner(cb, attribute)
+            continue
+        looks = attribute.startswith(("before_", "after_", "on_")) or difflib.get_close_matches(attribute, EVENTS, cutoff=0.89)
+        if looks and callable(getattr(type(cb), attribute, None)):
             raise TypeError(
                 f"{type(cb).__name__}.{attribute} is not an event of training, so it would never run. The events are: {', '.join(EVENTS)}.{nearest(attribute, EVENTS)}"
             )
+
+
+def _check_takes_learner(cb: Callback, event: str) -> None:
+    try:
+        inspect.signature(getattr(cb, event)).bind("learn")
+    except TypeError:
+        raise TypeError(
+            f"{type(cb).__name__}.{event} is called with the learner, and doesn't take it. Write def {event}(self, learn), and learn.model where fastai has self.model."
+        ) from None

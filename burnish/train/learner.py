@@ -127,8 +127,9 @@ class Learner(HasCallbacks):
         self.dls = dls
         check_classes(dls)
         self.seed = fresh_seed() if seed is None else int(seed)
-        self.opt_func, self.lr, self.wd, self.splitter = opt_func, lr, wd, splitter
-        self.wd_bn_bias, self.train_bn, self.moms = wd_bn_bias, train_bn, moms
+        self.lr, self.wd, self.splitter = lr, wd, splitter
+        self.opt_func, self.wd_bn_bias = opt_func, wd_bn_bias
+        self.train_bn, self.moms = train_bn, recipes.checked_moms(moms)
         self.path, self.model_dir = Path(path), Path(model_dir)
         self.precision = Precision(precision, self.device)
         self.model = model
@@ -225,9 +226,38 @@ class Learner(HasCallbacks):
         if opt is not None:
             raise SettingError(
                 f"learn.opt = {type(opt).__name__}(...): a fit makes the optimizer itself, for the layer groups that are to be trained, and sets its rates. "
-                "Say how it is made: learn.opt_func = torch.optim.SGD, or partial(torch.optim.SGD, momentum=0.9); then learn.opt = None."
+                "Say how it is made: learn.opt_func = torch.optim.SGD, or partial(torch.optim.SGD, momentum=0.9)."
             )
         self._opt = None
+
+    @property
+    def opt_func(self) -> OptFunc:
+        """How the optimizer is made. Assigning another one forgets the optimizer that was."""
+        return self._opt_func
+
+    @opt_func.setter
+    def opt_func(self, opt_func: OptFunc) -> None:
+        self._opt_func, self._opt = opt_func, None
+
+    @property
+    def wd_bn_bias(self) -> bool:
+        """Whether biases and normalisation decay too. Assigning it forgets the optimizer that was."""
+        return self._wd_bn_bias
+
+    @wd_bn_bias.setter
+    def wd_bn_bias(self, wd_bn_bias: bool) -> None:
+        self._wd_bn_bias, self._opt = wd_bn_bias, None
+
+    @property
+    def splitter(self) -> Splitter | None:
+        """The model to its layer groups. Assigning another one makes the groups anew, and forgets the optimizer that was."""
+        return self._splitter
+
+    @splitter.setter
+    def splitter(self, splitter: Splitter | None) -> None:
+        self._splitter, self._opt = splitter, None
+        if "_model" in vars(self):
+            self.groups = layer_groups(self._model, splitter)
 
     def create_opt(self) -> torch.optim.Optimizer:
         """Makes ``learn.opt`` anew, with empty state. A fit does it when it is needed."""

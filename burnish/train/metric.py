@@ -40,6 +40,9 @@ class Metric:
         it can't be computed."""
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r})"
+
 
 class AverageMetric(Metric):
     """The mean over samples of a function of a batch: right for what is itself a mean over samples (accuracy, an error).
@@ -64,6 +67,8 @@ class AverageMetric(Metric):
     def update(self, preds: Tensor, targs: Tensor) -> None:
         n = len(targs) if isinstance(targs, Tensor) and targs.ndim else 1
         value = self.function(preds, targs)
+        if value is None:
+            raise TypeError(f"The metric {self.name!r} returned None; expected one number, the batch's mean. Does its function end in return?")
         value = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
         self._total = self._total + value.float() * n
         self._count += n
@@ -82,8 +87,14 @@ def _innermost(function: Any) -> Any:
 def as_metric(metric: Any) -> Metric:
     """A Metric as it is, a Metric class instantiated, any function as its average over samples."""
     if isinstance(metric, type) and issubclass(metric, Metric):
-        return metric()
+        metric = metric()
     if isinstance(metric, Metric):
+        missing = [f"{name}(...)" for name in ("reset", "update", "compute") if getattr(type(metric), name) is getattr(Metric, name)]
+        if missing:
+            raise TypeError(
+                f"The metric {type(metric).__name__} has no {', '.join(missing)}. A Metric needs reset(self), update(self, preds, targs), which is called with the output and target of each batch, "
+                "and compute(self), which returns the value (fastai's accumulate and value are called update and compute here)."
+            )
         return metric
     if callable(metric):
         return AverageMetric(metric)

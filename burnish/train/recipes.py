@@ -235,10 +235,19 @@ def _schedulable(rates: list[float]) -> Any:
     return rates[0] if len(set(rates)) == 1 else np.asarray(rates)
 
 
+def checked_moms(moms: Any) -> Moments:
+    """`moms` as it is. Raises SettingError unless it is three numbers from 0 to below 1."""
+    if not isinstance(moms, (tuple, list)) or len(moms) != 3 or not all(isinstance(m, (int, float)) and 0 <= m < 1 for m in moms):
+        raise SettingError(
+            f"moms={moms!r}: expected three numbers from 0 to below 1, the momentum at the start, at the top of the rate and at the end, e.g. (0.95, 0.85, 0.95)."
+        )
+    return moms[0], moms[1], moms[2]
+
+
 def _momenta(learn: Learner, moms: Moments | None, reset_opt: bool) -> Moments | None:
     """The momentum to schedule: `moms` or the learner's; None for an optimizer without momentum."""
     if has_momentum(learn.create_opt() if learn.opt is None or reset_opt else learn.opt):
-        return learn.moms if moms is None else moms
+        return checked_moms(learn.moms if moms is None else moms)
     if moms is not None:
         raise SettingError(
             f"moms={moms}: {type(learn.opt).__name__} was made without momentum, so there is none to schedule. Give it some, e.g. opt_func=SGD or partial(torch.optim.SGD, momentum=0.9)."

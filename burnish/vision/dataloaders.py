@@ -148,7 +148,7 @@ class ImageDataLoaders(DataLoaders):
             raise DataError(
                 f"fn_col={fn_col!r} names no files: it is the table's index, which pandas wrote as a column. Pass fn_col=1, label_col=2, or write the file with df.to_csv(index=False)."
             )
-        if y_block is None and vocab is None and not df[label_col].isna().any():
+        if y_block is None and vocab is None and not any(map(is_missing, df[label_col])):
             _refuse_numbers(list(df[label_col]), list(df[fn_col]))
         root = Path(path) / folder if folder is not None else Path(path)
         splitter = _random(valid_pct, test_pct, seed, y_block) if valid_col is None else ColSplitter(_column(df, valid_col, "valid_col"))

@@ -16,9 +16,9 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.errors import ModelFileError, NotTrainableError, SettingError
 from burnish.train.callback import Callback
-from burnish.train.callbacks import Checkpoint
+from burnish.train.callbacks import Checkpoint, EarlyStopping
 from burnish.train.learner import Learner
-from burnish.train.metric import AverageMetric
+from burnish.train.metric import AverageMetric, Metric
 from burnish.train.recorder import Recorder
 from burnish.train.results import Results
 
@@ -509,3 +509,59 @@ def test_its_repr_names_model_data_loss_metrics_and_seed() -> None:
 
 def test_body_and_head_are_the_groups() -> None:
     assert [len(list(m.parameters())) for m in body_and_head(tiny_model())] == [len(g) for g in tiny_learner().groups]
+
+
+@pytest.mark.parametrize(("name", "value"), [("opt_func", torch.optim.SGD), ("wd_bn_bias", True)])
+def test_how_the_optimizer_is_made_can_be_changed_between_fits(name: str, value) -> None:
+    learn = tiny_learner()
+    learn.fit(1)
+    setattr(learn, name, value)
+    learn.fit(1)
+    assert isinstance(learn.opt, torch.optim.SGD if name == "opt_func" else torch.optim.AdamW)
+    assert all(g["decays"] for g in learn.opt.param_groups) is (name == "wd_bn_bias")
+
+
+def test_another_splitter_makes_the_groups_anew() -> None:
+    learn = tiny_learner()
+    learn.fit(1)
+    learn.splitter = None
+    learn.fit(1, lr=[1e-3])
+    assert len(learn.groups) == 1 and {g["layer_group"] for g in learn.opt.param_groups} == {0}
+
+
+@pytest.mark.parametrize("moms", [(0.9, 0.8), 0.9, (0.9, 0.8, 1.0), ("a", "b", "c")])
+def test_momenta_that_cannot_be(moms) -> None:
+    with pytest.raises(SettingError, match=r"moms=.*expected three numbers from 0 to below 1"):
+        tiny_learner(moms=moms)
+    with pytest.raises(SettingError, match=r"moms=.*expected three numbers from 0 to below 1"):
+        tiny_learner().fit_one_cycle(1, moms=moms)
+
+
+def test_callbacks_and_metrics_written_for_fastai_are_told_what_is_needed() -> None:
+    class Old(Callback):
+        def before_fit(self) -> None: ...
+
+    class Typo(Callback):
+        def befor_fit(self, learn) -> None: ...
+
+    class OldMetric(Metric):
+        def reset(self) -> None: ...
+        def accumulate(self, learn) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Old\.before_fit is called with the learner.*def before_fit\(self, learn\)"):
+        tiny_learner().add_cb(Old())
+    with pytest.raises(TypeError, match=r"Typo\.befor_fit is not an event.*Did you mean: before_fit"):
+        tiny_learner().add_cb(Typo())
+    for metric in (OldMetric, OldMetric()):
+        with pytest.raises(TypeError, match=r"OldMetric has no update\(...\), compute\(...\). A Metric needs reset\(self\), update"):
+            tiny_learner(metrics=metric)
+    with pytest.raises(TypeError, match=r"The metric 'nothing' returned None"):
+        tiny_learner(metrics=AverageMetric(lambda output, target: None, "nothing")).fit(1)
+    assert repr(tiny_learner().metrics) == "[AverageMetric(name='accuracy')]"
+
+
+def test_a_misspelt_setting_of_a_callback_is_told_what_there_is() -> None:
+    with pytest.raises(TypeError, match=r"Checkpoint\(\) got an unexpected keyword argument 'folder'.*It takes: every_steps, every_epochs, path, keep\."):
+        Checkpoint(folder="x")
+    with pytest.raises(TypeError, match=r"EarlyStopping\w*\(\) got an unexpected keyword argument 'patient'.*Did you mean: patience"):
+        EarlyStopping(patient=2)
