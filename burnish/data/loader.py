@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -167,6 +168,12 @@ class DataLoader:
                 self._name(self._new(failures))
                 return read
         raise self._nothing_readable(failures)
+
+    def of_rows(self, rows: np.ndarray) -> DataLoader:
+        """A loader like this one, of some of its rows alone, in one batch."""
+        few = copy(self)
+        few.rows, few.bs, few.num_workers = rows, max(1, len(rows)), 0
+        return few
 
     def sample(self, row: int) -> Batch:
         """Encoded tensors of one row, without batch dimension, as the next pass reads it."""
@@ -366,15 +373,21 @@ class DataLoader:
         figsize: tuple[float, float] | None = None,
         unique: bool = False,
     ) -> None:
-        """Draws samples of a batch as the model sees them. ``unique=True``: one sample, drawn anew each time."""
+        """Draws samples as the model sees them: of a batch in training, else from all over the split.
+
+        ``unique=True``: one sample, drawn anew each time.
+        """
         max_n = how_many(max_n, nrows, ncols)
         if unique:
             row = self._first_read().rows[0]
             reads = [self._read([(row, 0)], self.epoch + k).tensors for k in range(max_n)]
             tensors = tuple(block.collate([r[i][0] for r in reads]) for i, block in enumerate(self.blocks))
             batch = self.finish(tensors, torch_rng(self.seed, "show", self.epoch) if self.train else None)
-        else:
+        elif self.train or self.shuffle:
             batch = self.one_batch()
+        else:
+            spread = np.linspace(0, self.n - 1, min(max_n, self.n)).round().astype(int)
+            batch = self.of_rows(self.rows[spread]).one_batch()
         samples = self.decode_batch(batch, max_n)
         axes = grid(len(samples), nrows, ncols, figsize)
         for ax, values in zip(axes, samples, strict=True):

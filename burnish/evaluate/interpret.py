@@ -273,7 +273,7 @@ class Interpretation:
 
     def _words(self, encoded: Tensor) -> str:
         value = self._readable(encoded)[0]
-        return plots.brief(self.block.say(value) if self.block is not None else str(value))
+        return self.block.say(value) if self.block is not None else str(value)
 
     def _right(self, i: int) -> bool | None:
         return bool(torch.equal(self.decoded[i].long(), self.targs[i].long())) if self.task in ("category", "labels") else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from burnish.data.show import grid
+from burnish.data.show import brief, grid, set_title, width_of
 
 RIGHT, WRONG = "#1a7f37", "#b3261e"
 MOST_WITH_NUMBERS = 40  # classes; beyond, the cells are too small for a number
@@ -46,8 +46,10 @@ def draw_confusion(
     cell = 72 * 0.75 * min(width, height) / classes  # points
     size = float(np.clip(0.75 * cell * step, 5, 10))
     places = range(0, classes, step)
-    ax.set_xticks(list(places), [brief(names[i]) for i in places], rotation=90, fontsize=size)
-    ax.set_yticks(list(places), [brief(names[i]) for i in places], fontsize=size)
+    labels = [brief(names[i], 24) for i in places]
+    turned = max(width_of(label, size) for label in labels) > 0.9 * cell * step
+    ax.set_xticks(list(places), labels, rotation=90 if turned else 0, fontsize=size)
+    ax.set_yticks(list(places), labels, fontsize=size)
     ax.set(title=title, xlabel="predicted", ylabel="actual")
     if plot_txt and classes <= MOST_WITH_NUMBERS:
         _write_cells(ax, shown, counts, norm_dec if normalize else 0, cell)
@@ -62,15 +64,6 @@ def _write_cells(ax: Any, shown: np.ndarray, counts: np.ndarray, decimals: int, 
     size = min(10.0, cell / (0.68 * max(map(len, texts), default=1)))
     for (i, j), text in zip(places, texts, strict=True):
         ax.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if shown[i, j] > shown.max() / 2 else "black")
-
-
-def brief(name: str, most: int = 24) -> str:
-    """A long name with its middle left out: names often differ only at the end.
-
-    >>> brief("golden delicious apple number 12")
-    'golden delici…number 12'
-    """
-    return name if len(name) <= most else f"{name[: most - 11].rstrip()}…{name[-10:].strip()}"
 
 
 def shares_of_rows(counts: np.ndarray) -> np.ndarray:
@@ -95,10 +88,8 @@ def draw_samples(
         titles: each sample's title, and whether the prediction is right (green), wrong (red) or neither (None).
         heading: above them all.
     """
-    axes = grid(n, nrows, ncols, figsize, cell=2.6)
-    for i, ax in enumerate(axes[:n]):
+    lines = max((text.count("\n") + 1 for text, _ in titles), default=1)
+    for i, ax in enumerate(grid(n, nrows, ncols, figsize, lines, heading)):
         draw(i, ax)
         text, right = titles[i]
-        ax.set_title(text, fontsize=9, color="black" if right is None else RIGHT if right else WRONG)
-    if axes and heading:
-        axes[0].figure.suptitle(heading, fontsize=11)
+        set_title(ax, text, "black" if right is None else RIGHT if right else WRONG)

@@ -18,6 +18,7 @@ from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.notes import note
 from burnish.data.randomness import derive, own_globals, torch_rng
 from burnish.data.reader import Reader
+from burnish.data.show import grid, how_many, set_title
 from burnish.errors import DataError, SettingError, hinting
 from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callback import Callback
@@ -348,31 +349,19 @@ def show_results(
     Args:
         shuffle: draw samples from all over the split (the same ones at every call), not its first ones.
     """
-    from burnish.data.show import grid, how_many
-
     loader = loader_of(learn, ds_idx, dl)
     if not isinstance(loader, DataLoader) or not learn.dls.blocks:
         raise SettingError(
             "show_results draws with the blocks of the data, which plain PyTorch loaders don't have. Use get_preds and draw what you know."
         )
-    max_n = how_many(max_n, nrows, ncols)
-    rows = np.asarray(loader.rows)
+    rows = loader.rows
     if shuffle:
         rows = rows[torch.randperm(len(rows), generator=torch_rng(learn.seed, "show_results")).numpy()]
-    few = DataLoader(
-        loader.columns,
-        rows[:max_n],
-        loader.reader,
-        batch_tfms=loader.batch_tfms,
-        bs=max_n,
-        num_workers=0,
-        device=loader.device,
-        seed=loader.seed,
-        on_error=loader.on_error,
-    )
+    few = loader.of_rows(rows[: how_many(max_n, nrows, ncols)])
     found = get_preds(learn, dl=few, with_input=True, with_decoded=True)
-    axes = grid(len(found.rows), nrows, ncols, figsize)
-    for i, ax in enumerate(axes):
+    labelled, targets = found.targs is not None, len(learn.dls.blocks) - (learn.n_inp or 1)
+    heading = "target above, prediction below" if labelled else "prediction"
+    for i, ax in enumerate(grid(len(found.rows), nrows, ncols, figsize, lines=targets * (1 + labelled), heading=heading)):
         _draw_one(learn, _as_tuple(found.inputs, i), _as_tuple(found.targs, i), _as_tuple(found.decoded, i), ax)
 
 
@@ -388,4 +377,4 @@ def _draw_one(learn: Learner, inputs: tuple[Any, ...], targets: tuple[Any, ...],
     said = [b.say(b.decode(d)) for b, d in zip(blocks, decided, strict=True)]
     actual = [b.say(b.decode(t)) for b, t in zip(blocks, targets, strict=False)]
     colour = "black" if not actual else "green" if said == actual else "red"
-    ax.set_title("\n".join([*actual, *said]), color=colour, fontsize=10)
+    set_title(ax, "\n".join([*actual, *said]), colour)

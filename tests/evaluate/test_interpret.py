@@ -19,6 +19,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.errors import DataError, SettingError
 from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
+from burnish.evaluate.plots import draw_confusion
 from burnish.evaluate.metrics import accuracy, accuracy_multi, mae
 from burnish.train.learner import Learner
 from burnish.vision.dataloaders import ImageDataLoaders
@@ -182,6 +183,12 @@ def test_the_drawn_matrix_says_its_numbers(interp: ClassificationInterpretation,
     assert [t.get_text() for t in ax.get_yticklabels()] == interp.vocab and ax.get_ylabel() == "actual"
     interp.plot_confusion_matrix(plot_txt=False, figsize=(3, 3), dpi=50)
     assert not plt.gcf().axes[0].texts and plt.gcf().get_size_inches().tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(("names", "rotation"), [(["0", "1", "2"], 0), (["Carabus violaceus", "Carabus nemoralis", "other"], 90)])
+def test_names_below_the_matrix_are_turned_only_where_they_do_not_fit(names: list[str], rotation: int) -> None:
+    draw_confusion(np.eye(3, dtype=int), names)
+    assert {label.get_rotation() for label in plt.gcf().axes[0].get_xticklabels()} == {rotation}
 
 
 def test_the_report_is_scikit_learns(interp: ClassificationInterpretation, capsys: pytest.CaptureFixture[str]) -> None:

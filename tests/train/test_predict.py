@@ -337,8 +337,9 @@ def test_show_results_says_target_and_prediction_in_colour(pictures: Learner) ->
         actual, said = ax.get_title().split("\n")
         assert ax.title.get_color() == ("green" if actual == said else "red")
         assert {actual, said} <= set(pictures.dls.vocab)
+    assert plt.gcf().get_suptitle() == "target above, prediction below"
     pictures.show_results(dl=pictures.dls.test_dl(files(pictures, "valid")[:2]))
-    assert plt.gcf().axes[0].title.get_color() == "black"
+    assert plt.gcf().axes[0].title.get_color() == "black" and plt.gcf().get_suptitle() == "prediction"
 
 
 def test_a_training_loader_is_read_as_validation_reads(pictures: Learner) -> None:

@@ -191,6 +191,58 @@ def test_results_fill_an_explicit_grid(folder):
     plt.close("all")
 
 
+def extent(artist, figure):
+    """What an artist takes up of a figure: left, bottom, right, top, as shares."""
+    box = artist.get_window_extent(figure.canvas.get_renderer())
+    return figure.transFigure.inverted().transform(box).ravel()
+
+
+@pytest.mark.parametrize("options", [{}, {"nrows": 1, "ncols": 4}, {"figsize": (5, 2.5), "ncols": 2, "max_n": 4}, {"ncols": 1, "max_n": 1}])
+def test_long_names_fit_their_cells(tmp_path, options):
+    import matplotlib.pyplot as plt
+
+    from burnish.evaluate.interpret import ClassificationInterpretation
+    from burnish.train.learner import Learner
+
+    names = [f"Carabus violaceus subsp. purpurascens (Fabricius, 1787)_{i}" for i in (13, 14)]
+    dls = ImageDataLoaders.from_folder(fill(tmp_path, 6, names), valid_pct=0.5, **OPTIONS)
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.LazyLinear(2)))
+    interp = ClassificationInterpretation.from_learner(learn)
+    for draw in (dls.show_batch, learn.show_results, lambda max_n=9, **o: interp.plot_top_losses(max_n, **o)):
+        draw(**options)
+        figure = plt.gcf()
+        figure.canvas.draw()
+        boxes = [extent(ax.title, figure) for ax in figure.axes if ax.images]
+        for left, bottom, right, top in boxes:
+            assert left >= 0 and right <= 1 and bottom >= 0 and top <= 1
+            assert not [b for b in boxes if b[0] < left < b[2] and b[1] < (bottom + top) / 2 < b[3]], "they overlap"
+        said = [line for ax in figure.axes for line in ax.get_title().splitlines()]
+        assert any(line.startswith(("Carabus", "predicted Carabus")) and "…" in line for line in said)
+        assert all("_13" in line or "_14" in line for line in said if not line.startswith("loss"))
+        plt.close("all")
+
+
+def test_rows_of_pictures_stay_together(folder):
+    import matplotlib.pyplot as plt
+
+    dls = FACTORIES["from_folder"](folder, OPTIONS)
+    dls.show_batch(figsize=(7, 9), nrows=2, ncols=2)
+    figure = plt.gcf()
+    figure.canvas.draw()
+    upper, lower = (figure.axes[i].get_position() for i in (0, 2))
+    assert (upper.y0 - lower.y1) * 9 < 0.5, "inches between two rows: a title's height"
+    plt.close("all")
+
+
+def test_validation_shows_pictures_from_all_over_the_split(split_folder):
+    import matplotlib.pyplot as plt
+
+    dls = ImageDataLoaders.from_folder(split_folder, **OPTIONS)
+    dls.valid.show_batch(max_n=3, nrows=1)
+    assert [ax.get_title() for ax in plt.gcf().axes] == ["ant", "bee", "bee"], "the rows are in the order of the folders"
+    plt.close("all")
+
+
 def test_a_random_split_keeps_the_classes_shares(tmp_path):
     folder = fill(tmp_path / "many", 20, ("common",))
     fill(folder, 8, ("rare",))
