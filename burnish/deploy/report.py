@@ -287,13 +287,15 @@ def _wrong_figure(learn: Learner, row: dict[str, Any]) -> str:
 
 
 def _loss_chart(learn: Learner) -> str:
-    recorder = learn.recorder
-    losses = recorder.losses
+    curves = learn.recorder.curves()
+    losses = [loss for curve in curves for loss in curve.losses]
+    first = len(curves[0].losses) if len(curves) > 1 else 0
     step = max(1, len(losses) // 400)
     lines: list[charts.Line] = [("training (smoothed)", list(range(1, len(losses) + 1))[::step], losses[::step], "var(--main)")]
-    valid = [(i, row["valid_loss"]) for i, row in zip(recorder.iters, recorder.rows, strict=False) if "valid_loss" in row]
-    lines.append(("validation", [i for i, _ in valid], [v for _, v in valid], "var(--bad)"))
-    chart = charts.line_chart(lines, "training batch of the last fit", "loss")
+    ends = [i + first * k for k, curve in enumerate(curves) for i in curve.iters]
+    lines.append(("validation", ends, [loss for curve in curves for loss in curve.valid], "var(--bad)"))
+    phases = f"training batch (the head alone up to {first}, then the whole model)" if first else "training batch of the last fit"
+    chart = charts.line_chart(lines, phases, "loss")
     return f"<h3>Loss</h3>{chart}" if chart else ""
 
 

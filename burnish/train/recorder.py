@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from burnish.train.results import Results
 
 _CHUNK = 512  # batch losses that wait as single tensors, before they are stacked (on the device, without waiting)
+
+
+class Curve(NamedTuple):
+    """The losses of a fit: smoothed after each training batch; batches seen at each epoch's end, and the validation loss there."""
+
+    losses: list[float]
+    iters: list[int]
+    valid: list[float]
 
 
 class Recorder(Callback):
@@ -42,6 +50,8 @@ class Recorder(Callback):
         self.train_metrics, self.valid_metrics, self.beta = train_metrics, valid_metrics, beta
         self.finder: tuple[np.ndarray, np.ndarray, dict[str, float]] | None = None  # of lr_find: rates, losses, suggestions
         self._runs: list[Results] = []
+        self._phase: str | None = None
+        self._before: list[Curve] = []  # of the phases of fine_tune that came before the last fit
         self._clear([])
 
     def _clear(self, columns: list[str]) -> None:
@@ -65,6 +75,8 @@ class Recorder(Callback):
     # -- during a fit -------------------------------------------------------------------------------------------
     def before_fit(self, learn: Learner) -> None:
         self._close_run()
+        goes_on = self._phase == "head" and learn.phase == "whole"
+        self._before, self._phase = [self.curves()[-1]] if goes_on else [], learn.phase
         self._clear(self.columns_of(learn))
         self._has_momentum = has_momentum(learn.opt)
 
@@ -228,6 +240,10 @@ class Recorder(Callback):
         """Each epoch's row of the last fit, without epoch and time."""
         return [[v for k, v in row.items() if k not in ("epoch", "time")] for row in self.rows]
 
+    def curves(self) -> list[Curve]:
+        """The losses of the last fit; of both phases, one after the other, when it was ``fine_tune``."""
+        return [*self._before, Curve(list(self.losses), list(self.iters), [row.get("valid_loss", float("nan")) for row in self.rows])]
+
     def results(self) -> Results:
         """The table of the last fit."""
         from burnish.train.results import results_table
@@ -248,6 +264,7 @@ class Recorder(Callback):
             "columns": self.columns, "rows": self.rows, "latest": self.latest, "lrs": torch.tensor(self.lrs, dtype=torch.float64),
             "moms": torch.tensor(self.moms, dtype=torch.float64), "iters": self.iters,
             "losses": torch.tensor(self._read_all(), dtype=torch.float64), "runs": runs,
+            "before": [list(curve) for curve in self._before],
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -257,13 +274,14 @@ class Recorder(Callback):
         from burnish.train.results import results_table
 
         self._runs = [results_table(r["rows"], r["columns"]) for r in state["runs"]]
+        self._before = [Curve(*curve) for curve in state["before"]]
 
     # -- plots ------------------------------------------------------------------------------------------------------
     def plot_loss(self, skip_start: int = 5, with_valid: bool = True, log: bool = False, show_epochs: bool = False, ax: Any = None) -> Any:
-        """The smoothed training loss by batch, and the validation loss at each epoch's end.
+        """The smoothed training loss by batch, and the validation loss at each epoch's end; both phases of ``fine_tune``.
 
         Args:
-            skip_start: first batches left out; when training was no longer than that, none are.
+            skip_start: first batches left out, of a short training at most a quarter.
             log: a logarithmic axis of losses.
             show_epochs: vertical lines between epochs.
             ax: matplotlib axes to draw on; a new figure's by default.
@@ -271,19 +289,27 @@ class Recorder(Callback):
         Returns:
             the axes.
         """
-        losses = self.losses
-        if not losses:
+        if not self.losses:
             raise SettingError("There is no loss to plot yet: train first, e.g. learn.fit_one_cycle(1).")
-        ax = ax if ax is not None else _new_axes((6.4, 4.0))
-        skip = skip_start if len(losses) > skip_start + 1 else 0
-        batches = np.arange(1, len(losses) + 1)
-        ax.plot(batches[skip:], losses[skip:], label="train (smoothed)", color="tab:blue")
-        valid = [(i, row["valid_loss"]) for i, row in zip(self.iters, self.rows, strict=True) if "valid_loss" in row and i > skip]
-        if with_valid and valid:
-            ax.plot(*zip(*valid, strict=True), label="valid", color="tab:orange", marker="o", markersize=4)
-        if show_epochs:
-            for i in self.iters:
-                ax.axvline(i, color="0.85", linewidth=0.8, zorder=0)
+        from matplotlib.ticker import MaxNLocator
+
+        ax, curves = ax if ax is not None else _new_axes((6.4, 4.0)), self.curves()
+        skip, start = min(skip_start, sum(len(curve.losses) for curve in curves) // 4), 0
+        ends: list[tuple[int, float]] = []
+        for losses, iters, valid in curves:
+            batches = np.arange(max(start, skip), start + len(losses)) + 1
+            ax.plot(batches, losses[len(losses) - len(batches) :], color="tab:blue", label="_" if start else "train (smoothed)")
+            ends += [(start + i, loss) for i, loss in zip(iters, valid, strict=True)]
+            start += len(losses)
+        shown = [(i, loss) for i, loss in ends if i > skip and not np.isnan(loss)]
+        if with_valid and shown:
+            ax.plot(*zip(*shown, strict=True), label="valid", color="tab:orange", marker="o", markersize=4)
+        for i, _ in ends if show_epochs else ():
+            ax.axvline(i, color="0.85", linewidth=0.8, zorder=0)
+        if len(curves) > 1:
+            border = len(curves[0].losses) + 0.5
+            ax.axvline(border, color="0.6", linestyle="--", linewidth=0.8, zorder=0, label="from here the whole model trains")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set(xlabel="training batch", ylabel="loss", yscale="log" if log else "linear")
         ax.legend(frameon=False)
         return ax

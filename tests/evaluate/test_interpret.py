@@ -19,8 +19,8 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.errors import DataError, SettingError
 from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
-from burnish.evaluate.plots import draw_confusion
 from burnish.evaluate.metrics import accuracy, accuracy_multi, mae
+from burnish.evaluate.plots import draw_confusion
 from burnish.train.learner import Learner
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.transforms import Resize

@@ -221,6 +221,30 @@ def test_plot_loss_of_a_short_fit_shows_it_all() -> None:
     assert len(learn.recorder.plot_loss().get_lines()[0].get_xdata()) == 2
 
 
+def test_plot_loss_leaves_out_little_of_a_short_fit_and_counts_whole_batches() -> None:
+    learn = tiny_learner(dls=tiny_dls(n=112))
+    learn.fit(1)
+    ax = learn.recorder.plot_loss()
+    n = len(learn.recorder.losses)
+    assert 5 < n < 12 and len(ax.get_lines()[0].get_xdata()) >= 0.75 * n
+    assert all(tick == int(tick) for tick in ax.get_xticks())
+
+
+def test_plot_loss_shows_both_phases_of_fine_tune() -> None:
+    learn, again = tiny_learner(splitter=lambda m: [list(m[:1].parameters()), list(m[1:].parameters())]), Recorder()
+    learn.fine_tune(2, freeze_epochs=1)
+    head, whole = learn.recorder.curves()
+    assert whole.losses == learn.recorder.losses and len(whole.losses) == 2 * len(head.losses) == 12
+    again.load_state_dict(learn.recorder.state_dict())
+    for recorder in (learn.recorder, again):
+        first, second, valid, border = recorder.plot_loss(skip_start=2).get_lines()
+        assert first.get_xdata().tolist() == list(range(3, 7)) and second.get_xdata().tolist() == list(range(7, 19))
+        assert valid.get_xdata().tolist() == [6, 12, 18] and border.get_xdata()[0] == 6.5
+        assert second.get_ydata() == pytest.approx(whole.losses)
+    learn.fit(1)
+    assert len(learn.recorder.curves()) == 1, "another fit begins anew"
+
+
 def test_plot_sched_shows_this_fit() -> None:
     learn = tiny_learner()
     learn.fit_one_cycle(1, 0.01)
