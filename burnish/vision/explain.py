@@ -12,11 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from burnish.data.notes import note
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.vision.backbones import Backbone
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
+
+_LEAST_MAP = 4  # rows and columns of a map that shows a place
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def explain(learn: Learner, image: Any, target: Any = None, layer: str | nn.Modu
         learn: a learner whose model begins with a body of ``create_body``, or any model with `layer` given.
         image: a path, bytes, picture or array, as ``predict`` takes it.
         target: the label (or its index) to explain; the model's own answer by default.
-        layer: a module or its name, as in ``learn.model.named_modules()``; the body's last by default.
+        layer: a module or its name, as in ``learn.model.named_modules()``. By default the body's last; where its map of
+            a small picture is too coarse to show a place, the last whose map is at least 4 x 4.
 
     Weights, gradients, hooks and the mode of the model are left as they were.
 
@@ -71,7 +75,7 @@ def explain(learn: Learner, image: Any, target: Any = None, layer: str | nn.Modu
     """
     model, block = learn.model, learn.dls.target_blocks[0]
     x = _input(learn, image)
-    module = _module(model, layer)
+    module = _module(model, layer, min(x.shape[2:]))
     with _quiet(model), _recorded(module) as seen:
         output = model(x.requires_grad_(True))
         if "out" not in seen:
@@ -79,7 +83,13 @@ def explain(learn: Learner, image: Any, target: Any = None, layer: str | nn.Modu
         probs = block.activation(output.detach())[0]
         index = int(output[0, : len(probs)].argmax()) if target is None else _index(target, learn, len(probs))
         grad = torch.autograd.grad(output[0, index], seen["out"])[0]
-    heat = _heat(_as_maps(seen["out"].detach(), model), _as_maps(grad, model), x.shape[2:])
+    maps = _as_maps(seen["out"].detach(), model)
+    if layer is None and min(maps.shape[1:]) < _LEAST_MAP:
+        note(
+            f"explain: the layer's map is only {maps.shape[1]} x {maps.shape[2]}, too coarse to show a place. Larger pictures have a finer one; "
+            "or name an earlier layer, layer='...'."
+        )
+    heat = _heat(maps, _as_maps(grad, model), x.shape[2:])
     picture = learn.dls.input_blocks[0].decode(x[0].detach())
     label = block.decode(torch.tensor(index)) if hasattr(block, "vocab") else index
     return Explanation(heat, picture, label, index, float(probs[index]))
@@ -103,7 +113,8 @@ def _index(target: Any, learn: Learner, n_out: int) -> int:
 
 
 # -- the layer --------------------------------------------------------------------------------------------------------
-def _module(model: nn.Module, layer: str | nn.Module | None) -> nn.Module:
+def _module(model: nn.Module, layer: str | nn.Module | None, side: int) -> nn.Module:
+    """The layer that was asked for, or the one to look at by default for pictures of `side` pixels."""
     if isinstance(layer, nn.Module):
         return layer
     names = dict(model.named_modules())
@@ -118,7 +129,15 @@ def _module(model: nn.Module, layer: str | nn.Module | None) -> nn.Module:
         raise SettingError(
             f"This model has no body that burnish made, so the layer must be named: layer='...', for example {_some_layers(model)}."
         )
-    return body if body.spatial else _last_tokens(body.model)
+    return _last_maps(body, side) if body.spatial else _last_tokens(body.model)
+
+
+def _last_maps(body: Backbone, side: int) -> nn.Module:
+    """The last layer whose map of a picture of `side` pixels is fine enough; the body where it is, or nothing says which are."""
+    stages: list[dict[str, Any]] = getattr(body.model, "feature_info", None) or []
+    fine = [stage for stage in stages if side // stage["reduction"] >= _LEAST_MAP]
+    named = dict(body.model.named_modules())
+    return body if not fine or fine[-1] is stages[-1] else named.get(fine[-1]["module"], body)
 
 
 def _last_tokens(model: nn.Module) -> nn.Module:

@@ -10,11 +10,12 @@ from torch import nn
 
 from burnish.data.category import CategoryBlock
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.notes import captured_notes
 from burnish.errors import SettingError, UnreadableFileError
 from burnish.train.learner import Learner
 from burnish.vision.backbones import create_body
 from burnish.vision.blocks import ImageBlock
-from burnish.vision.explain import explain
+from burnish.vision.explain import _module, explain
 from burnish.vision.head import create_head
 from burnish.vision.learner import VisionLearner
 
@@ -84,17 +85,36 @@ def test_every_kind_of_body_is_explained(arch, tmp_path):
     assert seen.prob == pytest.approx(float(probs.max()), abs=1e-5)
 
 
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenetv3_small_050", "convnext_atto"])
+def test_a_small_picture_is_explained_by_a_layer_that_still_shows_places(arch):
+    seen = []
+    learn = learner(small(arch))
+    for module in learn.model[0].model.modules():
+        module.register_forward_hook(lambda m, i, out: seen.append((m, out.shape[2:])))
+    with captured_notes() as notes:
+        learn.explain(red_square(8, 8))
+        explained = _module(learn.model, None, SIDE)
+    assert not notes and {shape for m, shape in seen if m is explained} == {(4, 4)}
+    assert _module(learn.model, None, 224) is learn.model[0], "pictures of the usual size by the body's last"
+
+
+def test_a_map_too_coarse_to_show_a_place_is_said():
+    with captured_notes() as notes:
+        learner(small("torchvision:squeezenet1_1")).explain(red_square(8, 8))
+    assert len(notes) == 1 and "map is only 3 x 3, too coarse to show a place" in notes[0]
+
+
 @pytest.mark.parametrize("arch", list(SMALL))
 def test_tokens_are_laid_out_as_the_picture_is(arch):
     """What changes in one corner of the picture must change the layer's map most there, whatever the layout of tokens."""
-    from burnish.vision.explain import _as_maps, _module, _recorded
+    from burnish.vision.explain import _as_maps, _recorded
 
     model = small(arch).eval()
     blank, corner = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE)
     corner[:, :, : SIDE // 2, SIDE // 2 :] = 1
     maps = []
     for x in (blank, corner):
-        with torch.no_grad(), _recorded(_module(model, None)) as seen:
+        with torch.no_grad(), _recorded(_module(model, None, SIDE)) as seen:
             model(x)
         maps.append(_as_maps(seen["out"], model))
     change = (maps[0] - maps[1]).abs().sum(0)
