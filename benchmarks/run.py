@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import hashlib
 import json
 import os
 import platform
@@ -205,11 +206,8 @@ def run(
     benchmark = BENCHMARKS[name]
     settings = {**benchmark.settings, **(benchmark.quick if quick else {}), **benchmark.sets(quick)}
     result: dict[str, Any] = {"ours": [], "peer": [], "versions": {}, "settings": settings, "quick": quick, "threads": threads}
-    if (
-        before
-        and all(before[key] == result[key] for key in ("settings", "quick", "threads"))
-        and f"({commit()})" in str(before["versions"])
-    ):
+    result["measured"] = f"{machine()}; {code()}"
+    if before and all(before.get(key) == result[key] for key in ("settings", "quick", "threads", "measured")):
         result = before
     for i in range(min(len(result[side]) for side in sides), pairs):
         for side in sorted(sides, reverse=i % 2 == 0):
@@ -268,8 +266,20 @@ def has_gpu() -> bool:
 
 def commit() -> str:
     """The commit that is measured; with a mark where files differ from it."""
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    return _git("describe", "--always", "--dirty") or "unknown"
+
+
+def code() -> str:
+    """What a figure depends on: the state of burnish and of the measurements, whatever else was committed since."""
+    folders = ["burnish", "benchmarks/measures", "benchmarks/sides"]
+    trees = _git("rev-parse", *(f"HEAD:{folder}" for folder in folders)).split()
+    changes = _git("diff", "HEAD", "--", *folders)
+    return " ".join([*(tree[:12] for tree in trees), *([hashlib.sha256(changes.encode()).hexdigest()[:12]] if changes else [])])
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=HERE.parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def machine() -> str:

@@ -68,7 +68,9 @@ class AverageMetric(Metric):
         n = len(targs) if isinstance(targs, Tensor) and targs.ndim else 1
         value = self.function(preds, targs)
         if value is None:
-            raise TypeError(f"The metric {self.name!r} returned None; expected one number, the batch's mean. Does its function end in return?")
+            raise TypeError(
+                f"The metric {self.name!r} returned None; expected one number, the batch's mean. Does its function end in return?"
+            )
         value = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
         self._total = self._total + value.float() * n
         self._count += n

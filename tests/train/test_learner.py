@@ -561,7 +561,9 @@ def test_callbacks_and_metrics_written_for_fastai_are_told_what_is_needed() -> N
 
 
 def test_a_misspelt_setting_of_a_callback_is_told_what_there_is() -> None:
-    with pytest.raises(TypeError, match=r"Checkpoint\(\) got an unexpected keyword argument 'folder'.*It takes: every_steps, every_epochs, path, keep\."):
+    with pytest.raises(
+        TypeError, match=r"Checkpoint\(\) got an unexpected keyword argument 'folder'.*It takes: every_steps, every_epochs, path, keep\."
+    ):
         Checkpoint(folder="x")
     with pytest.raises(TypeError, match=r"EarlyStopping\w*\(\) got an unexpected keyword argument 'patient'.*Did you mean: patience"):
         EarlyStopping(patient=2)
