@@ -114,14 +114,14 @@ def first_batch_notes(**settings) -> list[str]:
     return notes
 
 
-@pytest.mark.parametrize("loss_func", [nn.CrossEntropyLoss(), F.cross_entropy, CrossEntropyLossFlat()], ids=str)
+@pytest.mark.parametrize("loss_func", [nn.CrossEntropyLoss(), F.cross_entropy, CrossEntropyLossFlat()], ids=["module", "function", "ours"])
 def test_probabilities_under_cross_entropy_are_told_once(loss_func) -> None:
     (said,) = first_batch_notes(model=nn.Sequential(tiny_model(), nn.Softmax(dim=1)), splitter=None, loss_func=loss_func)
     assert "outputs are probabilities already" in said and "Leave out the model's last Softmax" in said
     assert first_batch_notes(loss_func=loss_func) == []
 
 
-@pytest.mark.parametrize("loss_func", [nn.NLLLoss(), F.nll_loss], ids=str)
+@pytest.mark.parametrize("loss_func", [nn.NLLLoss(), F.nll_loss], ids=["module", "function"])
 def test_raw_outputs_under_nll_are_told_once(loss_func) -> None:
     (said,) = first_batch_notes(loss_func=loss_func)
     assert "expects log-probabilities" in said and "Use nn.CrossEntropyLoss" in said
