@@ -213,7 +213,8 @@ class Outputs:
         if len(table):
             keep(learn, split, table)
             better = {m.name: m.better for m in metrics}
-            note(sentence(table, split or "the given loader", _unit(learn), None if base is None else base.on(target), better))
+            if not learn.silent:
+                note(sentence(table, split or "the given loader", _unit(learn), None if base is None else base.on(target), better))
         return table
 
 

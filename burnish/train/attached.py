@@ -24,6 +24,7 @@ class HasCallbacks:
     cbs: list[Callback]
     events: Events
     running: bool = False
+    silent: bool = False  # inside no_logging
 
     def add_cb(self: Self, cb: Callback | type[Callback]) -> Self:
         """Adds a callback (or makes one of a class); it is then ``learn.<its name>``. A new recorder or display takes
@@ -85,9 +86,13 @@ class HasCallbacks:
 
     @contextmanager
     def no_logging(self: Self) -> Iterator[Self]:
-        """Shows nothing inside the block."""
-        with self.showing(bar=False, rows=False):
-            yield self
+        """Shows nothing of what is trained inside the block: no rows, no bar, no note of the results. Doubts are said."""
+        before, self.silent = self.silent, True
+        try:
+            with self.showing(bar=False, rows=False):
+                yield self
+        finally:
+            self.silent = before
 
     @contextmanager
     def showing(self, bar: bool | None = None, rows: bool | None = None) -> Iterator[None]:

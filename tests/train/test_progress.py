@@ -7,8 +7,10 @@ import sys
 import types
 
 import pytest
-from tiny import Log, tiny_dls, tiny_learner
+from tiny import Log, accuracy, tiny_dls, tiny_learner, tiny_model
+from torch import nn
 
+from burnish.evaluate.learner import Learner
 from burnish.train import progress
 from burnish.train.callback import Callback
 from burnish.train.progress import NotebookView, PlainView, TerminalView, choose_view
@@ -43,6 +45,16 @@ def test_no_logging_is_silent_and_no_bar_keeps_the_rows(capsys: pytest.CaptureFi
     learn.lr_find(show_plot=False)
     learn.validate(), learn.get_preds()
     assert capsys.readouterr().out == ""
+
+
+def test_no_logging_leaves_out_the_note_of_the_results_too(capsys: pytest.CaptureFixture[str]) -> None:
+    learn = Learner(tiny_dls(), tiny_model(), nn.CrossEntropyLoss(), metrics=accuracy)
+    with learn.no_logging():
+        learn.fit(1)
+        learn.validate()
+    assert capsys.readouterr() == ("", "") and len(learn.results["valid"]) == 1
+    learn.validate()
+    assert "valid: accuracy" in capsys.readouterr().err
 
 
 def test_an_interrupted_fit_says_where(capsys: pytest.CaptureFixture[str]) -> None:
