@@ -77,8 +77,7 @@ def vision_learner(
         arch: an architecture's name (any of timm's, or ``resnet34``, ``convnext_tiny`` ...), or a function or module.
         normalize: the model normalises its input with the backbone's own statistics, unless the data comes normalised: by a
             transform, or from plain loaders with values beyond 0..1 (said in a note).
-        n_out: outputs; the target's own number by default. More than there are classes are kept in reserve: never predicted.
-        n_in: channels of the pictures; the data's own by default.
+        n_out: outputs; the target's own number by default (more than the classes are never predicted). n_in: the data's channels.
         pretrained: begin from published weights, as is the default wherever `arch` can be asked for them. A network, or a
             function without a parameter for that, is taken as untrained (said in a note) unless you pass True: it is trained.
         weights: begin from these instead: a file, a folder, "offline", a state dict.
@@ -100,7 +99,7 @@ def vision_learner(
     }  # fmt: skip
     look = functools.cache(lambda: first_pictures(dls))  # one batch, whoever asks
     config = {
-        "builder": "vision", "arch": arch, "n_in": n_in or _channels(dls, look), "n_out": _outputs(dls, n_out),
+        "builder": "vision", "arch": arch, "n_in": _channels(dls, n_in, look), "n_out": _outputs(dls, n_out),
         "normalize": normalize and not _normalized(dls, look), "arch_args": _with_size(arch, arch_args or {}, look), "head": head,
     }  # fmt: skip
     check_classes(dls)
@@ -154,8 +153,15 @@ def _make(
 
 
 # -- what follows from the data ---------------------------------------------------------------------------------------
-def _channels(dls: DataLoaders, look: Callable[[], Tensor]) -> int:
-    """Channels of the pictures: as the image block says, or as a batch of plain loaders shows."""
+def _channels(dls: DataLoaders, n_in: int | None, look: Callable[[], Tensor]) -> int:
+    """Channels of the pictures: as the image block says, or as a batch of plain loaders shows; `n_in` where it is given and
+    the pictures have so many."""
+    if n_in is not None:
+        if len(dls) and n_in >= 1 and (found := look().shape[1]) != n_in:
+            raise SettingError(
+                f"n_in={n_in}, but the pictures of the data have {found} channels. Leave n_in away, or open them otherwise: ImageBlock('L') for 1 channel, 'RGB' for 3, 'RGBA' for 4."
+            )
+        return n_in
     if not dls.blocks:
         return look().shape[1]
     channels = next((b.channels for b in dls.input_blocks if b.kind == "image"), None)  # pyright: ignore[reportAttributeAccessIssue]

@@ -453,6 +453,12 @@ def test_too_few_outputs(dls):
     assert make(dls, n_out=5).model[1][-1].out_features == 5
 
 
+def test_other_channels_than_the_pictures_have(dls):
+    with pytest.raises(SettingError, match=r"n_in=1, but the pictures of the data have 3 channels. Leave n_in away"):
+        make(dls, n_in=1)
+    assert make(dls, n_in=3).model_config["n_in"] == 3
+
+
 @pytest.mark.parametrize("loss_func", [None, CrossEntropyLossFlat()], ids=["block", "own"])
 def test_outputs_beyond_the_classes_are_told_and_never_predicted(dls, photos, loss_func):
     with captured_notes() as notes:
