@@ -41,13 +41,20 @@ class DataLoaders:
     ``DataLoaders(train_dl, valid_dl)``.
 
     Args:
-        loaders: for train, valid and test, in this order: DataLoader or any iterable of batches with a length.
+        loaders: for train, valid and test, in this order: DataLoader or any iterable of batches with a length. None at
+            the end is no such split.
         path: where models and results go. Not where the data is.
         device: where batches are finished; the accelerator if there is one.
         n_inp: how many tensors of a batch are inputs; None is all but the last.
     """
 
     def __init__(self, *loaders: Any, path: str | Path = ".", device: torch.device | str | None = None, n_inp: int | None = None) -> None:
+        while loaders and loaders[-1] is None:
+            loaders = loaders[:-1]
+        if None in loaders:
+            raise SettingError(
+                "DataLoaders got None for a split before another one; expected the loaders for train, valid and test, in this order."
+            )
         if len(loaders) > 3:
             raise SettingError(f"DataLoaders got {len(loaders)} loaders; expected at most 3: train, valid and test.")
         self.device = usable_device(device) if device is not None else default_device()

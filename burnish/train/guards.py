@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -32,6 +33,10 @@ def compute_loss(loss_func: Any, pred: Any, yb: tuple[Any, ...]) -> Tensor:
     """
     if not yb:
         raise DataError("The batches have no target to compute a loss with: give each batch as (input, target), or set dls.n_inp.")
+    if not isinstance(pred, Tensor) and (is_elementwise(loss_func) or of_classes(loss_func)):
+        raise DataError(
+            f"The model returned {_described(pred)}, and {loss_name(loss_func)} needs one tensor, or a dict with the key 'logits'. Return that from the model's forward, or pass a loss_func of your own, called with what the model returns."
+        )
     if len(yb) == 1 and isinstance(pred, Tensor) and is_elementwise(loss_func):
         yb = (match_target(pred, yb[0], loss_func),)
     try:
@@ -50,6 +55,11 @@ def is_elementwise(loss_func: Any) -> bool:
 def is_class_index(loss_func: Any) -> bool:
     """Whether the loss takes class indices as target (cross-entropy and the like)."""
     return isinstance(loss_func, CLASS_INDEX) or (not isinstance(loss_func, nn.Module) and _function(loss_func) in CLASS_INDEX_FUNCTIONS)
+
+
+def of_classes(loss_func: Any) -> bool:
+    """Whether the loss, PyTorch's or burnish's own, needs one output a class."""
+    return is_class_index(loss_func) or getattr(loss_func, "of_raw_classes", False)
 
 
 def match_target(pred: Tensor, target: Tensor, loss_func: Any) -> Tensor:
@@ -97,14 +107,14 @@ def unfitting_scale(loss_func: Any, pred: Tensor) -> str | None:
     """What is wrong with outputs ``(batch, classes, ...)`` that are probabilities, or no log-probabilities, for a loss of
     PyTorch's or burnish's own; None if nothing. Reads one value from the device."""
     expected = _function(loss_func) if not isinstance(loss_func, nn.Module) else type(loss_func)
-    pred = pred.detach().float()
+    pred, axis = pred.detach().float(), getattr(loss_func, "axis", 1)
     if expected in LOG_PROBABILITIES:
-        if bool((pred.logsumexp(1).abs() < CLOSE).all()):
+        if bool((pred.logsumexp(axis).abs() < CLOSE).all()):
             return None
         return f"{loss_name(loss_func)} expects log-probabilities, and the model's outputs are none: the loss means nothing, and can fall for ever. Use nn.CrossEntropyLoss, or end the model in nn.LogSoftmax(dim=1)."
     if expected not in (nn.CrossEntropyLoss, F.cross_entropy) and not getattr(expected, "of_raw_classes", False):
         return None
-    if not bool(((pred >= 0).all(1) & ((pred.sum(1) - 1).abs() < CLOSE)).all()):
+    if not bool(((pred >= 0).all(axis) & ((pred.sum(axis) - 1).abs() < CLOSE)).all()):
         return None
     return f"The model's outputs are probabilities already, and {loss_name(loss_func)} expects raw outputs: it makes probabilities of them again, so the model learns slowly and is never sure. Leave out the model's last Softmax."
 
@@ -126,12 +136,16 @@ class FirstBatchCheck(Callback):
         if self._looked or not isinstance(learn.pred, Tensor) or learn.pred.ndim < 2:
             return
         targets = getattr(learn.dls, "target_blocks", ())
-        of_classes = is_class_index(learn.loss_func) or getattr(learn.loss_func, "of_raw_classes", False)
-        classes = targets[0].n_out if len(targets) == 1 and of_classes else 0
-        outputs, described = learn.pred.shape[1], _described(learn.pred)
+        classes = targets[0].n_out if len(targets) == 1 and of_classes(learn.loss_func) else 0
+        outputs, described = learn.pred.shape[getattr(learn.loss_func, "axis", 1)], _described(learn.pred)
         if outputs < classes:
             raise SettingError(
                 f"The model gives {outputs} output(s) ({described}), but the data has {classes} classes. Make its last layer give {classes} (n_out=dls.c)."
+            )
+        weight = getattr(learn.loss_func, "weight", None) if of_classes(learn.loss_func) else None
+        if isinstance(weight, Tensor) and len(weight) != outputs:
+            raise SettingError(
+                f"{loss_name(learn.loss_func)} has {len(weight)} class weights, and the model gives {outputs} outputs ({described}). Give one weight a class, in the order of dls.vocab."
             )
         if not learn.training:
             return
@@ -215,4 +229,8 @@ def _function(loss_func: Any) -> Any:
 
 
 def _described(value: Any) -> str:
-    return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, Mapping):
+        return f"a {type(value).__name__} with the keys {listed(map(repr, value))}"
+    return f"a {type(value).__name__}{f' of {len(value)}' if isinstance(value, (tuple, list)) else ''}"

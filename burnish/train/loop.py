@@ -176,11 +176,25 @@ def split_batch(batch: Any, n_inp: int | None) -> tuple[tuple[Any, ...], tuple[A
 
 
 def run_model(model: nn.Module, xb: tuple[Any, ...]) -> Any:
-    """The model's output: ``model(*xb)``, or ``model(**inputs)`` for a mapping, of whose result ``.logits`` is taken."""
-    if len(xb) == 1 and isinstance(xb[0], Mapping):
-        output = model(**xb[0])
-        return getattr(output, "logits", output)
-    return model(*xb)
+    """The model's output: ``model(*xb)``, or ``model(**inputs)`` for a mapping, of whose result ``.logits`` is taken; of a
+    mapping that the model returns, "logits".
+
+    Raises:
+        DataError: a batch of one sample can't be normalised.
+    """
+    by_name = len(xb) == 1 and isinstance(xb[0], Mapping)
+    try:
+        output = model(**xb[0]) if by_name else model(*xb)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise DataError(
+            "A batch of 1 sample reached a BatchNorm layer, which has no statistics of one value: batches of 1 don't go with BatchNorm in training. "
+            "Use bs=2 or more; where only the last batch of an epoch is that small, drop_last=True leaves it out."
+        ) from error
+    if isinstance(output, Mapping):
+        return output.get("logits", output)
+    return getattr(output, "logits", output) if by_name else output
 
 
 def count_batches(dl: Any, split: str) -> int:

@@ -64,7 +64,7 @@ def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None, w
     if isinstance(raw, Image.Image):
         return _reduced(_finish(raw, mode, "the PIL image", _orientation, white), size_hint)
     if isinstance(raw, (bytes, bytearray, memoryview)):
-        return _read(io.BytesIO(raw), f"the {len(raw)} bytes given", mode, size_hint, white)
+        return _read(io.BytesIO(raw), f"the file of {len(raw)} bytes given", mode, size_hint, white)
     if isinstance(raw, torch.Tensor):
         raw = _tensor_as_array(raw)
     if isinstance(raw, np.ndarray):

@@ -58,6 +58,52 @@ def test_targets_that_are_no_class_indices(target, message: str, loss_func) -> N
         tiny_learner(dls=DataLoaders(batches, device="cpu"), loss_func=loss_func).fit(1)
 
 
+@pytest.mark.parametrize(
+    ("wrap", "came"), [(lambda out: (out, out), "a tuple of 2"), (lambda out: {"scores": out}, "a dict with the keys 'scores'")]
+)
+def test_a_model_that_returns_something_else_than_a_tensor(wrap, came: str) -> None:
+    with pytest.raises(
+        DataError, match=f"The model returned {came}, and CrossEntropyLoss needs one tensor, or a dict with the key 'logits'"
+    ):
+        tiny_learner(model=Wrapped(wrap), splitter=None).fit(1)
+
+
+def test_logits_in_a_dict_are_the_output() -> None:
+    found = [tiny_learner(model=Wrapped(wrap), splitter=None) for wrap in (lambda out: out, lambda out: {"logits": out, "hidden": None})]
+    losses = [learn.fit(1)["valid_loss"].item() for learn in found]
+    assert losses[0] == losses[1] and torch.equal(*(learn.get_preds()[0] for learn in found))
+
+
+class Wrapped(nn.Module):
+    def __init__(self, wrap) -> None:
+        super().__init__()
+        self.inner, self.wrap = tiny_model(), wrap
+
+    def forward(self, x):
+        return self.wrap(self.inner(x))
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss, CrossEntropyLossFlat])
+def test_class_weights_of_another_number(loss) -> None:
+    with pytest.raises(SettingError, match=rf"{loss.__name__} has 2 class weights, and the model gives 3 outputs"):
+        tiny_learner(loss_func=loss(weight=torch.ones(2))).fit(1)
+
+
+def test_a_batch_of_one_and_batch_norm() -> None:
+    x, y = points(17)
+    for batches in ([(x[:1], y[:1])], [(x[:16], y[:16]), (x[16:], y[16:])]):
+        with pytest.raises(DataError, match=r"batch of 1 sample reached a BatchNorm layer.*bs=2 or more.*drop_last=True"):
+            tiny_learner(dls=DataLoaders(batches, device="cpu")).fit(1)
+
+
+def test_no_validation_can_be_said_by_none() -> None:
+    batches = [(points(16)[0], points(16)[1])]
+    dls = DataLoaders(batches, None, device="cpu")
+    assert len(dls) == 1 and "valid_loss" not in tiny_learner(dls=dls, metrics=None).fit(1)
+    with pytest.raises(SettingError, match="None for a split before another one"):
+        DataLoaders(batches, None, batches, device="cpu")
+
+
 def test_a_loss_that_is_not_one_number() -> None:
     with pytest.raises(SettingError, match=r"CrossEntropyLoss returned \(16,\) float32; training needs one number"):
         tiny_learner(loss_func=nn.CrossEntropyLoss(reduction="none")).fit(1)
