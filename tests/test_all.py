@@ -187,3 +187,9 @@ def test_a_wrong_name_names_the_nearest() -> None:
 
 def test_the_face_completes_names() -> None:
     assert {"DataBlock", "vision_learner", "__version__"} <= set(dir(burnish))
+
+
+def test_the_star_leaves_torchs_loader_alone() -> None:
+    names: dict[str, object] = {}
+    exec("from torch.utils.data import DataLoader as before, DataLoader\nfrom burnish.vision.all import *", names)
+    assert names["DataLoader"] is names["before"]

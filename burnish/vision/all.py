@@ -30,7 +30,6 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files
 from burnish.data.label import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
 from burnish.data.lazy import LazyModule, pd
-from burnish.data.loader import DataLoader
 from burnish.data.split import *
 from burnish.data.split import __all__ as _splitters
 from burnish.data.transforms import BatchTransform, ItemTransform
@@ -98,7 +97,7 @@ __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
     "F", "Image", "PIL", "Path", "Tensor", "functools", "json", "nn", "np", "optim", "os", "partial", "pd", "plt", "random", "re",
     "shutil", "sys", "torch",
     # data
-    "AttrGetter", "BatchTransform", "Block", "CategoryBlock", "ColReader", "DataBlock", "DataLoader", "DataLoaders", "FileGetter",
+    "AttrGetter", "BatchTransform", "Block", "CategoryBlock", "ColReader", "DataBlock", "DataLoaders", "FileGetter",
     "ImageGetter", "ItemGetter", "ItemTransform", "L", "RegexLabeller", "get_files", "get_image_files", "get_text_files",
     "parent_label", "using_attr", *_splitters,
     # pictures
