@@ -277,3 +277,8 @@ def test_a_device_that_is_not_there_is_one_message(trained, coloured: Path, tmp_
         got = burnish(*args, "--device", device, cwd=tmp_path)
         assert got.returncode == 2 and "Traceback" not in got.stderr
         assert f"device='{device}'" in got.stderr and "Here it may be one of: cpu" in got.stderr and "burnish doctor" in got.stderr
+
+
+def test_python_m_is_the_console_script() -> None:
+    done = subprocess.run([sys.executable, "-m", "burnish", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("burnish ")
