@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from burnish.data.notes import worded
 from burnish.errors import DataError, ModelFileError, NotTrainableError, OfflineError, SettingError
+from burnish.wording import in_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +37,12 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [a for a in sys.argv if a != "--debug"]
     try:
-        app()
+        with worded(in_options):
+            app()
     except EXPLAINED as error:
         if debug:
             raise
-        print(f"burnish: {error}\n(--debug shows where this happened)", file=sys.stderr)
+        print(f"burnish: {in_options(str(error))}\n(--debug shows where this happened)", file=sys.stderr)
         sys.exit(2)
 
 
@@ -92,13 +97,13 @@ def train(
     _say_counts(console, dls, folder)
     from burnish.vision.learner import vision_learner
 
-    _make_folder(out)
-    learn = vision_learner(dls, arch, pretrained=pretrained, weights=weights, path=out, seed=seed)
-    console.print(f"\nFine-tuning {arch} at {size} px, batches of {dls.bs}, on {dls.device}, seed {seed}.", highlight=False)
-    learn.fine_tune(epochs, base_lr=lr, freeze_epochs=freeze_epochs)
-    if dls.test is not None:
-        _say_test(console, learn)
-    _write_results(console, learn, out)
+    with _made(out):
+        learn = vision_learner(dls, arch, pretrained=pretrained, weights=weights, path=out, seed=seed)
+        console.print(f"\nFine-tuning {arch} at {size} px, batches of {dls.bs}, on {dls.device}, seed {seed}.", highlight=False)
+        learn.fine_tune(epochs, base_lr=lr, freeze_epochs=freeze_epochs)
+        if dls.test is not None:
+            _say_test(console, learn)
+        _write_results(console, learn, out)
 
 
 def _say_test(console: Console, learn: Any) -> None:
@@ -147,6 +152,8 @@ def _photos(folder: str) -> Path:
         from burnish.vision.sample import sample_photos
 
         return sample_photos()
+    if Path(folder).is_file():
+        raise DataError(f"{folder!r} is a file, and a folder with a sub-folder of photographs a class was expected.")
     if not Path(folder).is_dir():
         raise DataError(
             f"There is no folder {folder!r} (looked in {str(Path.cwd())!r}). Give a folder with a sub-folder of photographs a class; 'burnish train sample' tries it on the ones that come along."
@@ -175,6 +182,12 @@ def _place(out: Path | None, photos: Path, name: str) -> Path:
     return _from_here(beside if name == "burnish-out" else beside / name)
 
 
+def _as_picture(out: Path) -> Path:
+    """The file that a picture goes to: in `out` where that is a folder, and with .png where the name isn't a picture's."""
+    out = out / "batch.png" if out.is_dir() else out
+    return out if out.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg") else out.with_name(f"{out.name}.png")
+
+
 def _from_here(path: Path) -> Path:
     """A path as one would type it here."""
     try:
@@ -183,13 +196,23 @@ def _from_here(path: Path) -> Path:
         return path
 
 
-def _make_folder(folder: Path) -> None:
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """The folder for the results, made before the work begins; where that fails, what was made and is empty goes again."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(
             f"The results can't be written to {str(folder)!r} ({error.strerror}). Say where they may go: --out FOLDER."
         ) from None
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # not empty
+            for place in new:
+                place.rmdir()
+        raise
 
 
 def for_shell(path: str | Path) -> str:
@@ -279,17 +302,14 @@ def predict(
 
 
 def _expanded(files: list[str]) -> list[str]:
-    """Folders replaced by the pictures in them."""
+    """Folders replaced by the pictures in them; one without any stays, and can't be read."""
     from burnish.data.files import get_image_files
 
     out: list[str] = []
     for file in files:
-        if Path(file).is_dir():
-            found = [str(f) for f in get_image_files(Path(file))]
-            if not found:
-                raise DataError(f"There are no pictures in the folder {file!r}.")
-            out += found
-        else:
+        try:
+            out += map(str, get_image_files(Path(file))) if Path(file).is_dir() else [file]
+        except DataError:  # no pictures
             out.append(file)
     return out
 
@@ -314,7 +334,7 @@ def _say_predictions(table: pd.DataFrame) -> None:
             shown.add_row(_plain(_end_of(row["file"])), _plain(row["label"]), sure)
     console.print(shown)
     for error in table.loc[table["error"] != "", "error"]:
-        print(f"burnish: {error}", file=sys.stderr)
+        print(f"burnish: {in_options(error)}", file=sys.stderr)
 
 
 def _end_of(file: str, most: int = 44) -> str:
@@ -345,13 +365,13 @@ def show(
 
     Prints counts and checks, and draws a training batch.
     """
-    console, out = _console(), _place(out, _photos(folder), "batch.png")
+    console, out = _console(), _as_picture(_place(out, _photos(folder), "batch.png"))
     dls = _loaders(folder, size=size, valid=valid, test=0.0, seed=seed, bs=None, augment=True, balance=None, device="cpu")
     _say_counts(console, dls, folder)
     console.print()
-    print(dls.check())
-    _make_folder(out.parent)
-    _save(out, lambda: dls.show_batch(max_n=9))
+    print(in_options(str(dls.check())))
+    with _made(out.parent):
+        _save(out, lambda: dls.show_batch(max_n=9))
     console.print(f"\nA training batch is drawn in {out}. Next:", highlight=False)
     console.print(f"  burnish train {for_shell(folder)}", highlight=False, soft_wrap=True)
 
@@ -387,7 +407,8 @@ def _say_counts(console: Console, dls: Any, folder: str, most: int = 20) -> None
 
     counts = class_counts(dls.table)
     labels = sorted({label for by_class in counts.values() for label in by_class}, key=str)
-    console.print(f"{len(dls.table)} photographs in {len(labels)} classes, from {folder}", highlight=False, markup=False)
+    said = f"{_counted(len(dls.table), 'photograph', 's')} in {_counted(len(labels), 'class', 'es')}, from {folder}"
+    console.print(said, highlight=False, markup=False)
     shown = _table("class", *counts)
     for column in shown.columns[1:]:
         column.justify = "right"
@@ -397,6 +418,10 @@ def _say_counts(console: Console, dls: Any, folder: str, most: int = 20) -> None
         shown.add_row(f"and {len(labels) - most} more", *("" for _ in counts))
     shown.add_row("all", *(str(sum(by_class.values())) for by_class in counts.values()), style="bold")
     console.print(shown)
+
+
+def _counted(n: int, what: str, ending: str) -> str:
+    return f"{n} {what}{'' if n == 1 else ending}"
 
 
 def _console(file: Any = None) -> Console:

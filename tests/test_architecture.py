@@ -20,7 +20,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FOUNDATIONS = ["errors", "data", "artifact", "train", "evaluate", "deploy"]
 MODALITIES = ["vision", "tabular", "collab", "text", "audio", "video", "series"]
 ON_VISION = ["audio", "video", "series"]  # these may also use vision's models
-ON_TOP = ["__main__", "doctor", "cli", "compat"]
+ON_TOP = ["doctor", "wording", "cli", "__main__", "compat"]
 
 DEPENDENCIES = {  # import names of what pyproject.toml requires for everybody
     "torch", "torchvision", "timm", "safetensors", "huggingface_hub", "pandas", "numpy", "PIL", "matplotlib", "sklearn", "rich", "typer",

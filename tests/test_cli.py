@@ -209,6 +209,14 @@ def test_unreadable_files_have_their_row_and_the_others_are_predicted(trained, c
     assert table.returncode == 1 and "can't be read" in table.stdout and "broken.jpg" in table.stderr
 
 
+def test_a_folder_without_pictures_and_a_missing_file_have_their_rows(trained, coloured: Path, tmp_path: Path) -> None:
+    out, _ = trained
+    got = burnish("predict", out / "model.burnish", coloured / "blue" / "0.jpg", tmp_path, "nosuch.jpg")
+    assert got.returncode == 1 and got.stdout.count("can't be read") == 2 and "blue/0.jpg" in got.stdout
+    assert "is a folder, and there are no pictures in it." in got.stderr
+    assert "There is no file nosuch.jpg" in got.stderr and "suff=" not in got.stderr
+
+
 def test_predict_takes_folders_and_gives_csv(trained, coloured: Path) -> None:
     import pandas as pd
 
@@ -223,6 +231,27 @@ def test_show_counts_checks_and_draws(coloured: Path, tmp_path: Path) -> None:
     assert got.returncode == 0, got.stderr
     assert "25 photographs in 3 classes" in got.stdout and "broken.jpg" in got.stdout
     assert (tmp_path / "look" / "b.png").exists()
+
+
+def test_the_picture_is_where_it_is_said_to_be(coloured: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for given, made in (("s1", "s1.png"), ("my.look", "my.look.png"), ("there", "there/batch.png"), ("a.jpg", "a.jpg")):
+        got = burnish("show", coloured, "--size", 32, "--out", given, cwd=tmp_path)
+        assert got.returncode == 0 and f"A training batch is drawn in {made}." in got.stdout and (tmp_path / made).is_file(), got.stderr
+
+
+def test_messages_speak_of_options(coloured: Path, tmp_path: Path) -> None:
+    got = burnish("show", coloured, "--size", 32, cwd=tmp_path)
+    assert "(--valid changes that)" in got.stderr and "burnish show FOLDER" in got.stderr
+    weights = burnish("train", coloured, *QUICK[-2:], "--weights", "nowhere.pth", cwd=tmp_path)
+    assert weights.returncode == 2 and "--weights 'nowhere.pth': there is no such file" in weights.stderr
+    for said in (got.stderr, got.stdout, weights.stderr):
+        assert not re.search(r"valid_pct|weights=|dls\.|on_error", said)
+
+
+def test_a_file_is_no_folder_of_photographs(coloured: Path) -> None:
+    got = burnish("train", coloured / "blue" / "0.jpg")
+    assert got.returncode == 2 and "is a file, and a folder with a sub-folder of photographs a class was expected" in got.stderr
 
 
 # -- where results go ---------------------------------------------------------------------------------------------
@@ -263,6 +292,16 @@ def test_a_folder_that_cannot_be_made_is_named_before_training(own_folder: Path)
     (own_folder.parent / "a file").write_text("")
     got = burnish("train", own_folder, *QUICK, "--out", own_folder.parent / "a file" / "out")
     assert got.returncode == 2 and "can't be written to" in got.stderr and "--out FOLDER" in got.stderr and "epoch" not in got.stdout
+
+
+def test_a_training_that_fails_leaves_no_empty_folder(own_folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "new" / "out"
+    unknown = burnish("train", own_folder, *QUICK[-2:], "--weights", "nowhere.pth", "--out", place)
+    for name in ("green", "blue"):
+        shutil.rmtree(own_folder / name)
+    one = burnish("train", own_folder, *QUICK, "--out", place)
+    assert unknown.returncode == one.returncode == 2 and not (tmp_path / "new").exists()
+    assert "8 photographs in 1 class, from" in one.stdout and "print(" not in one.stderr
 
 
 def test_a_suggested_command_can_be_pasted(own_folder: Path) -> None:

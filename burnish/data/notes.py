@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _captured: list[list[str]] = []
+_wordings: list[Callable[[str], str]] = []
 
 
 def note(message: str) -> None:
@@ -14,7 +15,8 @@ def note(message: str) -> None:
     if _captured:
         _captured[-1].append(message)
     else:
-        print(f"burnish: {message}", file=sys.stderr, flush=True)
+        said = _wordings[-1](message) if _wordings else message
+        print(f"burnish: {said}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -32,3 +34,13 @@ def captured_notes() -> Iterator[list[str]]:
         yield notes
     finally:
         _captured[:] = [others for others in _captured if others is not notes]  # not remove(): equal lists aren't the same
+
+
+@contextmanager
+def worded(wording: Callable[[str], str]) -> Iterator[None]:
+    """Notes printed inside the block are said in other words: what `wording` makes of them."""
+    _wordings.append(wording)
+    try:
+        yield
+    finally:
+        _wordings.pop()
