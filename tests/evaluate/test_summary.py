@@ -281,7 +281,7 @@ def test_results_are_of_the_weights_that_were_measured_and_loading_others_forget
 
 def test_more_output_than_is_kept_has_no_interval_and_a_note_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("burnish.evaluate.summary.MOST_KEPT", 30)
-    learn = plain(torch.arange(20) % 2, nn.CrossEntropyLoss(), [0.0, 1.0], metrics=accuracy, cbs=ResultNote())
+    learn = plain(torch.arange(20) % 2, nn.CrossEntropyLoss(), [-1.0, 1.0], metrics=accuracy, cbs=ResultNote())
     with captured_notes() as notes:
         learn.fit(1, 1e-8)
         learn.validate()
