@@ -122,8 +122,8 @@ BENCHMARKS: dict[str, Benchmark] = {
             Figure("test_loss", "loss on the test split (mean)", None, "lower", mean),
         ), _groceries,
     ),
-    "finetune_mobilenetv2": _finetune("mobilenetv2_100", True, 224, 64, 5, _ERRORS),
-    "finetune_resnet50": _finetune("resnet50", True, 224, 64, 5, _ERRORS),
+    "finetune_mobilenetv2": _finetune("mobilenetv2_100", True, 160, 64, 5, _ERRORS),
+    "finetune_resnet50": _finetune("resnet50", True, 160, 64, 5, _ERRORS),
     "loader": Benchmark(
         "loader", {"size": 224, "bs": 64, "epochs": 3}, {"bs": 16}, (
             Figure("first_images_per_s", "images a second, first epoch", 2.0, "speedup"),

@@ -24,6 +24,7 @@ from burnish.data.randomness import fresh_seed
 from burnish.data.reader import Reader
 from burnish.data.table import column_names, label_columns, rows_of
 from burnish.data.transforms import BatchTransform, ItemTransform
+from burnish.data.whole import whole_number
 from burnish.errors import DataError, NotTrainableError, SettingError, UnreadableFileError, listed, nearest
 
 
@@ -186,8 +187,8 @@ class DataLoaders:
     def __getitem__(self, which: int | str) -> Any:
         """A split's loader by position (0 train, 1 valid, 2 test) or name."""
         names = ("train", "valid", "test")
-        i = names.index(which) if which in names else which
-        if not isinstance(i, int) or not 0 <= i < 3:
+        i = names.index(which) if which in names else whole_number(which, least=0)
+        if i is None or i > 2:
             raise SettingError(f"There is no split {which!r}: the splits are 0 'train', 1 'valid', 2 'test'.{nearest(str(which), names)}")
         return self._loader(i, names[i])
 

@@ -7,7 +7,7 @@ import copy
 from torch import Tensor
 
 from burnish.evaluate.shapes import wide
-from burnish.train.metric import Metric
+from burnish.train.metric import Metric, value_of
 
 
 class CallableMetric(Metric):
@@ -17,7 +17,7 @@ class CallableMetric(Metric):
         other = copy.copy(self)
         other.reset()
         other.update(output, target)
-        return other.compute()
+        return value_of(other)
 
 
 class MeanMetric(CallableMetric):

@@ -125,6 +125,10 @@ class _Averaged(ClassCounts):
         return self.average
 
     @property
+    def positive(self) -> int | None:  # type: ignore[override]
+        return self.pos_label if self.resolved == "binary" else None
+
+    @property
     def name(self) -> str:  # type: ignore[override]
         return self.stem if self._named == "binary" else f"{self.stem}_{self._named}"
 

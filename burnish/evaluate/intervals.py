@@ -26,7 +26,7 @@ from burnish.evaluate.custom import OptimMetric
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.ranking import StoredScores
 from burnish.evaluate.shapes import class_outputs
-from burnish.train.metric import AverageMetric, Metric
+from burnish.train.metric import AverageMetric, Metric, value_of
 
 Finish = Callable[[float], float]
 NOWHERE = (math.nan, math.nan)
@@ -171,7 +171,7 @@ def evaluated(metric: Metric, output: Tensor, target: Tensor) -> float:
     """A metric over given outputs, computed afresh."""
     metric.reset()
     metric.update(output, target)
-    return metric.compute()
+    return value_of(metric)
 
 
 def ratio_interval(

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from burnish.data.block import Block
+from burnish.data.whole import whole_number
 from burnish.errors import DataError, SettingError, nearest
 from burnish.evaluate.losses import BCEWithLogitsLossFlat
 
@@ -36,8 +37,9 @@ class Outcome(NamedTuple):
 
 def split_name(which: int | str) -> str:
     """ "valid" for 1 or "valid". Raises SettingError for what isn't a split."""
-    if isinstance(which, int) and not isinstance(which, bool) and 0 <= which < 3:
-        return SPLITS[which]
+    index = whole_number(which, least=0)
+    if index is not None and index < 3:
+        return SPLITS[index]
     if which in SPLITS:
         return str(which)
     raise SettingError(f"There is no split {which!r}: expected 'train', 'valid' or 'test' (or 0, 1, 2).{nearest(str(which), SPLITS)}")

@@ -153,6 +153,7 @@ class APScoreBinary(_TwoClassScores):
     """Average precision (area under the precision-recall curve) for two classes."""
 
     name = "average_precision"
+    positive = 1
 
     def value(self, scores: Tensor, target: Tensor) -> float:
         return float(average_precision(*self.positives(scores, target)))

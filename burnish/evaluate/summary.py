@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from burnish.data.lazy import pd
 from burnish.data.notes import note
+from burnish.errors import listed
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate.baselines import Baseline, baseline_of
 from burnish.evaluate.custom import LossMetric
@@ -76,17 +77,23 @@ def results_of(learn: Learner, found: Outcome, metrics: Any = None, groups: Sequ
 
 
 def results_of_metrics(
-    metrics: Sequence[Metric], found: Outcome, base: Baseline | None, groups: Sequence[Any] | None, where: str = ""
+    metrics: Sequence[Metric],
+    found: Outcome,
+    base: Baseline | None,
+    groups: Sequence[Any] | None,
+    where: str = "",
+    explained: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """The rows of ``assess`` for some metrics.
 
     Args:
         where: which samples these are, for the note on a metric that can't be computed on them: " for site 'north'".
+        explained: the metrics of which such a note has been given already.
     """
     constant = None if base is None else base.on(found.target)
     rows = []
     for metric in metrics:
-        result = measured(metric, found.output, found.target, groups, where)
+        result = measured(metric, found.output, found.target, groups, where, say=metric.name not in explained)
         rows.append(_row(metric.name, result, math.nan if constant is None else constant.value(metric, found.target)))
     return rows
 
@@ -95,12 +102,13 @@ def _row(name: str, found: Interval, baseline: float) -> dict[str, Any]:
     return dict(zip(COLUMNS, [name, found.value, found.low, found.high, baseline, found.n], strict=True))
 
 
-def measured(metric: Metric, output: Tensor, target: Tensor, groups: Sequence[Any] | None, where: str = "") -> Interval:
-    """A metric with its interval; nan, and a note, where it can't be computed (`where`: on which samples)."""
+def measured(metric: Metric, output: Tensor, target: Tensor, groups: Sequence[Any] | None, where: str = "", say: bool = True) -> Interval:
+    """A metric with its interval; nan, and a note (unless `say` is False), where it can't be computed (`where`: on which samples)."""
     try:
         return interval(metric, output, target, groups=groups)
     except ValueError as error:
-        note(f"The metric {metric.name!r} is nan{where}: {error}")
+        if say:
+            note(f"The metric {metric.name!r} is nan{where}: {error}")
         return Interval(math.nan, math.nan, math.nan, len(target), "none")
 
 
@@ -209,12 +217,14 @@ class Outputs:
         found = Outcome(output, target, torch.zeros(0), np.array(rows if known else range(len(target)), dtype=np.int64))
         groups = outcomes.groups_of(learn.dls, found.rows) if known and split is not None else None
         metrics, base = chosen_metrics(learn), baseline_of(learn.dls)
-        table = pd.DataFrame(results_of_metrics(metrics, found, base, groups), columns=COLUMNS)
+        explained = [m.name for m in learn.metrics] if learn.recorder.valid_metrics else []  # by the recorder
+        table = pd.DataFrame(results_of_metrics(metrics, found, base, groups, explained=explained), columns=COLUMNS)
         if len(table):
             keep(learn, split, table)
             better = {m.name: m.better for m in metrics}
             if not learn.silent:
-                note(sentence(table, split or "the given loader", _unit(learn), None if base is None else base.on(target), better))
+                said = sentence(table, split or "the given loader", _unit(learn), None if base is None else base.on(target), better)
+                note(said + _of_one_class(metrics, getattr(outcomes.target_block(learn), "vocab", None) or []))
         return table
 
 
@@ -288,6 +298,14 @@ class ValidationNote(Callback):
 
     def after_validate(self, learn: Learner) -> None:
         self._outputs.tell(learn, self.split)
+
+
+def _of_one_class(metrics: Sequence[Metric], vocab: Sequence[Any]) -> str:
+    """Which class the metrics are about that look for one of two."""
+    about = {m.name: m.positive for m in metrics if m.positive is not None and m.positive < len(vocab)}
+    return "".join(
+        f". Of class {str(vocab[c])!r}: {listed([n for n, of in about.items() if of == c])}" for c in sorted(set(about.values()))
+    )
 
 
 def _restored_epoch(learn: Learner) -> int | None:

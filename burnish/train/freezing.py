@@ -73,9 +73,7 @@ def steady_norms(model: nn.Module, groups: Sequence[Sequence[Parameter]], pretra
     model also those of the groups that learn more slowly than the head (the last group).
 
     A fine-tuning is short. Statistics of small batches, slowly averaged, lag behind weights that are made for them: the
-    model is then evaluated with others than it was trained with. On the sample photographs (6 classes, 83 for training,
-    tf_efficientnet_lite0, benchmarks/recipes.py) the error was 0.27, and 0.46 with moving statistics (2 seeds, 2 CPU cores).
-    Weights that learn as fast as the head soon have little in common with the statistics they began with: those move.
+    model is then evaluated with others than it was trained with (what that costs: benchmarks/recipes.py). Weights that learn as fast as the head soon have little in common with the statistics they began with: those move.
 
     Args:
         rates: the learning rate of each group.

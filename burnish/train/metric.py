@@ -20,10 +20,12 @@ class Metric:
     Attributes:
         name: the column it fills.
         better: "higher", "lower" or None when there is no better.
+        positive: index of the class it is about, where it looks for one class of two; None where all classes count alike.
     """
 
     name: str = "metric"
     better: str | None = None
+    positive: int | None = None
 
     def reset(self) -> None:
         raise NotImplementedError
@@ -77,6 +79,21 @@ class AverageMetric(Metric):
 
     def compute(self) -> float:
         return float(self._total) / self._count if self._count else float("nan")
+
+
+def value_of(metric: Metric) -> float:
+    """What the metric computes, as a float.
+
+    Raises:
+        ValueError: it can't be computed; the message says why.
+        TypeError: it gives no number.
+    """
+    value = metric.compute()
+    if value is None:
+        raise TypeError(
+            f"{type(metric).__name__}.compute() of the metric {metric.name!r} returned None; expected one number. Does it end in return?"
+        )
+    return float(value)
 
 
 def _innermost(function: Any) -> Any:

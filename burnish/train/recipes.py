@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from burnish.data.whole import checked_whole, whole_number
 from burnish.errors import SettingError, hinting
 from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callbacks.checkpoint import Checkpoint
+from burnish.train.callbacks.gradients import GradientAccumulation
 from burnish.train.optim import LearningRate, has_momentum, lr_per_group
 from burnish.train.schedule import SchedCos, SchedNo, Schedule, combine_scheds, combined_cos
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 Moments = tuple[float, float, float]
 FROZEN, WHOLE = "head", "whole"  # the phases of fine_tune
+FULL_STEP = 64  # samples a step from which on fine_tune's rates need not be lower
 
 
 @hinting
@@ -145,7 +148,7 @@ def fine_tune(
     epochs: int,
     base_lr: float = 2e-3,
     freeze_epochs: int = 1,
-    lr_mult: float = 100,
+    lr_mult: float = 10,
     pct_start: float = 0.3,
     div: float = 5.0,
     div_final: float = 1e5,
@@ -157,13 +160,18 @@ def fine_tune(
     """Trains a pretrained model for a new task: first the new head alone, then everything, gently.
 
     `freeze_epochs` epochs of one cycle with the body frozen, at ``slice(base_lr)``; then `epochs` epochs of one cycle with
-    everything trainable, at half that rate for the head and, geometrically, ``1 / lr_mult`` of it for the first layers.
+    everything trainable: the head at a quarter of `base_lr`, the layer groups before it geometrically down to ``1 / lr_mult``
+    of that for the first layers; these rates of the body are for steps of 64 samples, and proportionally lower for smaller
+    ones (a quarter at ``bs=16``). A pretrained body keeps the statistics of its normalisation, and many noisy steps at higher
+    rates ruin it (benchmarks/recipes.py shows by how much).
 
     A body that isn't pretrained has nothing worth freezing: a head on random features learns next to nothing, and rates
     made for gentle changes keep the body random. Then (``learn.pretrained`` is False, or the model is one single layer
-    group) all of it is trained in one cycle up to half of `base_lr` (as the head is in the second phase), for `epochs` epochs.
+    group) all of it is trained in one cycle up to half of `base_lr`, for `epochs` epochs.
 
     Args:
+        base_lr: the head's top rate in the first phase; the second phase's follow from it.
+        lr_mult: how many times more slowly than the head the first layers learn.
         div, pct_start: of the second cycle; see :func:`fit_one_cycle`.
         cbs: callbacks of both phases.
 
@@ -195,11 +203,19 @@ def fine_tune(
             resume = False  # the first phase has gone on to its end; the second begins
         learn.unfreeze()
         learn.phase = WHOLE
-        rates = slice(base_lr / 2 / lr_mult, base_lr / 2)
+        rates = _gentle_rates(learn, base_lr / 4, lr_mult, cbs)
         parts[WHOLE] = fit_one_cycle(learn, epochs, rates, div=div, pct_start=pct_start, resume=resume, **common)
         return joined(parts)
     finally:
         learn.phase = None
+
+
+def _gentle_rates(learn: Learner, lr: float, lr_mult: float, cbs: Sequence[Any]) -> list[float]:
+    """The rates of fine_tune's second phase, one a group: `lr` for the head; see there."""
+    *body, head = lr_per_group(slice(lr / lr_mult, lr), len(learn.groups))
+    gathered = [cb.n_acc for cb in [*learn.cbs, *cbs] if isinstance(cb, GradientAccumulation)]
+    samples = max([getattr(learn.dls.train, "bs", None) or FULL_STEP, *gathered])
+    return [rate * min(1.0, samples / FULL_STEP) for rate in body] + [head]
 
 
 def whole_epochs(n_epoch: Any) -> int:

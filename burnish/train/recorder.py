@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.errors import SettingError, listed
 from burnish.train.callback import Callback
+from burnish.train.metric import value_of
 from burnish.train.optim import get_hyper, has_momentum
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class Recorder(Callback):
         self._smooth = (0.0, 0)  # running average, and how many losses are in it
         self._smoothed: list[float] = []
         self._said_nan = False
-        self._failed: set[str] = set()
+        self._failed: set[str] = set()  # metrics that can't be computed this epoch
+        self._explained: dict[str, str] = {}  # metrics that could not be computed in this run, and why
         self._train_scores: list[float] = []
         self._valid_scores: list[float] = []
         self._total: Tensor | float = 0.0  # of the validation loss over samples
@@ -139,15 +141,15 @@ class Recorder(Callback):
             if metric.name not in self._failed:
                 self._guarded(metric.name, lambda metric=metric: metric.update(pred, targets))
 
-    def _guarded(self, name: str, action: Any) -> float:
-        """A metric's action; what it can't compute (ValueError) is said once and stays nan, and training goes on."""
+    def _guarded(self, name: str, action: Callable[[], Any]) -> Any:
+        """A metric's action, or nan where it can't be computed (ValueError): why is said once a run, and training goes on."""
         try:
-            value = action()
-            return float("nan") if value is None else float(value)
+            return action()
         except ValueError as error:
-            if name not in self._failed:
-                note(f"The metric {name!r} can't be computed and shows nan: {error}")
             self._failed.add(name)
+            if self._explained.get(name) != str(error):
+                note(f"The metric {name!r} can't be computed and shows nan: {error}")
+            self._explained[name] = str(error)
             return float("nan")
 
     def after_train(self, learn: Learner) -> None:
@@ -159,7 +161,7 @@ class Recorder(Callback):
         self._valid_scores = [loss, *(self._read_metrics(learn) if self.valid_metrics else [])]
 
     def _read_metrics(self, learn: Learner) -> list[float]:
-        return [self._guarded(m.name, m.compute) if m.name not in self._failed else float("nan") for m in learn.metrics]
+        return [self._guarded(m.name, lambda m=m: value_of(m)) if m.name not in self._failed else float("nan") for m in learn.metrics]
 
     def valid_scores(self) -> list[float]:
         """Loss and metrics of the last validation pass; the one place where its values are read from the device."""

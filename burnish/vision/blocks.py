@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from burnish.data.block import Block
 from burnish.data.facts import WHITE
 from burnish.errors import DataError, SettingError, listed
-from burnish.vision.image import MODES, SizeHint, check_mode, check_white, open_image
+from burnish.vision.image import MODES, SizeHint, check_mode, checked_white, open_image
 
 _MOST_LOOKED_FOR = 10_000  # files whose existence is checked when DataLoaders are made
 
@@ -54,8 +54,7 @@ class ImageBlock(Block):
         if not isinstance(self.mode, str):
             raise SettingError(f"ImageBlock({chosen!r}): expected a mode ({listed(map(repr, MODES))}), PILImage or PILImageBW.")
         check_mode(self.mode)
-        check_white(white)
-        self.white = white
+        self.white = checked_white(white)
 
     @property
     def channels(self) -> int:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.notes import note
+from burnish.data.whole import whole_number
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.vision.backbones import Backbone
 
@@ -105,8 +106,9 @@ def _index(target: Any, learn: Learner, n_out: int) -> int:
     vocab = list(getattr(learn.dls.target_blocks[0], "vocab", None) or [])
     if target in vocab:
         return vocab.index(target)
-    if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < n_out:
-        return target
+    index = whole_number(target, least=0)
+    if index is not None and index < n_out:
+        return index
     raise SettingError(
         f"target={target!r} is no label of this model and no index below {n_out}. Labels: {listed(vocab, 8)}.{nearest(str(target), map(str, vocab))}"
     )

@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from burnish.data.facts import WHITE
 from burnish.data.transforms import Size
+from burnish.data.whole import whole_number
 from burnish.errors import DataError, SettingError, UnreadableFileError, listed
 
 SizeHint = Callable[[Size], "Size | None"]
@@ -58,7 +59,7 @@ def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None, w
         DataError: `raw` is an array, tensor or something else that can't be a picture.
     """
     check_mode(mode)
-    check_white(white)
+    white = checked_white(white)
     if isinstance(raw, (str, os.PathLike)):
         return _read(os.fspath(raw), os.fspath(raw), mode, size_hint, white)
     if isinstance(raw, Image.Image):
@@ -107,10 +108,12 @@ def check_mode(mode: str) -> None:
         raise SettingError(f"mode={mode!r}: a picture is opened as one of {listed(map(repr, MODES))}.")
 
 
-def check_white(white: int) -> None:
-    """Raises SettingError unless `white` can be the white of 16-bit pictures."""
-    if not isinstance(white, int) or isinstance(white, bool) or not 1 <= white <= WHITE:
+def checked_white(white: Any) -> int:
+    """`white` as an int. Raises SettingError unless it can be the white of 16-bit pictures."""
+    number = whole_number(white, least=1)
+    if number is None or number > WHITE:
         raise SettingError(f"white={white!r}: a whole number from 1 to {WHITE} was expected, the value of 16-bit pictures that is white.")
+    return number
 
 
 # -- files ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from burnish.data.transforms import ItemTransform, Size, Values
+from burnish.data.whole import whole_number
 from burnish.errors import SettingError, nearest
 from burnish.vision.geometry import Box, check_pad_mode, cut, pad, resample_name, size_of, turn
 
@@ -37,16 +38,17 @@ class PadMode:
 
 def height_width(size: HeightWidth, name: str = "size") -> tuple[int, int]:
     """(height, width) of an int or a pair; raises SettingError for anything else."""
-    pair = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, (list, tuple)) else ()
-    if len(pair) != 2 or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in pair):
+    pair = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
+    whole = [number for number in (whole_number(s, least=1) for s in pair) if number is not None]
+    if len(pair) != 2 or len(whole) != 2:
         raise SettingError(f"{name}={size!r}: expected a positive int (a square), or (height, width) of two.")
-    return int(pair[0]), int(pair[1])
+    return whole[0], whole[1]
 
 
 def checked_size(size: HeightWidth, name: str = "size") -> int | tuple[int, int]:
     """`size` as it is kept: an int or a tuple. Raises SettingError as :func:`height_width` does."""
     pair = height_width(size, name)
-    return size if isinstance(size, int) else pair
+    return pair if isinstance(size, (list, tuple)) else pair[0]
 
 
 class _Sized(ItemTransform):

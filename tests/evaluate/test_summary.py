@@ -81,15 +81,16 @@ def test_without_metrics_the_targets_own_are_used(dls: DataLoaders, tmp_path: Pa
     assert assess(learner(dls, tmp_path, metrics=None))["metric"].tolist() == ["accuracy", "loss"]
 
 
+class Never(Metric):
+    name = "never"
+
+    def reset(self) -> None: ...
+    def update(self, preds: torch.Tensor, targs: torch.Tensor) -> None: ...
+    def compute(self) -> float:
+        raise ValueError("there is no such thing.")
+
+
 def test_a_metric_that_cannot_be_computed_is_nan_and_says_why(dls: DataLoaders, tmp_path: Path) -> None:
-    class Never(Metric):
-        name = "never"
-
-        def reset(self) -> None: ...
-        def update(self, preds: torch.Tensor, targs: torch.Tensor) -> None: ...
-        def compute(self) -> float:
-            raise ValueError("there is no such thing.")
-
     with captured_notes() as notes:
         table = assess(learner(dls, tmp_path), metrics=[Never(), accuracy]).set_index("metric")
     assert math.isnan(table.loc["never", "value"]) and table.loc["accuracy", "value"] >= 0
@@ -129,6 +130,14 @@ def test_a_metric_of_the_users_that_is_called_loss_is_told_too(tmp_path: Path) -
         learn.fit(1, 1e-8)
     (said,) = results_said(notes)
     assert "loss 0.50 (95 % interval" in said and learn.results["valid"]["metric"].tolist() == ["loss", "accuracy"]
+
+
+def test_after_a_fit_a_metric_that_cannot_be_computed_is_told_once(dls: DataLoaders, tmp_path: Path) -> None:
+    learn = learner(dls, tmp_path, metrics=[Never(), accuracy], cbs=ResultNote())
+    for run in (lambda: learn.fit(2), learn.validate):
+        with captured_notes() as notes:
+            run()
+        assert sum("'never'" in n for n in notes) == 1 and "never nan" in results_said(notes)[0]
 
 
 def results_said(notes: list[str]) -> list[str]:
@@ -353,6 +362,8 @@ def test_a_model_that_always_answers_the_majority_is_doubted(photos: Path, tmp_p
     with captured_notes() as notes:
         learn.fit(1, 1e-8)
     (said,) = results_said(notes)
+    said, _, of_one_class = said.partition(". Of class ")
+    assert of_one_class == "'pear': f1_score, recall"
     for name in learn.result_note.table["metric"]:
         assert name in said.partition("Not clearly better than that: ")[2], said
 

@@ -16,7 +16,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.errors import ModelFileError, NotTrainableError, SettingError
 from burnish.train.callback import Callback
-from burnish.train.callbacks import Checkpoint, EarlyStopping
+from burnish.train.callbacks import Checkpoint, EarlyStopping, GradientAccumulation
 from burnish.train.learner import Learner
 from burnish.train.metric import AverageMetric, Metric
 from burnish.train.recorder import Recorder
@@ -106,8 +106,24 @@ def test_fine_tune_trains_the_head_first_then_everything_gently() -> None:
     assert not any(trains for _, trains, _ in head)
     assert all(trains for _, trains, _ in whole)
     assert max(rates[1] for _, _, rates in head) == pytest.approx(0.02, rel=0.05)
-    assert whole[0][2] == pytest.approx([0.01 / 100 / 5, 0.01 / 5])
+    share = learn.dls.train.bs / 64  # the body's rates are for steps of 64 samples
+    assert share < 1 and whole[0][2] == pytest.approx([0.005 / 10 / 5 * share, 0.005 / 5])
     assert learn.phase is None
+
+
+@pytest.mark.parametrize(
+    ("bs", "n_acc", "share"), [(64, None, 1), (96, None, 1), (32, None, 1 / 2), (8, None, 1 / 8), (8, 32, 1 / 2), (8, 96, 1)]
+)
+def test_rates_of_fine_tune_are_for_steps_of_64_samples_however_they_are_gathered(bs: int, n_acc: int | None, share: float) -> None:
+    learn, seen = tiny_learner(dls=tiny_dls(bs=bs)), []
+
+    class Watch(Callback):
+        def before_train(self, learn) -> None:
+            seen.append([g["lr"] for g in learn.opt.param_groups])
+
+    cbs = [Watch(), *([] if n_acc is None else [GradientAccumulation(n_acc)])]
+    learn.fine_tune(1, base_lr=0.02, freeze_epochs=0, div=1, pct_start=0.99, cbs=cbs)
+    assert (min(seen[0]), max(seen[0])) == pytest.approx((0.0005 * share, 0.005))
 
 
 def test_fine_tune_from_scratch_trains_everything_from_the_start() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from burnish.data.notes import note
+from burnish.data.whole import whole_number
 from burnish.errors import SettingError
 from burnish.train.callback import Callback, CancelFitException, CancelTrainException, CancelValidException
 
@@ -71,9 +73,11 @@ def batches_within(limit: int | float | None, n_batches: int) -> int:
 
 
 def _checked_limit(name: str, limit: int | float | None) -> int | float | None:
-    whole = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1
-    if limit is None or whole or (isinstance(limit, float) and 0 < limit <= 1):
-        return limit
+    whole = whole_number(limit, least=1)
+    if whole is not None:
+        return whole
+    if limit is None or (isinstance(limit, (float, np.floating)) and 0 < limit <= 1):
+        return None if limit is None else float(limit)
     raise SettingError(
         f"{name}={limit!r}: expected a number of batches (at least 1), a share of them (a float above 0, up to 1.0), or None for all."
     )

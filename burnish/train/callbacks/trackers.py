@@ -175,7 +175,7 @@ class SaveModel(Tracker):
     ) -> None:
         super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.fname, self.at_end, self.with_opt = fname, at_end, with_opt
-        self.every_epoch = checked_whole("every_epoch", int(every_epoch), 1) if every_epoch else 0
+        self.every_epoch = checked_whole("every_epoch", 1 if every_epoch is True else every_epoch, 1) if every_epoch else 0
         self.best_epoch: int | None = None
         self.saved_value: float | None = None
         self.saved_here = False  # whether best_epoch is one of this fit, not of an earlier one or of before a resume
