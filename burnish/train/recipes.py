@@ -180,11 +180,7 @@ def fine_tune(
     """
     epochs, freeze_epochs = _check_epochs(epochs, freeze_epochs)
     cbs = [cb() if isinstance(cb, type) else cb for cb in as_callbacks(cbs)]  # the same ones in both phases
-    from_scratch = learn.pretrained is False or len(learn.groups) < 2
-    if from_scratch and learn.pretrained is not False:
-        note(
-            "fine_tune: the model has one layer group, so there is no head to train first; all epochs train all of it. Pass splitter= to make groups."
-        )
+    from_scratch = _begins_from_scratch(learn)
     common: dict[str, Any] = {"div_final": div_final, "wd": wd, "moms": moms, "cbs": cbs}
     from burnish.train.results import joined
 
@@ -208,6 +204,18 @@ def fine_tune(
         return joined(parts)
     finally:
         learn.phase = None
+
+
+def _begins_from_scratch(learn: Learner) -> bool:
+    """Whether fine_tune has no body to keep frozen first; says so where that isn't plain."""
+    if learn.pretrained is False:
+        return True
+    if len(learn.groups) > 1:
+        return False
+    note(
+        "fine_tune: the model has one layer group, so there is no head to train first; all epochs train all of it. Pass splitter= to make groups."
+    )
+    return True
 
 
 def _gentle_rates(learn: Learner, lr: float, lr_mult: float, cbs: Sequence[Any]) -> list[float]:
