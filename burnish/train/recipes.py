@@ -162,12 +162,11 @@ def fine_tune(
     `freeze_epochs` epochs of one cycle with the body frozen, at ``slice(base_lr)``; then `epochs` epochs of one cycle with
     everything trainable: the head at a quarter of `base_lr`, the layer groups before it geometrically down to ``1 / lr_mult``
     of that for the first layers; these rates of the body are for steps of 64 samples, and proportionally lower for smaller
-    ones (a quarter at ``bs=16``). A pretrained body keeps the statistics of its normalisation, and many noisy steps at higher
-    rates ruin it (benchmarks/recipes.py shows by how much).
+    ones (a quarter at ``bs=16``). Noisy steps at higher rates ruin a body that keeps the statistics of its normalisation
+    (benchmarks/recipes.py shows by how much).
 
-    A body that isn't pretrained has nothing worth freezing: a head on random features learns next to nothing, and rates
-    made for gentle changes keep the body random. Then (``learn.pretrained`` is False, or the model is one single layer
-    group) all of it is trained in one cycle up to half of `base_lr`, for `epochs` epochs.
+    A body that isn't pretrained has nothing worth freezing, and gentle rates keep it random. Then (``learn.pretrained`` is
+    False, or the model is one single layer group) all is trained in one cycle up to half of `base_lr`, for `epochs` epochs.
 
     Args:
         base_lr: the head's top rate in the first phase; the second phase's follow from it.
