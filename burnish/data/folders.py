@@ -82,6 +82,7 @@ def sides_by_folder(
         _refuse_mixtures(root, [both for *both, side in zip(paths, places, sides, strict=True) if side == "train"])
     _refuse_empty(root, sides, folders)
     _tell_left_out(root, places, sides, unlabelled)
+    _tell_doubtful(places, sides)
     return FolderSides(sides, folders)
 
 
@@ -207,3 +208,13 @@ def _tell_left_out(root: Path, places: Sequence[Place], sides: Sequence[str | No
     if left:
         shown = listed((f"{folder!r} ({n})" for folder, n in left.items()), 4)
         note(f"{sum(left.values())} picture(s) under {root_name(root)} are in no class folder of the split and are left out: {shown}.")
+
+
+def _tell_doubtful(places: Sequence[Place], sides: Sequence[str | None]) -> None:
+    """Says which classes are called like a held-out side among other words: ``test_images`` beside ``cat`` and ``dog``."""
+    pictures = Counter(place[-1] for place, side in zip(places, sides, strict=True) if side == "train" and place)
+    for name, n in sorted(pictures.items()):
+        if side_called(name) is None and _side_among_words(name) in ("valid", "test"):
+            note(
+                f"{name!r}, with {n} picture(s), is taken for a class. If it holds pictures without labels, move it out of the folder of classes."
+            )

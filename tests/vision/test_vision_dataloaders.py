@@ -368,6 +368,13 @@ def test_classes_may_be_called_train_or_test(tmp_path):
     assert set(sides(tmp_path / "trial")[0]["train"]) == {"control", "test"}
 
 
+def test_a_class_called_like_a_held_out_side_among_other_words_is_said(tmp_path):
+    fill(tmp_path, 6, ("cat", "dog", "test_images", "test tubes"))
+    found, notes = sides(tmp_path)
+    assert set(found["train"]) == {"cat", "dog", "test_images", "test tubes"}
+    assert "'test_images', with 6 picture(s), is taken for a class" in notes and "'cat', with" not in notes
+
+
 def test_explicit_folders_win(tmp_path):
     folders(tmp_path, "train", "val", "test", "north", "south")
     assert sides(tmp_path, train="north", valid="south")[0] == {"train": {"north": 10}, "valid": {"south": 10}, "test": {"test": 10}}
