@@ -27,6 +27,7 @@ from burnish.train.recipes import FROZEN
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
+    from burnish.train.recorder import Recorder
 
 COLUMNS = ["metric", "value", "low", "high", "baseline", "n"]
 MOST_KEPT = 100_000_000  # numbers; a split with more output than this (masks, say) isn't kept for an interval
@@ -193,9 +194,9 @@ class Outputs:
         rows = getattr(learn.dl, "last_rows", None)
         self._batches.append((learn.pred.detach().float().clone(), learn.yb[0].detach(), list(rows) if rows else None))
 
-    def tell(self, learn: Learner, split: str | None) -> pd.DataFrame | None:
+    def tell(self, learn: Learner, split: str | None, explained: Collection[str]) -> pd.DataFrame | None:
         """Says how good the outputs are, and gives the table; None when there are none. Never raises: what was run is done, and
-        isn't to be lost for a note."""
+        isn't to be lost for a note. `explained` are the metrics of which the recorder has said why they can't be computed."""
         if self._size > MOST_KEPT:
             note(
                 f"The results have no intervals: the outputs of this pass are more than the {MOST_KEPT:,} numbers that are kept for them. assess(learn) works them out, where the memory holds all outputs."
@@ -203,21 +204,20 @@ class Outputs:
         if not self._batches:
             return None
         try:
-            return self._told(learn, split)
+            return self._told(learn, split, explained)
         except Exception as error:
             note(
                 f"The results can't be told with their intervals ({type(error).__name__}: {error}). assess(learn) shows where that happens."
             )
             return None
 
-    def _told(self, learn: Learner, split: str | None) -> pd.DataFrame:
+    def _told(self, learn: Learner, split: str | None, explained: Collection[str]) -> pd.DataFrame:
         output, target = torch.cat([b[0] for b in self._batches]).cpu(), torch.cat([b[1] for b in self._batches]).cpu()
         rows = [r for _, _, part in self._batches for r in (part or [])]
         known = len(rows) == len(target)
         found = Outcome(output, target, torch.zeros(0), np.array(rows if known else range(len(target)), dtype=np.int64))
         groups = outcomes.groups_of(learn.dls, found.rows) if known and split is not None else None
         metrics, base = chosen_metrics(learn), baseline_of(learn.dls)
-        explained = [m.name for m in learn.metrics] if learn.recorder.valid_metrics else []  # by the recorder
         table = pd.DataFrame(results_of_metrics(metrics, found, base, groups, explained=explained), columns=COLUMNS)
         if len(table):
             keep(learn, split, table)
@@ -277,12 +277,12 @@ class ResultNote(Callback):
         if getattr(learn, "exception", None) is not None or _is_first_phase(learn):
             return
         if outputs is not None:
-            self.table = outputs.tell(learn, "valid")
+            self.table = outputs.tell(learn, "valid", learn.recorder.explained)
         elif best == EARLIER and learn.has_valid:
             note("The best weights are of an epoch before this fit began or was resumed. learn.validate() says how good they are.")
 
-    def in_validate(self, split: str | None) -> Callback:
-        return ValidationNote(split)
+    def in_validate(self, split: str | None, recorder: Recorder) -> Callback:
+        return ValidationNote(split, recorder)
 
 
 class ValidationNote(Callback):
@@ -290,14 +290,14 @@ class ValidationNote(Callback):
 
     order = 70
 
-    def __init__(self, split: str | None) -> None:
-        self.split, self._outputs = split, Outputs()
+    def __init__(self, split: str | None, recorder: Recorder) -> None:
+        self.split, self._recorder, self._outputs = split, recorder, Outputs()
 
     def after_batch(self, learn: Learner) -> None:
         self._outputs.add(learn)
 
     def after_validate(self, learn: Learner) -> None:
-        self._outputs.tell(learn, self.split)
+        self._outputs.tell(learn, self.split, self._recorder.explained)
 
 
 def _of_one_class(metrics: Sequence[Metric], vocab: Sequence[Any]) -> str:

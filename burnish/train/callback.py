@@ -10,6 +10,7 @@ from burnish.errors import hinting, nearest
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
+    from burnish.train.recorder import Recorder
 
 EVENTS = (
     "before_fit", "before_epoch", "before_train", "before_batch", "after_pred", "after_loss", "before_backward",
@@ -82,11 +83,12 @@ class Callback:
     def after_fit(self, learn: Learner) -> None: ...
     def on_exception(self, learn: Learner) -> None: ...
 
-    def in_validate(self, split: str | None) -> Callback | None:
+    def in_validate(self, split: str | None, recorder: Recorder) -> Callback | None:
         """A callback that takes part in a ``learn.validate()`` outside of a fit, on behalf of this one, which watches fits.
 
         Args:
             split: "train", "valid" or "test"; None for a loader of its own.
+            recorder: what this validation finds.
         """
         return None
 

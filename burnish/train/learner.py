@@ -430,7 +430,7 @@ class Learner(HasCallbacks):
         """
         loader, recorder = prediction.loader_of(self, ds_idx, dl), Recorder()
         split = self._split(ds_idx, dl)
-        watching = [] if self.running else [w for cb in self.cbs if (w := cb.in_validate(split)) is not None]
+        watching = [] if self.running else [w for cb in self.cbs if (w := cb.in_validate(split, recorder)) is not None]
         with (
             prediction.undisturbed(self),
             own_globals(derive(self.seed, "validate")),

@@ -170,7 +170,7 @@ def fine_tune(
 
     Args:
         base_lr: the head's top rate in the first phase; the second phase's follow from it.
-        lr_mult: how many times more slowly than the head the first layers learn.
+        lr_mult: how many times more slowly than the head the first layers learn, in steps of 64 samples.
         div, pct_start: of the second cycle; see :func:`fit_one_cycle`.
         cbs: callbacks of both phases.
 

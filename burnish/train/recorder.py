@@ -38,6 +38,7 @@ class Recorder(Callback):
     Attributes:
         train_metrics: compute the metrics on the training batches too (columns train_NAME and valid_NAME).
         valid_metrics: compute them on validation.
+        explained: metrics that could not be computed in this run, and why; a note has said it.
         latest: the columns of the last epoch's row, name to number.
         lrs, moms: learning rate and momentum of the last layer group, one a training batch.
         iters: training batches seen at each epoch's end.
@@ -68,7 +69,7 @@ class Recorder(Callback):
         self._smoothed: list[float] = []
         self._said_nan = False
         self._failed: set[str] = set()  # metrics that can't be computed this epoch
-        self._explained: dict[str, str] = {}  # metrics that could not be computed in this run, and why
+        self.explained: dict[str, str] = {}
         self._train_scores: list[float] = []
         self._valid_scores: list[float] = []
         self._total: Tensor | float = 0.0  # of the validation loss over samples
@@ -147,9 +148,9 @@ class Recorder(Callback):
             return action()
         except ValueError as error:
             self._failed.add(name)
-            if self._explained.get(name) != str(error):
+            if self.explained.get(name) != str(error):
                 note(f"The metric {name!r} can't be computed and shows nan: {error}")
-            self._explained[name] = str(error)
+            self.explained[name] = str(error)
             return float("nan")
 
     def after_train(self, learn: Learner) -> None:
