@@ -4,7 +4,8 @@
 
 Fine-tunes ImageNet weights in small batches: tf_efficientnet_lite0 (extra ``offline``) on the sample photographs, 40 % of them for
 validation; or mobilenetv2_100 on the groceries photographs, validated on their official test split. Compared are the default,
-statistics of the body's normalisation that move (``train_bn=True``), and the second phase's rates as fastai has them.
+all layer groups training from the beginning of the second phase, statistics of the body's normalisation that move
+(``train_bn=True``), and the second phase's rates as fastai has them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from burnish.vision.all import ImageDataLoaders, Resize, error_rate, mobilenetv2
 BASE_LR = 2e-3
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
+    "all groups at once": {"unfreeze_pct": 0},
     "statistics moving": {"train_bn": True},
     "rates 1e-5 to 1e-3": {"rates": slice(BASE_LR / 2 / 100, BASE_LR / 2)},
     "rates 1e-5 to 1e-3, moving": {"rates": slice(BASE_LR / 2 / 100, BASE_LR / 2), "train_bn": True},
@@ -46,11 +48,11 @@ def groceries(seed: int, size: int, bs: int, **settings: Any) -> Any:
 SETS = {"photos": photos, "groceries": groceries}
 
 
-def trained(learn: Any, epochs: int, rates: slice | None) -> pd.DataFrame:
+def trained(learn: Any, epochs: int, rates: slice | None = None, unfreeze_pct: float = 0.5) -> pd.DataFrame:
     """The results of ``fine_tune``, or of its two phases with other rates in the second one."""
     with learn.no_logging():
         if rates is None:
-            return learn.fine_tune(epochs, BASE_LR)
+            return learn.fine_tune(epochs, BASE_LR, unfreeze_pct=unfreeze_pct)
         learn.freeze()
         head = learn.fit_one_cycle(1, slice(BASE_LR), pct_start=0.99)
         learn.unfreeze()
@@ -64,9 +66,10 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
     for name, settings in RECIPES.items():
-        others = {k: v for k, v in settings.items() if k != "rates"}
-        learners = (SETS[args.set](seed, args.size, args.bs, **others) for seed in range(args.seeds))
-        results = [trained(learn, args.epochs, settings.get("rates")) for learn in learners]
+        of_learner = {k: v for k, v in settings.items() if k == "train_bn"}
+        of_training = {k: v for k, v in settings.items() if k != "train_bn"}
+        learners = (SETS[args.set](seed, args.size, args.bs, **of_learner) for seed in range(args.seeds))
+        results = [trained(learn, args.epochs, **of_training) for learn in learners]
         first, last = pd.DataFrame([r.iloc[0] for r in results]), pd.DataFrame([r.iloc[-1] for r in results])
         print(
             f"{name:<28} error {last.error_rate.mean():.3f} (after the head alone {first.error_rate.mean():.3f})  "

@@ -97,6 +97,7 @@ EXPECTED = [
     "ReduceLROnPlateau",
     "GradientAccumulation",
     "GradientClip",
+    "GradualUnfreeze",
     "MixUp",
     "CutMix",
     "EMA",

@@ -10,7 +10,7 @@ from torch.nn import Parameter
 
 from burnish.data.notes import note
 from burnish.errors import SettingError, listed
-from burnish.train.optim import is_norm
+from burnish.train.optim import norm_params
 
 Splitter = Callable[[nn.Module], Sequence[Any]]
 
@@ -62,7 +62,7 @@ def set_frozen(model: nn.Module, groups: Sequence[Sequence[Parameter]], n: int, 
     first = n if n >= 0 else len(groups) + n
     if first >= len(groups):
         note(f"freeze_to({n}) freezes all {len(groups)} layer group(s): nothing is left to train.")
-    norms = {p for m in model.modules() if is_norm(m) for p in m.parameters(recurse=False)} if train_bn else set()
+    norms = norm_params(model) if train_bn else set()
     for i, group in enumerate(groups):
         for p in group:
             p.requires_grad_(i >= first or p in norms)

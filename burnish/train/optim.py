@@ -56,10 +56,14 @@ def is_norm(module: nn.Module) -> bool:
     return "norm" in type(module).__name__.lower()
 
 
+def norm_params(model: nn.Module) -> set[Parameter]:
+    """The parameters of normalisation layers."""
+    return {p for m in model.modules() if is_norm(m) for p in m.parameters(recurse=False)}
+
+
 def undecayed(model: nn.Module) -> set[Parameter]:
     """Biases and the parameters of normalisation layers: what weight decay leaves alone."""
-    norms = {p for m in model.modules() if is_norm(m) for p in m.parameters(recurse=False)}
-    return norms | {p for name, p in model.named_parameters() if name.rpartition(".")[2] == "bias" or name.endswith("_bias")}
+    return norm_params(model) | {p for name, p in model.named_parameters() if name.rpartition(".")[2] == "bias" or name.endswith("_bias")}
 
 
 def param_groups(model: nn.Module, layer_groups: Sequence[Sequence[Parameter]], wd_bn_bias: bool = False) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from burnish.errors import SettingError, hinting
 from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callbacks.checkpoint import Checkpoint
 from burnish.train.callbacks.gradients import GradientAccumulation
+from burnish.train.callbacks.unfreezing import GradualUnfreeze
 from burnish.train.optim import LearningRate, has_momentum, lr_per_group
-from burnish.train.schedule import SchedCos, SchedNo, Schedule, combine_scheds, combined_cos
+from burnish.train.schedule import SchedCos, SchedNo, Schedule, checked_share, combine_scheds, combined_cos
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -105,8 +107,7 @@ def fit_flat_cos(
     n_epoch = whole_epochs(n_epoch)
     rates = _rates(learn, lr)
     top = _schedulable(rates)
-    if not 0 <= pct_start <= 1:
-        raise SettingError(f"pct_start={pct_start!r}: expected a share of training from 0 to 1.")
+    pct_start = checked_share("pct_start", pct_start)
     scheds: dict[str, Schedule] = {"lr": combine_scheds([pct_start, 1 - pct_start], [SchedNo(top), SchedCos(top, top / div_final)])}
     said = _said("fit_flat_cos", learn, n_epoch, rates, wd, div_final=div_final, pct_start=pct_start)
     return learn.train_epochs(n_epoch, rates, wd, scheds, cbs, reset_opt, start_epoch, resume, said)
@@ -152,6 +153,7 @@ def fine_tune(
     pct_start: float = 0.3,
     div: float = 5.0,
     div_final: float = 1e5,
+    unfreeze_pct: float = 0.5,
     wd: float | None = None,
     moms: Moments | None = None,
     cbs: Callbacks = None,
@@ -159,11 +161,11 @@ def fine_tune(
 ) -> Results:
     """Trains a pretrained model for a new task: first the new head alone, then everything, gently.
 
-    `freeze_epochs` epochs of one cycle with the body frozen, at ``slice(base_lr)``; then `epochs` epochs of one cycle with
-    everything trainable: the head at a quarter of `base_lr`, the layer groups before it geometrically down to ``1 / lr_mult``
-    of that for the first layers; these rates of the body are for steps of 64 samples, and proportionally lower for smaller
-    ones (a quarter at ``bs=16``). Noisy steps at higher rates ruin a body that keeps the statistics of its normalisation
-    (benchmarks/recipes.py shows by how much).
+    `freeze_epochs` epochs of one cycle with the body frozen, at ``slice(base_lr)``; then `epochs` epochs of one cycle, which
+    the layer groups join from the head down: the head at a quarter of `base_lr`, the groups before it geometrically down to
+    ``1 / lr_mult`` of that for the first layers; these rates of the body are for steps of 64 samples, and proportionally lower
+    for smaller ones (a quarter at ``bs=16``). Noisy steps at higher rates ruin a body that keeps the statistics of its
+    normalisation (benchmarks/recipes.py shows by how much).
 
     A body that isn't pretrained has nothing worth freezing, and gentle rates keep it random. Then (``learn.pretrained`` is
     False, or the model is one single layer group) all is trained in one cycle up to half of `base_lr`, for `epochs` epochs.
@@ -172,6 +174,7 @@ def fine_tune(
         base_lr: the head's top rate in the first phase; the second phase's follow from it.
         lr_mult: how many times more slowly than the head the first layers learn, in steps of 64 samples.
         div, pct_start: of the second cycle; see :func:`fit_one_cycle`.
+        unfreeze_pct: share of the second cycle over which the groups join (``GradualUnfreeze``); 0: all train from its beginning.
         cbs: callbacks of both phases.
 
     Returns:
@@ -179,28 +182,33 @@ def fine_tune(
     """
     epochs, freeze_epochs = _check_epochs(epochs, freeze_epochs)
     cbs = [cb() if isinstance(cb, type) else cb for cb in as_callbacks(cbs)]  # the same ones in both phases
-    from_scratch = _begins_from_scratch(learn)
-    common: dict[str, Any] = {"div_final": div_final, "wd": wd, "moms": moms, "cbs": cbs}
+    pct_start, unfreeze_pct = checked_share("pct_start", pct_start), checked_share("unfreeze_pct", unfreeze_pct)
+    common: dict[str, Any] = {"div_final": div_final, "wd": wd, "moms": moms}
     from burnish.train.results import joined
 
+    if _begins_from_scratch(learn):
+        with _phase(learn, WHOLE):
+            return joined({WHOLE: fit_one_cycle(learn, epochs, base_lr / 2, pct_start=pct_start, cbs=cbs, resume=resume, **common)})
     parts: dict[str, Results] = {}
-    saved = _saved_phase(learn, cbs) if resume else None
-    try:
-        if from_scratch:
-            learn.unfreeze()
-            learn.phase = WHOLE
-            parts[WHOLE] = fit_one_cycle(learn, epochs, base_lr / 2, pct_start=pct_start, resume=resume, **common)
-            return joined(parts)
-        if freeze_epochs and saved != WHOLE:
-            learn.freeze()
-            learn.phase = FROZEN
-            parts[FROZEN] = fit_one_cycle(learn, freeze_epochs, slice(base_lr), pct_start=0.99, resume=resume, **common)
-            resume = False  # the first phase has gone on to its end; the second begins
-        learn.unfreeze()
-        learn.phase = WHOLE
+    if freeze_epochs and not (resume and _saved_phase(learn, cbs) == WHOLE):
+        with _phase(learn, FROZEN):
+            parts[FROZEN] = fit_one_cycle(learn, freeze_epochs, slice(base_lr), pct_start=0.99, cbs=cbs, resume=resume, **common)
+        resume = False  # the first phase has gone on to its end; the second begins
+    with _phase(learn, WHOLE):
         rates = _gentle_rates(learn, base_lr / 4, lr_mult, cbs)
-        parts[WHOLE] = fit_one_cycle(learn, epochs, rates, div=div, pct_start=pct_start, resume=resume, **common)
-        return joined(parts)
+        parts[WHOLE] = fit_one_cycle(
+            learn, epochs, rates, div=div, pct_start=pct_start, cbs=[GradualUnfreeze(unfreeze_pct), *cbs], resume=resume, **common
+        )
+    return joined(parts)
+
+
+@contextmanager
+def _phase(learn: Learner, name: str) -> Iterator[None]:
+    """A phase of fine_tune: what it trains is made trainable, and ``learn.phase`` has its name inside."""
+    learn.freeze() if name == FROZEN else learn.unfreeze()
+    learn.phase = name
+    try:
+        yield
     finally:
         learn.phase = None
 

@@ -84,7 +84,7 @@ def _results(learn: Learner, history: list[dict[str, Any]]) -> list[dict[str, An
         split: [{"split": split, **{str(k): finite(v) for k, v in row.items()}} for row in table.to_dict("records")]
         for split, table in learn.results.items()
     }
-    if "valid" not in found and history and not learn.replaced:
+    if "valid" not in found and history and learn.recorder.is_current(learn) and not learn.replaced:
         bare = {k: v for k, v in history[-1].items() if k not in ("epoch", "fit", "phase", "time", "train_loss")}
         found["valid"] = [{"split": "valid", "metric": k, "value": v} for k, v in bare.items()]
     return [row for split in JUDGED for row in found.get(split, [])]
@@ -136,7 +136,9 @@ def _data_words(record: Record) -> list[str]:
 
 def _result_words(record: Record) -> list[str]:
     if not record["results"]:
-        return ["Nothing is known about how good it is: it was not trained here, or these weights were loaded and not validated since."]
+        return [
+            "Nothing is known about how good it is: it was not trained here, or these weights were trained on or loaded after they were last validated."
+        ]
     found = {split: [row for row in record["results"] if row.get("split", "valid") == split] for split in JUDGED}
     return [part for split, rows in found.items() if rows for part in (JUDGED[split], _result_lines(rows))]
 

@@ -62,6 +62,7 @@ class Recorder(Callback):
         self.lrs: list[float] = []
         self.moms: list[float] = []
         self.iters: list[int] = []
+        self._steps = 0  # the optimizer's, at the last epoch's end
         self._read: list[float] = []  # batch losses that have been read
         self._stacks: list[Tensor] = []  # then those stacked on the device
         self._waiting: list[Tensor] = []  # then single ones
@@ -178,6 +179,7 @@ class Recorder(Callback):
         self.latest = dict(zip(self.columns, row, strict=True))
         self.rows.append(dict(self.latest))
         self.iters.append(len(self.lrs))
+        self._steps = learn.step
         self._failed.clear()
         self._say_nan(learn)
 
@@ -243,6 +245,10 @@ class Recorder(Callback):
         """Each epoch's row of the last fit, without epoch and time."""
         return [[v for k, v in row.items() if k not in ("epoch", "time")] for row in self.rows]
 
+    def is_current(self, learn: Learner) -> bool:
+        """Whether the last row tells of the weights as they are: no step was made after it (as when Ctrl-C ends an epoch)."""
+        return learn.step == self._steps
+
     def curves(self) -> list[Curve]:
         """The losses of the last fit; of both phases, one after the other, when it was ``fine_tune``."""
         return [*self._before, Curve(list(self.losses), list(self.iters), [row.get("valid_loss", float("nan")) for row in self.rows])]
@@ -265,7 +271,7 @@ class Recorder(Callback):
         runs = [{"columns": list(r.columns), "rows": r.to_dict("records")} for r in self._runs]
         return {
             "columns": self.columns, "rows": self.rows, "latest": self.latest, "lrs": torch.tensor(self.lrs, dtype=torch.float64),
-            "moms": torch.tensor(self.moms, dtype=torch.float64), "iters": self.iters,
+            "moms": torch.tensor(self.moms, dtype=torch.float64), "iters": self.iters, "steps": self._steps,
             "losses": torch.tensor(self._read_all(), dtype=torch.float64), "runs": runs,
             "before": [list(curve) for curve in self._before],
         }  # fmt: skip
@@ -273,6 +279,7 @@ class Recorder(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._clear(list(state["columns"]))
         self.rows, self.latest, self.iters = [dict(r) for r in state["rows"]], dict(state["latest"]), list(state["iters"])
+        self._steps = state["steps"]
         self.lrs, self.moms, self._read = state["lrs"].tolist(), state["moms"].tolist(), state["losses"].tolist()
         from burnish.train.results import results_table
 
@@ -311,7 +318,7 @@ class Recorder(Callback):
             ax.axvline(i, color="0.85", linewidth=0.8, zorder=0)
         if len(curves) > 1:
             border = len(curves[0].losses) + 0.5
-            ax.axvline(border, color="0.6", linestyle="--", linewidth=0.8, zorder=0, label="from here the whole model trains")
+            ax.axvline(border, color="0.6", linestyle="--", linewidth=0.8, zorder=0, label="from here the body trains too")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set(xlabel="training batch", ylabel="loss", yscale="log" if log else "linear")
         ax.legend(frameon=False)

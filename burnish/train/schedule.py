@@ -114,10 +114,16 @@ def combine_scheds(pcts: Sequence[float], scheds: Sequence[Schedule]) -> Combine
     return CombinedSched(tuple(map(float, pcts)), tuple(scheds))
 
 
+def checked_share(name: str, value: Any) -> float:
+    """The setting `name`, a share of training. Raises SettingError unless it is a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value <= 1:
+        raise SettingError(f"{name}={value!r}: expected a share of training from 0 to 1.")
+    return float(value)
+
+
 def combined_cos(pct: float, start: Value, middle: Value, end: Value) -> CombinedSched:
     """Half a cosine wave from `start` to `middle` over the share `pct` of progress, then one to `end`: one cycle."""
-    if not 0 <= pct <= 1:
-        raise SettingError(f"pct_start={pct!r}: expected a share of training from 0 to 1.")
+    pct = checked_share("pct_start", pct)
     return combine_scheds([pct, 1 - pct], [SchedCos(start, middle), SchedCos(middle, end)])
 
 

@@ -261,6 +261,34 @@ def test_an_interrupted_fit_says_nothing_and_keeps_nothing(dls: DataLoaders, tmp
     assert not results_said(notes) and learn.result_note.table is None and not learn.result_note._kept
 
 
+@pytest.mark.parametrize(
+    ("event", "epoch", "known"),
+    [("after_batch", 1, False), ("after_batch", 0, False), ("after_validate", 1, False), ("before_epoch", 1, True)],
+)
+def test_the_record_of_an_interrupted_fit_has_no_results_of_earlier_weights(
+    event: str, epoch: int, known: bool, dls: DataLoaders, tmp_path: Path
+) -> None:
+    """Ctrl-C in an epoch leaves weights that nobody has measured, except between two epochs."""
+
+    class Stop(Callback):
+        def stop(self, learn: Any) -> None:
+            if learn.epoch == epoch:
+                raise KeyboardInterrupt
+
+    setattr(Stop, event, Stop.stop)
+    learn = learner(dls, tmp_path)
+    with captured_notes():
+        learn.fit(1, 1e-3)
+        assert run_record(learn)["results"]
+        with pytest.raises(KeyboardInterrupt):
+            learn.fit(2, 1e-3, cbs=Stop())
+        record = run_record(learn)
+        assert len(record["history"]) == 1 + epoch and bool(record["results"]) is known
+        assert ("Nothing is known about how good it is" in model_card(record, dls.blocks, 1)) is not known
+        learn.validate()
+    assert run_record(learn)["results"] or not known
+
+
 def test_with_the_best_weights_put_back_it_tells_of_the_best_epoch(dls: DataLoaders, tmp_path: Path) -> None:
     learn = learner(dls, tmp_path, cbs=ResultNote())
     with captured_notes():

@@ -15,9 +15,10 @@ from burnish.train.callbacks.trackers import (
     SaveModelCallback,
     TrackerCallback,
 )
+from burnish.train.callbacks.unfreezing import GradualUnfreeze
 
 __all__ = [
     "EMA", "BatchLimit", "CSVLog", "CSVLogger", "Checkpoint", "CutMix", "EarlyStopping", "EarlyStoppingCallback",
-    "GradientAccumulation", "GradientClip", "MixUp", "OutOfMemoryRetry", "ReduceLROnPlateau", "SaveModel",
+    "GradientAccumulation", "GradientClip", "GradualUnfreeze", "MixUp", "OutOfMemoryRetry", "ReduceLROnPlateau", "SaveModel",
     "SaveModelCallback", "ShortEpoch", "ShortEpochCallback", "TerminateOnNaN", "TerminateOnNaNCallback", "TrackerCallback",
 ]  # fmt: skip
