@@ -61,6 +61,7 @@ def create_head(
     bn_final: bool = False,
     lin_first: bool = False,
     y_range: tuple[float, float] | None = None,
+    bn_eps: float = 1e-5,
 ) -> nn.Sequential:
     """Pooling, then (batch norm, dropout, linear) layers with ReLU between them.
 
@@ -75,6 +76,8 @@ def create_head(
         bn_final: batch norm on the outputs.
         lin_first: linear layer before batch norm and dropout in each step.
         y_range: (low, high) that outputs are squeezed into.
+        bn_eps: what batch norm adds to the variance it divides by. ``vision_learner`` has 1e-3: of features that are mostly zero,
+            batches of 4 or 8 often see nothing, and the running variance that is left would blow up the rare ones in evaluation.
 
     Output shape: ``(batch, n_out)``. The last linear layer has a bias, so that it can take up the classes' frequencies.
 
@@ -95,7 +98,9 @@ def create_head(
     for i, (wide, narrow) in enumerate(itertools.pairwise(widths)):
         last = i == len(widths) - 2
         drop = drops[i] if i < len(drops) else 0.0
-        layers += _step(wide, narrow, drop, norm=(not last if lin_first else first_bn or i > 0), last=last, lin_first=lin_first)
+        has_norm = not last if lin_first else first_bn or i > 0
+        norm = [nn.BatchNorm1d(narrow if lin_first else wide, bn_eps)] if has_norm else []
+        layers += _step(wide, narrow, drop, norm, last=last, lin_first=lin_first)
     if bn_final:
         layers.append(nn.BatchNorm1d(n_out, momentum=0.01))
     if y_range is not None:
@@ -103,14 +108,13 @@ def create_head(
     return nn.Sequential(*layers)
 
 
-def _step(wide: int, narrow: int, drop: float, norm: bool, last: bool, lin_first: bool) -> list[nn.Module]:
+def _step(wide: int, narrow: int, drop: float, norm: list[nn.BatchNorm1d], last: bool, lin_first: bool) -> list[nn.Module]:
     """One linear layer with what goes with it, in the order asked for."""
     # A bias before a batch norm is taken out by it; the last layer's is what the outputs begin with.
     linear: list[nn.Module] = [nn.Linear(wide, narrow, bias=last)]
     if not last:
         linear.append(nn.ReLU(inplace=True))
-    around: list[nn.Module] = [nn.BatchNorm1d(narrow if lin_first else wide)] if norm else []
-    around += [nn.Dropout(drop)] if drop else []
+    around: list[nn.Module] = [*norm, *([nn.Dropout(drop)] if drop else [])]
     return linear + around if lin_first else around + linear
 
 

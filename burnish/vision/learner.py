@@ -95,7 +95,7 @@ def vision_learner(
     """
     head = {
         "lin_ftrs": None if lin_ftrs is None else list(lin_ftrs), "ps": ps, "pool": pool, "concat_pool": concat_pool, "first_bn": first_bn,
-        "bn_final": bn_final, "lin_first": lin_first, "y_range": y_range,
+        "bn_final": bn_final, "lin_first": lin_first, "y_range": y_range, "bn_eps": 1e-3,
     }  # fmt: skip
     look = functools.cache(lambda: first_pictures(dls))  # one batch, whoever asks
     config = {

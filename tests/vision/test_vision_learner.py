@@ -142,6 +142,19 @@ def test_head_options_reach_the_head(dls):
     assert head[4].out_features == 16 and head[7].p == 0.2
 
 
+def test_rare_features_are_not_blown_up_after_small_batches(dls):
+    """A feature that batches of 4 seldom see has a running variance of nearly 0 by the time it is seen in evaluation."""
+    norm = next(m for m in make(dls).model[1] if isinstance(m, nn.BatchNorm1d))
+    seen = torch.ones(1, norm.num_features)
+    norm.train()
+    for i in range(200):
+        norm(torch.cat([seen if i < 20 else 0 * seen, torch.zeros(3, norm.num_features)]))
+    assert norm.running_var.max() < 1e-6
+    assert norm.eval()(seen).max() < 50
+    before = {**make(dls).model_config, "head": {"lin_ftrs": [], "pool": True}}  # a file from before this was said
+    assert build(before)[1][2].eps == 1e-5
+
+
 def test_a_head_of_the_users_stays_as_it_is(dls):
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(288, 3))
     nn.init.constant_(head[2].weight, 0.25)
