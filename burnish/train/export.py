@@ -16,6 +16,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import note
 from burnish.data.randomness import own_globals
 from burnish.errors import ModelFileError, hinting, listed
+from burnish.train.freezing import plain
 from burnish.train.metric import AverageMetric, Metric
 from burnish.train.precision import SETTINGS
 from burnish.train.record import model_card, run_record
@@ -67,7 +68,7 @@ def export(learn: Learner, path: str | os.PathLike[str] = "model.burnish") -> Pa
         note(
             f"{target.name}: the name says pickle, the content is burnish's own safe format (safetensors and JSON); load_learner opens it."
         )
-    model = getattr(learn.model, "_orig_mod", learn.model)  # what torch.compile wraps
+    model = plain(learn.model)
     record = run_record(learn)
     config = {
         "kind": "learner",

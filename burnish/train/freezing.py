@@ -15,6 +15,11 @@ from burnish.train.optim import norm_params
 Splitter = Callable[[nn.Module], Sequence[Any]]
 
 
+def plain(model: nn.Module) -> nn.Module:
+    """The module that ``torch.compile`` wraps, or the module itself: its parts and names are the same either way."""
+    return getattr(model, "_orig_mod", model)
+
+
 def trainable_params(model: nn.Module) -> list[list[Parameter]]:
     """The default splitter: one layer group with all parameters that require a gradient."""
     return [[p for p in model.parameters() if p.requires_grad]]
@@ -28,7 +33,7 @@ def layer_groups(model: nn.Module, splitter: Splitter | None) -> list[list[Param
     Raises:
         SettingError: a parameter is in two groups. One that is in none is said: it would never be trained.
     """
-    found = list((splitter or trainable_params)(model))
+    found = list((splitter or trainable_params)(plain(model)))
     if found and all(isinstance(p, Parameter) for p in found):
         found = [found]
     groups = [_parameters(group) for group in found]

@@ -13,6 +13,7 @@ from burnish.data.notes import note
 from burnish.errors import ModelFileError, SettingError, listed
 from burnish.train.callbacks.checkpoint import load_optimizer
 from burnish.train.callbacks.pack import pack, unpack
+from burnish.train.freezing import plain
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -71,11 +72,6 @@ def place(learn: Learner, file: str | os.PathLike[str]) -> Path:
     """Where a saved model of this name is."""
     path = Path(learn.path) / learn.model_dir / file
     return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-
-
-def plain(model: nn.Module) -> nn.Module:
-    """The module that torch.compile wraps, or the module itself: saved names stay the same."""
-    return getattr(model, "_orig_mod", model)
 
 
 def _load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path, strict: bool) -> None:

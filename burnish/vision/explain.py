@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from burnish.data.notes import note
 from burnish.data.whole import whole_number
 from burnish.errors import DataError, SettingError, listed, nearest
+from burnish.train.freezing import plain
 from burnish.vision.backbones import Backbone
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def explain(learn: Learner, image: Any, target: Any = None, layer: str | nn.Modu
     Raises:
         SettingError: `target` or `layer` is unknown, or the layer's output isn't laid out over the picture.
     """
-    model, block = learn.model, learn.dls.target_blocks[0]
+    model, block = plain(learn.model), learn.dls.target_blocks[0]
     x = _input(learn, image)
     module = _module(model, layer, min(x.shape[2:]))
     with _quiet(model), _recorded(module) as seen:

@@ -18,11 +18,11 @@ from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.errors import DataError, ModelFileError, SettingError, hinting
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
+from burnish.train.freezing import plain
 from burnish.train.guards import as_loss, check_classes, compute_loss
 from burnish.train.learner import Callbacks
 from burnish.train.metric import AverageMetric, Metric
 from burnish.train.optim import AdamW, OptFunc
-from burnish.train.storage import plain
 from burnish.vision.architectures import TORCHVISION, resolve
 from burnish.vision.backbones import ArchLike, Backbone, InputNormalize, create_body, layer_groups
 from burnish.vision.head import create_head, init_head

@@ -120,3 +120,9 @@ def test_fine_tune_lets_the_groups_join_in_its_second_phase(given: dict[str, flo
     whole = [step for step in seen if step[0] == "whole"]
     assert [step for step in seen if step[0] == "head"] == [("head", False, False)] * 4
     assert whole == [("whole", i == 0 or i >= turn, True) for i in range(8)]
+
+
+def test_a_compiled_model_trains_whole_as_each_change_would_compile_it_anew(tmp_path: Path) -> None:
+    learn = layered_learner(tmp_path, splitter=lambda model: list(getattr(model, "_orig_mod", model)))
+    learn.model = torch.compile(learn.model, backend="eager")
+    assert all(all(step) for step in recorded(learn, GradualUnfreeze(0.5)))

@@ -202,6 +202,15 @@ def test_an_exported_model_predicts_the_same(dls, photos, tmp_path):
     assert np.allclose(loaded.explain(picture).heat, learn.explain(picture).heat, atol=1e-4)
 
 
+def test_a_compiled_model_keeps_its_layer_groups_and_is_explained_as_before(dls, photos):
+    learn, picture = make(dls, weights=a_body()), next(photos.rglob("*.jpg"))
+    groups, heat = learn.groups, learn.explain(picture).heat
+    learn.model = torch.compile(learn.model, backend="eager")
+    assert [list(map(id, g)) for g in learn.groups] == [list(map(id, g)) for g in groups]
+    assert np.allclose(learn.explain(picture).heat, heat, atol=1e-5)
+    assert learn.fine_tune(1)["phase"].tolist() == ["head", "whole"]
+
+
 def test_a_function_or_a_module_as_architecture(dls):
     import torchvision
 

@@ -25,6 +25,7 @@ from burnish.train.callbacks.identity import (
 )
 from burnish.train.callbacks.lock import FolderLock
 from burnish.train.callbacks.pack import pack, unpack
+from burnish.train.freezing import plain
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -147,7 +148,7 @@ class Checkpoint(Callback):
             "fit": dict(getattr(learn, "fit_args", None) or {}),
             "seed": learn.seed,
             "data": self._data,
-            "model": dict(learn.model.state_dict()),
+            "model": dict(plain(learn.model).state_dict()),
             "opt": learn.opt.state_dict(),
             "precision": _precision_state(learn),
             "callbacks": [[cb.name, cb.state_dict()] for cb in callbacks_with_state(learn)],
@@ -210,14 +211,14 @@ class Checkpoint(Callback):
 
     def _restore(self, learn: Learner, saved: dict[str, Any]) -> None:
         check_same_fit(saved["fit"], getattr(learn, "fit_args", None) or {}, self.folder)
-        check_same_model(learn.model.state_dict(), saved["model"], self.folder)
+        check_same_model(plain(learn.model).state_dict(), saved["model"], self.folder)
         check_same_data(self._data, saved["data"], self.folder)
         check_same_callbacks(
             [name for name, state in saved["callbacks"] if state], [cb.name for cb in callbacks_with_state(learn)], self.folder
         )
         check_same_groups(learn.opt, saved["opt"])
         self._adopt_seeds(learn, saved)
-        learn.model.load_state_dict(saved["model"])
+        plain(learn.model).load_state_dict(saved["model"])
         load_optimizer(learn.opt, saved["opt"])
         if saved["precision"]:
             learn.precision.load_state_dict(saved["precision"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch.nn import Parameter
 
 from burnish.train.callback import Callback
+from burnish.train.freezing import plain
 from burnish.train.optim import norm_params
 from burnish.train.schedule import checked_share
 
@@ -20,7 +21,8 @@ class GradualUnfreeze(Callback):
 
     A step costs less while the first groups wait, as no gradient need be worked out that far down; and by the time they join,
     the layers above them know what to ask of them. The very first step trains all groups, so that a lack of memory shows
-    at once, and so does the last. What is frozen when the fit begins stays so; after it everything is as it was.
+    at once, and so does the last. What is frozen when the fit begins stays so; after it everything is as it was. All groups of a
+    model of ``torch.compile`` train from the beginning: it would be compiled anew whenever one joins.
 
     Args:
         until: share of training (0 to 1) from which on all groups train; 0: from its beginning.
@@ -36,7 +38,7 @@ class GradualUnfreeze(Callback):
         self._turns: list[tuple[float, list[Parameter]]] = []  # when the parameters of a group join, as a share of training
 
     def before_fit(self, learn: Learner) -> None:
-        waiting = learn.groups[:-2]
+        waiting = learn.groups[:-2] if plain(learn.model) is learn.model else []
         kept = norm_params(learn.model) if learn.train_bn else set()
         turns = [self.until * (len(waiting) - i) / len(waiting) for i in range(len(waiting))]
         self._turns = [(turn, [p for p in group if p.requires_grad and p not in kept]) for turn, group in zip(turns, waiting, strict=True)]
