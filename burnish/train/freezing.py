@@ -13,6 +13,8 @@ from burnish.errors import SettingError, listed
 from burnish.train.optim import norm_params
 
 Splitter = Callable[[nn.Module], Sequence[Any]]
+FULL_STEP = 64  # samples a step from which on rates need not be lower
+GENTLE_RATE = 5e-4  # a rate that a body with kept statistics bears in steps of so many, and a quarter of it in any
 
 
 def plain(model: nn.Module) -> nn.Module:
@@ -73,19 +75,31 @@ def set_frozen(model: nn.Module, groups: Sequence[Sequence[Parameter]], n: int, 
             p.requires_grad_(i >= first or p in norms)
 
 
-def steady_norms(model: nn.Module, groups: Sequence[Sequence[Parameter]], pretrained: bool, rates: Sequence[float]) -> list[nn.Module]:
-    """Normalisation layers whose running statistics stay as they are in training: those of frozen parts; of a pretrained
-    model also those of the groups that learn more slowly than the head (the last group).
+def is_gentle(rates: Sequence[float], samples: int, adaptive: bool) -> bool:
+    """Whether a pretrained body learns so slowly that it is better off with the statistics its normalisation came with.
 
-    A fine-tuning is short. Statistics of small batches, slowly averaged, lag behind weights that are made for them: the
-    model is then evaluated with others than it was trained with (what that costs: benchmarks/recipes.py). Weights that learn as fast as the head soon have little in common with the statistics they began with: those move.
+    A fine-tuning is short. Statistics of small batches, slowly averaged, lag behind weights that are made for them: the model
+    is then evaluated with others than it was trained with. But kept ones bear only low rates, the lower the noisier the
+    steps: beyond those the model is soon ruined (benchmarks/recipes.py measures both).
 
     Args:
-        rates: the learning rate of each group.
+        rates: the top learning rate of each layer group, the head's last.
+        samples: samples a step.
+        adaptive: whether a step of the optimizer is as large as the rate whatever the gradient (Adam and its relatives).
+            With others a rate says little: then the body is to learn more slowly than the head.
     """
+    *body, head = rates
+    if not adaptive:
+        return max(body, default=0.0) < head
+    return max(body, default=0.0) <= max(GENTLE_RATE / 4, GENTLE_RATE * min(1.0, samples / FULL_STEP))
+
+
+def steady_norms(model: nn.Module, groups: Sequence[Sequence[Parameter]], with_body: bool) -> list[nn.Module]:
+    """Normalisation layers whose running statistics stay as they are in training: those of frozen parts, and `with_body` also
+    those of all layer groups before the head (the last)."""
     still = {p for p in model.parameters() if not p.requires_grad}
-    if pretrained:
-        still |= {p for group, rate in zip(groups, rates, strict=True) if rate < rates[-1] for p in group}
+    if with_body:
+        still |= {p for group in groups[:-1] for p in group}
     found: dict[nn.Module, None] = {}
     for module in model.modules():
         own = set(module.parameters())

@@ -18,7 +18,7 @@ from burnish.train import predict as prediction
 from burnish.train import recipes, storage
 from burnish.train.attached import Callbacks, HasCallbacks, as_callbacks
 from burnish.train.callback import Callback
-from burnish.train.freezing import Splitter, layer_groups, set_frozen, steady_norms
+from burnish.train.freezing import Splitter, is_gentle, layer_groups, set_frozen, steady_norms
 from burnish.train.guards import FirstBatchCheck, as_loss, check_classes, check_same_targets, loss_name
 from burnish.train.heap import reused_memory
 from burnish.train.loop import Events, count_batches, fit_loop, valid_pass
@@ -73,8 +73,8 @@ class Learner(HasCallbacks):
         model_dir: the folder below `path` for saved weights.
         wd_bn_bias: decay biases and the parameters of normalisation layers too.
         train_bn: keep training the normalisation layers of frozen groups, and move the running statistics of all. By
-            default frozen means frozen, and the groups of a pretrained body that learn more slowly than the head (in
-            ``fine_tune``, or with a ``slice`` of rates) keep their statistics also when their weights are trained.
+            default frozen means frozen, and a pretrained body that learns gently (in ``fine_tune``, or at rates up to 1e-4 in
+            batches of 16, 5e-4 in batches of 64) keeps its statistics also while its weights are trained.
         moms: momentum at the start, the middle and the end of one cycle.
 
     Raises:
@@ -339,7 +339,7 @@ class Learner(HasCallbacks):
 
     def run_fit(self, cbs: Sequence[Callback]) -> None:
         """Runs the loop with the events bound to `cbs`, and lets go of the last batch when it ends."""
-        self._steady_norms = [] if self.train_bn else steady_norms(self.model, self.groups, bool(self.pretrained), self._rates())
+        self._steady_norms = [] if self.train_bn else steady_norms(self.model, self.groups, self._is_gentle())
         with self.bound(cbs), reused_memory(self.device):
             try:
                 self.opt.zero_grad()
@@ -348,10 +348,13 @@ class Learner(HasCallbacks):
                 self.opt.zero_grad()
                 self.xb, self.yb, self.pred, self.loss, self.dl, self.batches = (), (), None, None, None, ()
 
-    def _rates(self) -> list[float]:
-        """The learning rate of each layer group, as the fit begins."""
+    def _is_gentle(self) -> bool:
+        """Whether the fit that begins leaves a pretrained body the statistics of its normalisation."""
         rates = {group["layer_group"]: group["lr"] for group in self.opt.param_groups}
-        return [rates[i] for i in range(len(self.groups))]
+        adaptive = "betas" in self.opt.param_groups[0]
+        return bool(self.pretrained) and is_gentle(
+            [rates[i] for i in range(len(self.groups))], recipes.samples_of_step(self, self.cbs), adaptive
+        )
 
     @contextmanager
     def bound(self, cbs: Sequence[Callback]) -> Iterator[None]:

@@ -15,6 +15,7 @@ from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callbacks.checkpoint import Checkpoint
 from burnish.train.callbacks.gradients import GradientAccumulation
 from burnish.train.callbacks.unfreezing import GradualUnfreeze
+from burnish.train.freezing import FULL_STEP
 from burnish.train.optim import LearningRate, has_momentum, lr_per_group
 from burnish.train.schedule import SchedCos, SchedNo, Schedule, checked_share, combine_scheds, combined_cos
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 Moments = tuple[float, float, float]
 FROZEN, WHOLE = "head", "whole"  # the phases of fine_tune
-FULL_STEP = 64  # samples a step from which on fine_tune's rates need not be lower
 
 
 @hinting
@@ -164,8 +164,7 @@ def fine_tune(
     `freeze_epochs` epochs of one cycle with the body frozen, at ``slice(base_lr)``; then `epochs` epochs of one cycle, which
     the layer groups join from the head down: the head at a quarter of `base_lr`, the groups before it geometrically down to
     ``1 / lr_mult`` of that for the first layers; these rates of the body are for steps of 64 samples, and proportionally lower
-    for smaller ones (a quarter at ``bs=16``). Noisy steps at higher rates ruin a body that keeps the statistics of its
-    normalisation (benchmarks/recipes.py shows by how much).
+    for smaller ones (a quarter at ``bs=16``): gentle enough for a body that keeps the statistics of its normalisation.
 
     A body that isn't pretrained has nothing worth freezing, and gentle rates keep it random. Then (``learn.pretrained`` is
     False, or the model is one single layer group) all is trained in one cycle up to half of `base_lr`, for `epochs` epochs.
@@ -228,9 +227,14 @@ def _begins_from_scratch(learn: Learner) -> bool:
 def _gentle_rates(learn: Learner, lr: float, lr_mult: float, cbs: Sequence[Any]) -> list[float]:
     """The rates of fine_tune's second phase, one a group: `lr` for the head; see there."""
     *body, head = lr_per_group(slice(lr / lr_mult, lr), len(learn.groups))
-    gathered = [cb.n_acc for cb in [*learn.cbs, *cbs] if isinstance(cb, GradientAccumulation)]
-    samples = max([getattr(learn.dls.train, "bs", None) or FULL_STEP, *gathered])
-    return [rate * min(1.0, samples / FULL_STEP) for rate in body] + [head]
+    share = min(1.0, samples_of_step(learn, [*learn.cbs, *cbs]) / FULL_STEP)
+    return [rate * share for rate in body] + [head]
+
+
+def samples_of_step(learn: Learner, cbs: Sequence[Any]) -> int:
+    """How many samples a step of the optimizer follows from: a batch, or what a GradientAccumulation among `cbs` gathers."""
+    gathered = [cb.n_acc for cb in cbs if isinstance(cb, GradientAccumulation)]
+    return max([getattr(learn.dls.train, "bs", None) or FULL_STEP, *gathered])
 
 
 def whole_epochs(n_epoch: Any) -> int:

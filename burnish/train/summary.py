@@ -83,8 +83,8 @@ def summarise(learn: Learner) -> Summary:
         "layer groups": f"{len(learn.groups)}"
         + (
             ""
-            if learn.train_bn or not steady_norms(model, learn.groups, bool(learn.pretrained), range(len(learn.groups)))
-            else "; normalisation that learns more slowly than the last one keeps its statistics"
+            if learn.train_bn or not steady_norms(model, learn.groups, bool(learn.pretrained))
+            else "; normalisation before the last one keeps its statistics where it is frozen or learns gently"
         ),
         "on": learn.precision.describe(),
         "callbacks": ", ".join(type(cb).__name__ for cb in learn.cbs),
