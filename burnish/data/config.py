@@ -10,6 +10,7 @@ import enum
 import importlib
 import inspect
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,10 +33,7 @@ class Configurable:
     @classmethod
     def arguments(cls) -> list[str]:
         """Names of the constructor's parameters."""
-        if cls.__init__ is object.__init__:
-            return []
-        names = [p.name for p in inspect.signature(cls.__init__).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        return names[1:]
+        return [p.name for p in _parameters(cls.__init__) if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
     def config(self) -> dict[str, Any]:
         """JSON-able state from which :func:`from_config` rebuilds an equal object."""
@@ -47,13 +45,19 @@ class Configurable:
 
     def __repr__(self) -> str:
         shown = []
-        for p in inspect.signature(type(self).__init__).parameters.values() if type(self).__init__ is not object.__init__ else ():
-            if p.name == "self" or not hasattr(self, p.name):
+        for p in _parameters(type(self).__init__):
+            if not hasattr(self, p.name):
                 continue
             value = getattr(self, p.name)
             if p.default is p.empty or not _same(value, p.default):
                 shown.append(f"{p.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@lru_cache(maxsize=256)
+def _parameters(init: Any) -> list[inspect.Parameter]:
+    """What a constructor takes, without `self`."""
+    return [] if init is object.__init__ else list(inspect.signature(init).parameters.values())[1:]
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from burnish.train.learner import Learner
 
 
+_EVENTS = frozenset(EVENTS)
+
+
 def fit_loop(learn: Learner) -> None:
     """Trains ``learn.model`` from ``learn.start_epoch`` to ``learn.n_epochs``.
 
@@ -116,7 +119,10 @@ class Events:
         self.learn = learn
         self.cbs = sorted(cbs, key=lambda cb: cb.order)  # sorted() is stable: equal orders keep the order of adding
         self._begun: list[Callback] = []
-        self._calls = {event: [getattr(cb, event) for cb in self.cbs if _overrides(cb, event)] for event in EVENTS}
+        self._calls: dict[str, list[Any]] = {event: [] for event in EVENTS}
+        for cb in self.cbs:
+            for event in _overridden(cb):
+                self._calls[event].append(getattr(cb, event))
 
     def __call__(self, event: str) -> None:
         for call in self._calls[event]:
@@ -152,8 +158,11 @@ class Events:
         return new
 
 
-def _overrides(cb: Callback, event: str) -> bool:
-    return getattr(type(cb), event) is not getattr(Callback, event) or event in vars(cb)
+def _overridden(cb: Callback) -> set[str]:
+    """The events at which a callback acts: those that it has itself, or a class of it before Callback."""
+    classes = type(cb).__mro__
+    parts = [vars(cb), *map(vars, classes[: classes.index(Callback)])]
+    return {event for part in parts for event in _EVENTS & part.keys()}
 
 
 def split_batch(batch: Any, n_inp: int | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
