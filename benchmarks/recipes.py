@@ -50,11 +50,11 @@ def groceries(seed: int, size: int, bs: int, **settings: Any) -> Any:
 SETS = {"photos": photos, "groceries": groceries}
 
 
-def trained(learn: Any, epochs: int, rates: float | slice | None = None, unfreeze_pct: float = 0.5) -> pd.DataFrame:
-    """The results of ``fine_tune``, or of its two phases with other rates in the second one."""
+def trained(learn: Any, epochs: int, rates: float | slice | None = None, **settings: Any) -> pd.DataFrame:
+    """The results of ``fine_tune`` with these settings, or of its two phases with other rates in the second one."""
     with learn.no_logging():
         if rates is None:
-            return learn.fine_tune(epochs, BASE_LR, unfreeze_pct=unfreeze_pct)
+            return learn.fine_tune(epochs, BASE_LR, **settings)
         learn.freeze()
         head = learn.fit_one_cycle(1, slice(BASE_LR), pct_start=0.99)
         learn.unfreeze()

@@ -89,9 +89,10 @@ def is_gentle(rates: Sequence[float], samples: int, adaptive: bool) -> bool:
             With others a rate says little: then the body is to learn more slowly than the head.
     """
     *body, head = rates
+    fastest = max(body, default=0.0)
     if not adaptive:
-        return max(body, default=0.0) < head
-    return max(body, default=0.0) <= max(GENTLE_RATE / 4, GENTLE_RATE * min(1.0, samples / FULL_STEP))
+        return fastest < head
+    return fastest <= max(GENTLE_RATE / 4, GENTLE_RATE * min(1.0, samples / FULL_STEP))
 
 
 def steady_norms(model: nn.Module, groups: Sequence[Sequence[Parameter]], with_body: bool) -> list[nn.Module]:

@@ -123,6 +123,6 @@ def test_fine_tune_lets_the_groups_join_in_its_second_phase(given: dict[str, flo
 
 
 def test_a_compiled_model_trains_whole_as_each_change_would_compile_it_anew(tmp_path: Path) -> None:
-    learn = layered_learner(tmp_path, splitter=lambda model: list(getattr(model, "_orig_mod", model)))
+    learn = layered_learner(tmp_path)
     learn.model = torch.compile(learn.model, backend="eager")
     assert all(all(step) for step in recorded(learn, GradualUnfreeze(0.5)))

@@ -48,9 +48,10 @@ class GradualUnfreeze(Callback):
             return
         last = 1 - 1 / (learn.n_epochs * learn.n_batches)
         for turn, params in self._turns:
-            joined = learn.step == 0 or learn.progress >= min(turn, last)
-            for p in params:
-                p.requires_grad_(joined)
+            joins = learn.step == 0 or learn.progress >= min(turn, last)
+            if params and params[0].requires_grad is not joins:
+                for p in params:
+                    p.requires_grad_(joins)
 
     def after_fit(self, learn: Learner) -> None:
         for _, params in self._turns:
