@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -35,12 +36,11 @@ def large_jpegs(n: int) -> Path:
     resolution, so that they hold as much detail as a camera's picture (enlarged photographs would decode too fast)."""
     folder = SMALL / f"large_{n}"
     files = list(realdata.groceries()["file"])
-    rows = []
-    for i in range(n + 8):
-        path = folder / f"{i:04}.jpg"
-        if not path.is_file():
-            _mosaic([files[(i * 20 + k) % len(files)] for k in range(20)], path)
-        rows.append({"file": str(path), "label": "ab"[i % 2], "is_valid": i >= n})
+    paths = [folder / f"{i:04}.jpg" for i in range(n + 8)]
+    parts = [[files[(i * 20 + k) % len(files)] for k in range(20)] for i in range(n + 8)]
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(_mosaic, parts, paths, chunksize=16))
+    rows = [{"file": str(path), "label": "ab"[i % 2], "is_valid": i >= n} for i, path in enumerate(paths)]
     return _written(pd.DataFrame(rows), f"large_{n}.csv")
 
 
@@ -62,6 +62,8 @@ def many_images(n: int) -> Path:
 
 
 def _mosaic(files: list[str], path: Path) -> None:
+    if path.is_file():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = Image.new("RGB", (1600, 1200))
     for k, file in enumerate(files):

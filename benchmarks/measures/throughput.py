@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -18,7 +20,8 @@ def measure(side: Any, s: dict[str, Any]) -> dict[str, float]:
     table = pd.read_csv(s["table"])
     dls = side.loaders(table, s["size"], s["bs"], s["seed"], augment=True, cache=True)
     learn = side.image_learner(dls, s["arch"], None, s["seed"])
-    device = next(learn.model.parameters()).device
+    side.whole_pictures(learn)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     images = len(dls.train) * s["bs"]  # of the full batches; the last one is left out where it is small
 
@@ -79,4 +82,6 @@ def _waits(side: Any, learn: Any, dls: Any) -> float:
         warnings.simplefilter("always")
         side.around_training(learn, lambda: torch.cuda.set_sync_debug_mode("warn"), lambda: torch.cuda.set_sync_debug_mode("default"))
         learn.fit(1, 1e-5)
-    return sum("synchroniz" in str(w.message) for w in found) / len(dls.train)
+    waits = Counter(f"{w.filename}:{w.lineno}" for w in found if "synchroniz" in str(w.message))
+    print("waits for the device:", dict(waits) or "none", file=sys.stderr)
+    return waits.total() / len(dls.train)

@@ -22,11 +22,13 @@ class Block(Configurable):
         name: the column of ``dls.table`` that holds its raw cells.
         takes_size_hint: ``open`` accepts ``size_hint``, a function from the file's (width, height) to the least
             (width, height) that is needed, so that large pictures are decoded small.
+        takes_pixels: ``encode`` also takes a picture as an array (``burnish.data.cache.Pixels``).
     """
 
     kind: ClassVar[str] = "value"
     name: ClassVar[str] = "value"
     takes_size_hint: ClassVar[bool] = False
+    takes_pixels: bool = False
 
     # -- inputs and targets -------------------------------------------------------------------------------------
     def fit(self, raws: Sequence[Any]) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,18 @@ from burnish.data.transforms import Values
 from burnish.errors import SettingError
 
 GIB = 2**30
+Key = tuple[Any, ...]
 _ENTRY = re.compile(r"[0-9a-f]{40}\.npz")  # 16 digits for the settings, 24 for the raw cells
 _UNFINISHED = re.compile(r"[0-9a-f]{40}\.\w+\.tmp")
+_PIXEL_MODES = {"L", "RGB", "RGBA"}  # pictures that Pixels tell wholly
 _KEPT_MODES = {"1", "L", "LA", "RGB", "RGBA", "I", "F", "I;16"}  # an array tells them; a palette or another colour space is lost in it
 _MEDIA = ("ram", "memory", "disk", "disc")
 _WORDS = {"", "auto", "true", "false", "none", "on", "off", "yes", "no"}
+
+
+class Pixels(np.ndarray):
+    """A picture as the cache may hold it: uint8, ``(height, width)`` or ``(height, width, 3 | 4)``. Nobody writes into it: what a
+    sample of it is cut from serves again. A class of its own, so that it isn't taken for an array that is a value of the user's."""
 
 
 class ItemCache:
@@ -78,40 +85,48 @@ class ItemCache:
         """Bytes held now, by all that share the budget."""
         return self._store.used
 
-    def get(self, raws: Values, make: Callable[[], Values], copy: bool = False) -> Values:
-        """The prepared sample, from the cache or from `make`. ``copy=True`` hands out copies that may be changed."""
-        key = self._key(raws)
-        values = self._store.find(*key, raws) if key else None
-        if values is None:
+    def get(
+        self, raws: Values, make: Callable[[], Values], copy: bool = False, pixels: bool = False, opened: Sequence[bool] | None = None
+    ) -> Values:
+        """The prepared sample, from the cache or from `make`.
+
+        ``copy=True`` hands out copies that may be changed; ``pixels=True`` pictures as :class:`Pixels`, which take less memory and
+        no time to cut from. `opened` tells which of the cells may name a file that is read (default: any).
+        """
+        key = self._key(raws, opened or [True] * len(raws))
+        found = self._store.find(*key, raws) if key else None
+        values = tuple(map(as_pixels if pixels else _as_image, make() if found is None else found))
+        if found is not None:
+            self.hits += 1
+        else:
             self.misses += 1
-            values = make()
             if key:
                 self._keep(*key, raws, values)
-        else:
-            self.hits += 1
-        return tuple(v.copy() if copy and isinstance(v, Image.Image) else v for v in values)
+        return tuple(v.copy() if isinstance(v, Image.Image) else v for v in values) if copy else values
 
-    def _key(self, raws: Values) -> tuple[str, str] | None:
+    def _key(self, raws: Values, opened: Sequence[bool]) -> tuple[Key, Key] | None:
         """(what the sample is, of which time and size its files are); None when a raw cell has no lasting identity (an array,
         an open image). A changed file takes the place of what was made of it before."""
-        parts, stamps = [], []
-        for raw in raws:
-            if isinstance(raw, Path) or (isinstance(raw, str) and os.path.exists(raw)):
-                stat = os.stat(raw)
-                parts.append(os.path.abspath(raw))
-                stamps.append(f"{stat.st_mtime_ns}|{stat.st_size}")
+        parts: list[Any] = [self._prefix]
+        stamps: list[int] = []
+        for raw, may_be_file in zip(raws, opened, strict=True):
+            stat = _stat(raw) if may_be_file else None
+            if stat is not None:
+                path = os.fspath(raw)
+                parts.append(path if path.startswith(os.sep) else os.path.abspath(path))
+                stamps += (stat.st_mtime_ns, stat.st_size)
             elif isinstance(raw, bytes):
                 parts.append(hashlib.blake2b(raw, digest_size=16).hexdigest())
             elif _is_plain(raw):
                 parts.append(repr(raw))
             else:
                 return None
-        return self._prefix + _digest("\n".join(parts), 12), _digest("\n".join(stamps), 8)
+        return tuple(parts), tuple(stamps)
 
-    def _keep(self, key: str, stamp: str, raws: Values, values: Values) -> None:
+    def _keep(self, key: Key, stamp: Key, raws: Values, values: Values) -> None:
         """Keeps samples of pictures and plain cells (labels); anything else is made anew each time."""
-        pictures = [v for v in values if isinstance(v, Image.Image)]
-        if pictures and all(v is r for v, r in zip(values, raws, strict=True) if not isinstance(v, Image.Image)):
+        pictures = [v for v in values if isinstance(v, _PICTURES)]
+        if pictures and all(v is r for v, r in zip(values, raws, strict=True) if not isinstance(v, _PICTURES)):
             self._store.keep(key, stamp, values, sum(map(self._store.size_of, pictures)))
 
 
@@ -136,16 +151,16 @@ class _Store:
         self.__dict__.update(state)
         self._renew_lock()
 
-    def find(self, key: str, stamp: str, raws: Values) -> Values | None:
+    def find(self, key: Key, stamp: Key, raws: Values) -> Values | None:
         raise NotImplementedError
 
-    def keep(self, key: str, stamp: str, values: Values, size: int) -> None:
+    def keep(self, key: Key, stamp: Key, values: Values, size: int) -> None:
         raise NotImplementedError
 
     @staticmethod
-    def size_of(picture: Image.Image) -> int:
+    def size_of(picture: Image.Image | Pixels) -> int:
         """Bytes that a picture takes here."""
-        return picture.width * picture.height * len(picture.getbands())
+        return picture.nbytes if isinstance(picture, Pixels) else picture.width * picture.height * len(picture.getbands())
 
 
 _stores: weakref.WeakSet[_Store] = weakref.WeakSet()
@@ -164,17 +179,17 @@ if hasattr(os, "register_at_fork"):
 class _Memory(_Store):
     def __init__(self, budget: int) -> None:
         super().__init__(budget)
-        self._held: dict[str, tuple[str, Values, int]] = {}
+        self._held: dict[Key, tuple[Key, Values, int]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Samples stay behind: the process that unpickles it makes them anew."""
         return {**super().__getstate__(), "_held": {}, "used": 0}
 
-    def find(self, key: str, stamp: str, raws: Values) -> Values | None:
+    def find(self, key: Key, stamp: Key, raws: Values) -> Values | None:
         held = self._held.get(key)
         return held[1] if held is not None and held[0] == stamp else None
 
-    def keep(self, key: str, stamp: str, values: Values, size: int) -> None:
+    def keep(self, key: Key, stamp: Key, values: Values, size: int) -> None:
         with self.lock:
             before = self._held[key][2] if key in self._held else 0
             if self.used - before + size <= self.budget:
@@ -182,7 +197,9 @@ class _Memory(_Store):
                 self.used += size - before
 
     @staticmethod
-    def size_of(picture: Image.Image) -> int:
+    def size_of(picture: Image.Image | Pixels) -> int:
+        if isinstance(picture, Pixels):
+            return picture.nbytes
         return picture.width * picture.height * (4 if len(picture.getbands()) > 1 else 1)  # Pillow holds a colour pixel in 4 bytes
 
 
@@ -205,25 +222,31 @@ class _Disk(_Store):
         self._others = [(path, size) for _, size, path in sorted(found, reverse=True)]  # the oldest last
         self.used = sum(size for _, size in self._others)
 
-    def find(self, key: str, stamp: str, raws: Values) -> Values | None:
-        file = self.folder / f"{key}.npz"
+    def find(self, key: Key, stamp: Key, raws: Values) -> Values | None:
+        file, stamped = self._file(key), _stamped(stamp)
         try:
             with np.load(file, allow_pickle=False) as arrays:
-                names = [f"{stamp}.{i}" for i in range(len(raws))]
+                names = [f"{stamped}.{i}" for i in range(len(raws))]
                 if not any(name in arrays for name in names):  # of the file as it was before
                     return None
-                found = tuple(Image.fromarray(arrays[name]) if name in arrays else raw for name, raw in zip(names, raws, strict=True))
+                found = tuple(_of_array(arrays[name]) if name in arrays else raw for name, raw in zip(names, raws, strict=True))
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # a damaged entry is an entry not there, until it is made anew
             return None
         with contextlib.suppress(OSError):
             os.utime(file)  # used: not the first to make room
         return found
 
-    def keep(self, key: str, stamp: str, values: Values, size: int) -> None:
-        pictures = {f"{stamp}.{i}": v for i, v in enumerate(values) if isinstance(v, Image.Image)}
-        if any(v.mode not in _KEPT_MODES for v in pictures.values()):
+    def _file(self, key: Key) -> Path:
+        """An entry's file, named by the settings and by the rest of what the sample is."""
+        prefix, *parts = map(str, key)
+        return self.folder / f"{prefix}{_digest(chr(10).join(parts), 12)}.npz"
+
+    def keep(self, key: Key, stamp: Key, values: Values, size: int) -> None:
+        stamped = _stamped(stamp)
+        pictures = {f"{stamped}.{i}": v for i, v in enumerate(values) if isinstance(v, _PICTURES)}
+        if any(isinstance(v, Image.Image) and v.mode not in _KEPT_MODES for v in pictures.values()):
             return
-        file = self.folder / f"{key}.npz"
+        file = self._file(key)
         with self.lock:
             if self._full or not self._make_room(size - _size(file)):
                 return
@@ -231,7 +254,7 @@ class _Disk(_Store):
         np.savez(entry, **{name: np.asarray(v) for name, v in pictures.items()})  # type: ignore[arg-type]
         temporary = ""
         try:
-            handle, temporary = tempfile.mkstemp(".tmp", f"{key}.", self.folder)
+            handle, temporary = tempfile.mkstemp(".tmp", f"{file.stem}.", self.folder)
             with os.fdopen(handle, "wb") as f:
                 f.write(entry.getbuffer())
             with self.lock:  # what is there now: another thread may have kept the same
@@ -255,6 +278,37 @@ class _Disk(_Store):
         return self.used + size <= self.budget
 
 
+_PICTURES = (Image.Image, Pixels)
+
+
+def as_pixels(value: Any) -> Any:
+    """A picture as Pixels, where they tell it wholly; any other value as it is."""
+    if isinstance(value, Image.Image) and value.mode in _PIXEL_MODES:
+        return np.array(value).view(Pixels)
+    return value
+
+
+def _as_image(value: Any) -> Any:
+    return Image.fromarray(value.view(np.ndarray)) if isinstance(value, Pixels) else value
+
+
+def _of_array(array: np.ndarray) -> Image.Image | Pixels:
+    """A picture from the array that tells it."""
+    if array.dtype == np.uint8 and (array.ndim == 2 or array.shape[2] in (3, 4)):
+        return array.view(Pixels)
+    return Image.fromarray(array)
+
+
+def _stat(raw: Any) -> os.stat_result | None:
+    """Time and size of the file that a raw cell names; None where it is a cell of another kind. Raises OSError when a Path isn't there."""
+    if isinstance(raw, Path):
+        return os.stat(raw)
+    try:
+        return os.stat(raw) if isinstance(raw, str) else None
+    except (OSError, ValueError):  # a string that is no file's name
+        return None
+
+
 def _size(file: Path) -> int:
     """Bytes of a file; 0 when there is none."""
     try:
@@ -263,12 +317,16 @@ def _size(file: Path) -> int:
         return 0
 
 
+def _stamped(stamp: Key) -> str:
+    return _digest("\n".join(map(str, stamp)), 8)
+
+
 def _digest(text: str, size: int) -> str:
     return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
 
 
 def _is_plain(raw: Any) -> bool:
-    return raw is None or isinstance(raw, (str, int, float, bool, list, tuple)) or (hasattr(raw, "item") and getattr(raw, "ndim", 0) == 0)
+    return raw is None or isinstance(raw, (str, int, float, bool, list, tuple, Path)) or (hasattr(raw, "item") and getattr(raw, "ndim", 0) == 0)
 
 
 def free_memory(root: Path = Path("/")) -> int:

@@ -42,6 +42,7 @@ class CategoryBlock(Block):
             if add_na and "#na#" not in self.vocab:
                 self.vocab.insert(0, "#na#")
         self._index: dict[Any, int] | None = None
+        self._encoded: tuple[Tensor, ...] = ()  # what every sample of a label is given: not to be written into
 
     @property
     def index(self) -> dict[Any, int]:
@@ -50,6 +51,7 @@ class CategoryBlock(Block):
             raise DataError("This CategoryBlock has no vocabulary yet: it learns it from the training rows, when DataLoaders are made.")
         if self._index is None or len(self._index) != len(self.vocab):
             self._index = {v: i for i, v in enumerate(self.vocab)}
+            self._encoded = torch.arange(len(self.vocab)).unbind()
         return self._index
 
     def fit(self, raws: Sequence[Any]) -> None:
@@ -92,13 +94,14 @@ class CategoryBlock(Block):
             )
 
     def encode(self, value: Any) -> Tensor:
-        unknown = self.index["#na#"] if self.add_na else None
-        position = unknown if unknown is not None and _missing(value) else self.index.get(_plain(value), unknown)
+        index = self.index
+        unknown = index["#na#"] if self.add_na else None
+        position = unknown if unknown is not None and _missing(value) else index.get(_plain(value), unknown)
         if position is None:
             raise DataError(
                 f"{value!r} is not one of the {len(self.index)} labels known from training ({listed(self.vocab or [], 8)}).{nearest(str(value), map(str, self.vocab or []))}"
             )
-        return torch.tensor(position)
+        return self._encoded[position]
 
     def decode(self, encoded: Tensor) -> Any:
         return (self.vocab or [])[int(encoded)]

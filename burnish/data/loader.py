@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from burnish.errors import DataError, SettingError, UnreadableFileError, listed
 Batch = tuple[Tensor, ...]
 
 
+_PART = 0.004  # least seconds that a reading thread is asked to work for: waking it, and taking turns with it, costs tens of microseconds
 Place = tuple[int, int]  # a row, and how often it came before in the pass
 
 
@@ -109,6 +111,7 @@ class DataLoader:
         self.skipped: dict[int, str] = {}
         self.last_rows: list[int] = []
         self.next_place = 0
+        self._pace = 1.0  # seconds to read a sample, of late: how many a thread is asked for at once
         self._pool: ThreadPoolExecutor | None = None
         self._assembler: ThreadPoolExecutor | None = None
         self._process = os.getpid()
@@ -180,7 +183,7 @@ class DataLoader:
         read = self._read([(row, 0)], self.epoch)
         if not read.rows:
             raise UnreadableFileError(read.failures[row])
-        return tuple(t[0] for t in read.tensors)
+        return tuple(t[0].clone() for t in read.tensors)  # its own memory, not the cache's
 
     def _batches(self, epoch: int) -> list[list[Place]]:
         order = self.order(epoch)
@@ -193,14 +196,19 @@ class DataLoader:
 
     def _start(self, places: list[Place], epoch: int) -> list[Sample]:
         """Reads samples as far as a reading thread may: to tensors, unless a transform may draw from the process's generators."""
+        reader, started = self.reader, perf_counter()
+        read = (lambda s: reader.start(s.content, s.rng)) if reader.held else self._whole
         out: list[Sample] = []
         for row, again in places:
             rng = item_rng(self.seed, epoch, row, again) if self.train else None
-            seed = derive(self.seed, "item", epoch, row, again) if self.train else derive(self.seed, "item", row)
-            raws = Sample(row, rng, seed, tuple(column[row] for column in self.columns))
-            sample = self._step(raws, lambda s: self.reader.start(s.content, s.rng))
-            out.append(sample if self.reader.held else self._end(sample))
+            seed = derive(self.seed, "item", *((epoch, row, again) if self.train else (row,))) if reader.held else 0
+            out.append(self._step(Sample(row, rng, seed, tuple(column[row] for column in self.columns)), read))
+        self._pace += 0.2 * ((perf_counter() - started) / len(places) - self._pace)
         return out
+
+    def _whole(self, sample: Sample) -> tuple[Any, ...]:
+        values = self.reader.start(sample.content, sample.rng)  # pyright: ignore[reportArgumentType]
+        return self.reader.end(values, sample.rng, sample.seed)
 
     def _end(self, sample: Sample) -> Sample:
         return self._step(sample, lambda s: self.reader.end(s.content, s.rng, s.seed))
@@ -256,7 +264,7 @@ class DataLoader:
     def _ask(self, places: list[Place], epoch: int) -> tuple[list[Future[Any]], Callable[[], Read]]:
         """Has the threads read a batch; gives what they are at, and how to take the result."""
         pool, assembler = self._threads()
-        part = max(1, -(-self.bs // self.num_workers))
+        part = max(-(-self.bs // self.num_workers), min(self.bs, int(_PART / self._pace)))
         parts = [pool.submit(self._start, places[i : i + part], epoch) for i in range(0, len(places), part)]
         if self.reader.held:
             return [*parts], lambda: self._assemble(parts)
@@ -340,6 +348,7 @@ class DataLoader:
                 yield batch
             return
         side = torch.cuda.Stream(self.device)
+        side.wait_stream(torch.cuda.current_stream(self.device))  # what the transforms hold may still be on its way
         ahead: tuple[int, list[int], Batch, torch.cuda.Event] | None = None
         for i, read in reads:
             with torch.cuda.stream(side):

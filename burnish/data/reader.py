@@ -40,7 +40,10 @@ class Reader:
         self.fixed, self.drawn, self.held = _lay_out(self.item_tfms)
         hinted = any(b.takes_size_hint for b in blocks) and not any(b.kind in SHARES_GEOMETRY for b in blocks)
         self.size_hint = self.item_tfms[0].decode_size if hinted and self.item_tfms else None
-        self._copy_cached = any(type(t).__module__ != "burnish.vision.transforms" for t in [*self.drawn, *self.held])
+        rest = [*self.drawn, *self.held]
+        self._copy_cached = any(type(t).__module__ != "burnish.vision.transforms" for t in rest)
+        self._opened = [type(b).open is not Block.open for b in self.blocks]
+        self._pixels = all(vars(type(t)).get("takes_pixels") for t in rest) and all(b.takes_pixels for b in self.blocks if b.kind == "image")
 
     def open(self, raws: Values) -> Values:
         """Raw cells as values: what a person recognises (a picture, a label)."""
@@ -53,7 +56,7 @@ class Reader:
         """The deterministic part: opened, and through the leading transforms that draw nothing; cached when it may be."""
         if self.cache is None:
             return self._prepare(raws)
-        return self.cache.get(raws, lambda: self._prepare(raws), copy=self._copy_cached)
+        return self.cache.get(raws, lambda: self._prepare(raws), copy=self._copy_cached, pixels=self._pixels, opened=self._opened)
 
     def _prepare(self, raws: Values) -> Values:
         values = self.open(raws)

@@ -29,10 +29,13 @@ class ItemTransform(Configurable):
         draws_globally: True for one that may draw from the process's own generators (random, numpy, torch) instead of
             `rng`. They are then seeded for the sample, also outside training; and as the model draws its dropout from
             them too, such a transform and those after it run in the thread that asks for the batch, not beside it.
+        takes_pixels: it also takes pictures as arrays (``burnish.data.cache.Pixels``), which it doesn't write into. Where all that
+            comes after the cache does, the cache hands them out. Not inherited: what a subclass adds may know PIL images only.
     """
 
     when: ClassVar[str] = "always"
     draws_globally: bool = False
+    takes_pixels: ClassVar[bool] = False
 
     def apply(self, values: Values, rng: random.Random | None) -> Values:
         raise NotImplementedError

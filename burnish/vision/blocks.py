@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from burnish.data.block import Block
+from burnish.data.cache import Pixels
 from burnish.data.facts import WHITE
 from burnish.errors import DataError, SettingError, listed
 from burnish.vision.image import MODES, SizeHint, check_mode, checked_white, open_image
@@ -76,10 +77,20 @@ class ImageBlock(Block):
     def open(self, raw: Any, size_hint: SizeHint | None = None) -> Image.Image:
         return open_image(raw, self.mode, size_hint, self.white)
 
+    @property
+    def takes_pixels(self) -> bool:  # type: ignore[override]
+        """True, unless a subclass has an ``encode`` of its own, which knows PIL images only."""
+        return type(self).encode is ImageBlock.encode
+
     def encode(self, value: Any) -> Tensor:
+        if isinstance(value, Pixels):
+            if (value.shape[2] if value.ndim == 3 else 1) == self.channels:
+                value = value if min(value.strides) >= 0 else np.ascontiguousarray(value)  # mirrored
+                return torch.from_numpy(value if value.ndim == 3 else value[:, :, None]).permute(2, 0, 1)
+            value = Image.fromarray(value.view(np.ndarray))
         if isinstance(value, Image.Image):
             pixels = np.array(value if value.mode == self.mode else open_image(value, self.mode, white=self.white))
-            return torch.from_numpy(pixels).view(*pixels.shape[:2], -1).permute(2, 0, 1)
+            return torch.from_numpy(pixels if pixels.ndim == 3 else pixels[:, :, None]).permute(2, 0, 1)
         if isinstance(value, Tensor) and value.ndim == 3 and len(value) == self.channels:
             return value.as_subclass(Tensor)
         if isinstance(value, np.ndarray):

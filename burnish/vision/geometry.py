@@ -1,6 +1,6 @@
 """Cropping, resizing, padding and turning whatever shares a picture's geometry: the picture, its mask, points, boxes.
 
-Pictures are PIL images; masks, points and boxes are torchvision ``tv_tensors``. Everything else in a sample (labels,
+Pictures are PIL images, or the cache's arrays of them; masks, points and boxes are torchvision ``tv_tensors``. Everything else in a sample (labels,
 numbers) has no place in the picture and passes unchanged. Sizes are (width, height), boxes (left, top, right, bottom).
 """
 
@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from burnish.data.cache import Pixels, as_pixels
 from burnish.data.transforms import Size
 from burnish.errors import SettingError, nearest
 
@@ -40,8 +41,12 @@ def check_pad_mode(pad_mode: str) -> str:
 
 def size_of(value: Any) -> Size | None:
     """(width, height) of the picture that `value` is, or belongs to; None when it has no place in a picture."""
+    if isinstance(value, Pixels):
+        return value.shape[1], value.shape[0]
     if isinstance(value, Image.Image):
         return value.size
+    if not isinstance(value, Tensor):
+        return None
     tv = sys.modules.get("torchvision.tv_tensors")  # not imported: nobody can have made one
     if tv is None:
         return None
@@ -56,6 +61,10 @@ def cut(value: Any, box: Box, size: Size, resample: str = "bilinear") -> Any:
     """The part `box` (within the picture) of `value`, at `size`. One antialiased step for pictures, nearest for masks."""
     if isinstance(value, Image.Image):
         return _cut_picture(value, box, size, resample)
+    if isinstance(value, Pixels):
+        if (box[2] - box[0], box[3] - box[1]) == size and all(float(b).is_integer() for b in box):
+            return value[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])]
+        return as_pixels(_cut_picture(Image.fromarray(value.view(np.ndarray)), box, size, resample))
     if _is(value, "Mask"):
         return _like(value, value[..., _nearest(box[1], box[3], size[1])[:, None], _nearest(box[0], box[2], size[0])])
     scale = torch.tensor([size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1])])
@@ -67,11 +76,13 @@ def pad(value: Any, left: int, top: int, right: int, bottom: int, pad_mode: str 
     if not (left or top or right or bottom):
         return value
     width, height = size_of(value) or (0, 0)
-    if isinstance(value, Image.Image):
-        if pad_mode == "zeros":
-            return ImageOps.expand(value, (left, top, right, bottom), 0)
-        sides = [(top, bottom), (left, right)] + [(0, 0)] * (len(value.getbands()) > 1)
-        return Image.fromarray(np.pad(np.asarray(value), sides, mode=PAD_MODES[pad_mode]))  # type: ignore[call-overload]
+    if isinstance(value, Image.Image) and pad_mode == "zeros":
+        return ImageOps.expand(value, (left, top, right, bottom), 0)
+    if isinstance(value, (Image.Image, Pixels)):
+        pixels = np.asarray(value)
+        sides = [(top, bottom), (left, right)] + [(0, 0)] * (pixels.ndim - 2)
+        padded = np.pad(pixels, sides, mode=PAD_MODES[pad_mode])  # type: ignore[call-overload]
+        return padded.view(Pixels) if isinstance(value, Pixels) else Image.fromarray(padded)
     if _is(value, "Mask"):
         sides = [(0, 0)] * (value.ndim - 2) + [(top, bottom), (left, right)]
         return _like(value, torch.from_numpy(np.pad(value.as_subclass(Tensor).numpy(), sides, mode=PAD_MODES[pad_mode])))  # type: ignore[call-overload]
@@ -83,6 +94,9 @@ def turn(value: Any, k: int) -> Any:
     if `k` & 2."""
     if isinstance(value, Image.Image):
         return value.transpose(_TURNS[k]) if k else value
+    if isinstance(value, Pixels):
+        value = value.swapaxes(0, 1) if k & 4 else value
+        return value[:: -1 if k & 2 else 1, :: -1 if k & 1 else 1]
     if _is(value, "Mask"):
         plain = value.as_subclass(Tensor)
         plain = plain.transpose(-1, -2) if k & 4 else plain

@@ -59,7 +59,7 @@ class _Sized(ItemTransform):
     @property
     def target(self) -> Size:
         """(width, height) of the result."""
-        height, width = height_width(self.size)
+        height, width = self.size if isinstance(self.size, (tuple, list)) else (self.size, self.size)
         return width, height
 
 
@@ -187,6 +187,8 @@ class RandomCrop(_Sized):
     """A part of `size` at the picture's own scale: at a random place in training, the centre otherwise. Pictures smaller
     than `size` are padded."""
 
+    takes_pixels = True
+
     def __init__(self, size: HeightWidth, pad_mode: str = "zeros") -> None:
         self.size = checked_size(size)
         self.pad_mode = check_pad_mode(pad_mode)
@@ -217,6 +219,7 @@ class FlipItem(ItemTransform):
     """Mirrors the sample left-right with probability `p`, in training."""
 
     when = "train"
+    takes_pixels = True
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = check_p(p)
@@ -232,6 +235,7 @@ class DihedralItem(ItemTransform):
     their shape when turned: put it after a square Resize."""
 
     when = "train"
+    takes_pixels = True
 
     def __init__(self, p: float = 1.0) -> None:
         self.p = check_p(p)
@@ -264,6 +268,8 @@ class _Scale(_Sized):
 
 class _PadTo(_Sized):
     """Padded to `size`, the picture at a random place in training and in the middle otherwise."""
+
+    takes_pixels = True
 
     def __init__(self, size: HeightWidth, pad_mode: str) -> None:
         self.size, self.pad_mode = size, pad_mode
@@ -353,6 +359,8 @@ def _crop_pad(value: Any, size: Size, target: Size, place: tuple[float, float], 
     inner = min(size[0], target[0]), min(size[1], target[1])
     left, top = (int((s - i) * p + 0.5) for s, i, p in zip(size, inner, place, strict=True))
     value = cut(value, (left, top, left + inner[0], top + inner[1]), inner)
+    if inner == target:
+        return value
     before = [int((t - i) * p + 0.5) for t, i, p in zip(target, inner, place, strict=True)]
     after = [t - i - b for t, i, b in zip(target, inner, before, strict=True)]
     return pad(value, before[0], before[1], after[0], after[1], pad_mode)

@@ -29,7 +29,7 @@ from burnish.data.transforms import ItemTransform
 from burnish.errors import SettingError
 from burnish.train.learner import Learner
 from burnish.vision.blocks import ImageBlock
-from burnish.vision.transforms import Resize
+from burnish.vision.transforms import DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, Resize
 
 
 def picture(side=10):
@@ -221,15 +221,15 @@ def test_on_disk_what_other_settings_left_makes_room_the_longest_unused_first(tm
     assert (tmp_path / "mine.npz").stat().st_size == 10_000, "other people's files are left alone"
 
 
-def loaders(folder, cache):
+def loaders(folder, cache, tfms=(Resize(8),), block=ImageBlock, bs=4):
     files = [folder / f"{i}.png" for i in range(12)]
-    for f in files:
-        picture(20).save(f)
-    block = DataBlock(
-        (ImageBlock, CategoryBlock), splitter=IndexSplitter([8, 9, 10, 11]), get_y=lambda f: "ab"[int(f.stem) % 2], item_tfms=Resize(8)
+    for i, f in enumerate(files):
+        picture(20).crop((0, 0, 20, 14 + i % 3)).save(f)
+    data = DataBlock(
+        (block, CategoryBlock), splitter=IndexSplitter([8, 9, 10, 11]), get_y=lambda f: "ab"[int(f.stem) % 2], item_tfms=list(tfms)
     )
     with captured_notes():
-        return block.dataloaders(files, bs=4, device="cpu", seed=0, cache=cache if cache is True else folder / cache)
+        return data.dataloaders(files, bs=bs, device="cpu", seed=0, cache=cache if isinstance(cache, bool) else folder / cache)
 
 
 @pytest.mark.parametrize("place", [True, "folder"])
@@ -243,6 +243,48 @@ def test_loaders_and_a_learner_with_a_cache_can_be_copied_and_pickled(tmp_path, 
         assert valid.reader.cache.hits
     assert dls.valid.reader.cache._store is learner.dls.valid.reader.cache._store, "a copy shares the place"
     assert len(pickle.dumps(dls.train.reader.cache)) < 4000, "what is in memory stays behind"
+
+
+class Framed(RandomCrop):
+    """A user's own, which draws into the picture that the rest of it made."""
+
+    def apply(self, values, rng):
+        image, *rest = super().apply(values, rng)
+        image.paste(0, (0, 0, 2, 2))
+        return (image, *rest)
+
+
+class OwnBlock(ImageBlock):
+    def encode(self, value):
+        return super().encode(value.convert("L").convert("RGB"))
+
+
+PIPELINES = {
+    "cut": [Resize(8)], "padded": [Resize(8, "pad")], "squished": [Resize(8, "squish")], "part": [RandomResizedCrop(8)],
+    "mirrored": [Resize(8), FlipItem()], "turned": [Resize(8), DihedralItem()], "own": [Framed(8)], "own behind": [Resize(12), Framed(8)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("block", [ImageBlock, ImageBlock("L"), OwnBlock])
+@pytest.mark.parametrize("tfms", PIPELINES.values(), ids=PIPELINES)
+@pytest.mark.parametrize("place", [True, "folder"])
+def test_a_cache_changes_no_sample(tmp_path, place, tfms, block):
+    batches = []
+    for cache in (False, place if place is True else tmp_path / place):
+        dls = loaders(tmp_path, cache, tfms=tfms, block=block, bs=3)
+        batches.append([x for _ in range(3) for dl in (dls.train, dls.valid) for x, _ in dl])
+        for tensor in dls.train.sample(0):
+            tensor.zero_()  # what is handed out is no part of the cache
+        batches[-1] += [x for x, _ in dls.train]
+    assert all(map(torch.equal, *batches)) and len(batches[0]) == len(batches[1])
+    assert dls.train.reader.cache.hits
+
+
+def test_a_sample_of_the_cache_takes_three_bytes_a_pixel(tmp_path):
+    dls = loaders(tmp_path, True)
+    list(dls.train)
+    small = [Resize(8).stages()[0].apply((Image.open(file),), None)[0] for file in dls.train.columns[0]]
+    assert dls.train.reader.cache.used == sum(3 * image.width * image.height for image in small[:8])
 
 
 @pytest.mark.parametrize("place", [True, "folder"])

@@ -13,11 +13,13 @@ import torchvision.transforms.v2 as v2
 from PIL import Image
 from torchvision import tv_tensors
 
+from burnish.data.cache import Pixels, as_pixels
 from burnish.data.config import from_config
 from burnish.data.foreign import TorchvisionTransform, as_item_transform, build, describe
 from burnish.data.transforms import ItemFunction, ItemTransform
 from burnish.errors import ModelFileError, SettingError
 from burnish.vision.augment import Flip
+from burnish.vision.blocks import ImageBlock
 from burnish.vision.transforms import (
     CropPad,
     DihedralItem,
@@ -144,6 +146,24 @@ def test_draws_in_training_only_reproducibly_and_from_its_own_generator(tfm):
     )
     varied = {np.asarray(tfm.apply((image,), random.Random(s))[0]).tobytes() for s in range(8)}
     assert (len(varied) > 1) == (tfm.stages()[1] is not None and tfm != OTHERS[2])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+@pytest.mark.parametrize("tfm", ALL, ids=ids(ALL))
+def test_the_caches_arrays_become_what_pictures_become(tfm, mode):
+    drawn = tfm.stages()[1]
+    if drawn is None or not drawn.takes_pixels:
+        pytest.skip("it is given pictures only")
+    for size in [(200, 150), (150, 200), (64, 64), (30, 20)]:
+        image = photo().resize(size).convert(mode)
+        pixels = as_pixels(image)
+        before = pixels.copy()
+        for seed in [None, 0, 1, 2, 3]:
+            rngs = [None if seed is None else random.Random(seed) for _ in range(2)]
+            (expected, label), (found, same) = (drawn.apply((v, "label"), rng) for v, rng in zip((image, pixels), rngs, strict=True))
+            assert isinstance(found, Pixels) and np.array_equal(found, np.asarray(expected)) and label == same == "label"
+            assert torch.equal(ImageBlock(mode).encode(found), ImageBlock(mode).encode(expected))
+        assert np.array_equal(pixels, before), "nothing is written into what the cache holds"
 
 
 @pytest.mark.parametrize("tfm", ALL, ids=ids(ALL))
