@@ -213,7 +213,8 @@ def run(
         for side in sorted(sides, reverse=i % 2 == 0):
             got = run_once(benchmark, side, sides[side], {**settings, "seed": i + 1}, threads)
             result[side][i:] = [got["figures"]]
-            result["versions"] |= got["versions"] | {"burnish": f"{version('burnish')} ({commit()})"}
+            result["versions"] |= got["versions"] | {"burnish": f"{version('burnish')} ({commit()})", "Python": platform.python_version()}
+            result["date"] = str(date.today())
             shown = ", ".join(f"{k} {v:.4g}" for k, v in got["figures"].items())
             print(f"{name} {i + 1}/{pairs} {side}: {shown}", file=sys.stderr, flush=True)
         yield result
@@ -236,23 +237,31 @@ def rows(name: str, result: dict[str, Any]) -> list[list[str]]:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """RESULTS.md: machine, versions, command and the table."""
-    newest = list(results.values())[-1]
-    versions = ", ".join(f"{k} {v}" for k, v in newest["versions"].items())
-    head = ["benchmark", "figure", "burnish", "fastai", "compared", "bar", "reached", "pairs"]
-    lines = [head, ["---"] * len(head), *(row for name in BENCHMARKS if name in results for row in rows(name, results[name]))]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """RESULTS.md: command, and for each machine its versions and its table."""
+    machines = dict.fromkeys(r["measured"].split("; ")[0] for r in results.values())
     quick = (
         "\n\n**A quick look (`--quick`): small sets and few repeats; not the figures that count.**"
         if any(r["quick"] for r in results.values())
         else ""
     )
+    parts = [_of_machine(name, {k: r for k, r in results.items() if r["measured"].startswith(f"{name}; ")}) for name in machines]
     return f"""# Results
-
-{date.today()} · {machine()} · {newest["threads"]} threads · Python {platform.python_version()} · {versions}
 
 Made by `python benchmarks/run.py` (see [README.md](README.md)); "compared" is burnish's figure divided by fastai's (×), less
 fastai's (+/-), or by itself where the bar is absolute. Times are medians over the pairs, errors and losses means over seeds.{quick}
+
+{chr(10).join(parts)}"""
+
+
+def _of_machine(name: str, results: dict[str, Any]) -> str:
+    newest = list(results.values())[-1]
+    versions = ", ".join(f"{k} {v}" for k, v in newest["versions"].items())
+    head = ["benchmark", "figure", "burnish", "fastai", "compared", "bar", "reached", "pairs"]
+    lines = [head, ["---"] * len(head), *(row for name in BENCHMARKS if name in results for row in rows(name, results[name]))]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"""## {name}
+
+{newest.get("date", "")} · {newest["threads"]} threads · {versions}
 
 {table}
 """

@@ -326,7 +326,11 @@ def _digest(text: str, size: int) -> str:
 
 
 def _is_plain(raw: Any) -> bool:
-    return raw is None or isinstance(raw, (str, int, float, bool, list, tuple, Path)) or (hasattr(raw, "item") and getattr(raw, "ndim", 0) == 0)
+    return (
+        raw is None
+        or isinstance(raw, (str, int, float, bool, list, tuple, Path))
+        or (hasattr(raw, "item") and getattr(raw, "ndim", 0) == 0)
+    )
 
 
 def free_memory(root: Path = Path("/")) -> int:

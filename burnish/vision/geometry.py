@@ -53,7 +53,7 @@ def size_of(value: Any) -> Size | None:
     if isinstance(value, (tv.Mask, tv.Image)):
         return value.shape[-1], value.shape[-2]
     if isinstance(value, (tv.BoundingBoxes, tv.KeyPoints)):
-        return value.canvas_size[1], value.canvas_size[0]
+        return value.canvas_size[1], value.canvas_size[0]  # pyright: ignore[reportAttributeAccessIssue]
     return None
 
 

@@ -54,13 +54,12 @@ def checked_size(size: HeightWidth, name: str = "size") -> int | tuple[int, int]
 class _Sized(ItemTransform):
     """A transform that gives pictures of one size, ``self.size`` as the user gave it."""
 
-    size: HeightWidth
+    size: int | tuple[int, int]
 
     @property
     def target(self) -> Size:
         """(width, height) of the result."""
-        height, width = self.size if isinstance(self.size, (tuple, list)) else (self.size, self.size)
-        return width, height
+        return (self.size, self.size) if isinstance(self.size, int) else (self.size[1], self.size[0])
 
 
 class Resize(_Sized):
@@ -251,7 +250,7 @@ class DihedralItem(ItemTransform):
 class _Scale(_Sized):
     """Deterministic: resized, keeping the shape, until it covers ("crop") or fits into ("pad") `size`."""
 
-    def __init__(self, size: HeightWidth, method: str, resample: str) -> None:
+    def __init__(self, size: int | tuple[int, int], method: str, resample: str) -> None:
         self.size, self.method, self.resample = size, method, resample
 
     def stages(self) -> tuple[ItemTransform | None, ItemTransform | None]:
@@ -271,7 +270,7 @@ class _PadTo(_Sized):
 
     takes_pixels = True
 
-    def __init__(self, size: HeightWidth, pad_mode: str) -> None:
+    def __init__(self, size: int | tuple[int, int], pad_mode: str) -> None:
         self.size, self.pad_mode = size, pad_mode
 
     def apply(self, values: Values, rng: random.Random | None) -> Values:

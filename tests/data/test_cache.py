@@ -221,12 +221,12 @@ def test_on_disk_what_other_settings_left_makes_room_the_longest_unused_first(tm
     assert (tmp_path / "mine.npz").stat().st_size == 10_000, "other people's files are left alone"
 
 
-def loaders(folder, cache, tfms=(Resize(8),), block=ImageBlock, bs=4):
+def loaders(folder, cache, tfms=None, block=ImageBlock, bs=4):
     files = [folder / f"{i}.png" for i in range(12)]
     for i, f in enumerate(files):
         picture(20).crop((0, 0, 20, 14 + i % 3)).save(f)
     data = DataBlock(
-        (block, CategoryBlock), splitter=IndexSplitter([8, 9, 10, 11]), get_y=lambda f: "ab"[int(f.stem) % 2], item_tfms=list(tfms)
+        (block, CategoryBlock), splitter=IndexSplitter([8, 9, 10, 11]), get_y=lambda f: "ab"[int(f.stem) % 2], item_tfms=tfms or [Resize(8)]
     )
     with captured_notes():
         return data.dataloaders(files, bs=bs, device="cpu", seed=0, cache=cache if isinstance(cache, bool) else folder / cache)
