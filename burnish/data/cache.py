@@ -91,11 +91,13 @@ class ItemCache:
         """The prepared sample, from the cache or from `make`.
 
         ``copy=True`` hands out copies that may be changed; ``pixels=True`` pictures as :class:`Pixels`, which take less memory and
-        no time to cut from. `opened` tells which of the cells may name a file that is read (default: any).
+        no time to cut from. `opened` tells which of the cells something is opened from (default: all); the others are values.
         """
-        key = self._key(raws, opened or [True] * len(raws))
+        opened = opened or [True] * len(raws)
+        key = self._key(raws, opened)
         found = self._store.find(*key, raws) if key else None
-        values = tuple(map(as_pixels if pixels else _as_image, make() if found is None else found))
+        as_asked = as_pixels if pixels else _as_image
+        values = tuple(as_asked(v) if o else v for v, o in zip(make() if found is None else found, opened, strict=True))
         if found is not None:
             self.hits += 1
         else:

@@ -50,8 +50,8 @@ class CategoryBlock(Block):
         if self.vocab is None:
             raise DataError("This CategoryBlock has no vocabulary yet: it learns it from the training rows, when DataLoaders are made.")
         if self._index is None or len(self._index) != len(self.vocab):
+            self._encoded = torch.arange(len(self.vocab)).unbind()  # first: other threads look at the index
             self._index = {v: i for i, v in enumerate(self.vocab)}
-            self._encoded = torch.arange(len(self.vocab)).unbind()
         return self._index
 
     def fit(self, raws: Sequence[Any]) -> None:

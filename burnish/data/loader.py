@@ -183,7 +183,7 @@ class DataLoader:
         read = self._read([(row, 0)], self.epoch)
         if not read.rows:
             raise UnreadableFileError(read.failures[row])
-        return tuple(t[0].clone() for t in read.tensors)  # its own memory, not the cache's
+        return tuple(t[0] for t in read.tensors)
 
     def _batches(self, epoch: int) -> list[list[Place]]:
         order = self.order(epoch)
@@ -236,6 +236,8 @@ class DataLoader:
         good = [s for s in samples if not isinstance(s.content, str)]
         failures = {s.row: s.content for s in samples if isinstance(s.content, str)}
         tensors = tuple(block.collate([s.content[i] for s in good]) for i, block in enumerate(self.blocks)) if good else ()  # pyright: ignore[reportArgumentType]
+        if len(good) == 1 and self.reader.cache is not None:  # of several a batch is a copy; of one it may be the cache's own memory
+            tensors = tuple(t.clone() for t in tensors)
         if self.device.type == "cuda":
             tensors = tuple(t.pin_memory() for t in tensors)
         return Read([s.row for s in good], tensors, failures)

@@ -43,9 +43,8 @@ class Reader:
         rest = [*self.drawn, *self.held]
         self._copy_cached = any(type(t).__module__ != "burnish.vision.transforms" for t in rest)
         self._opened = [type(b).open is not Block.open for b in self.blocks]
-        self._pixels = all(vars(type(t)).get("takes_pixels") for t in rest) and all(
-            b.takes_pixels for b in self.blocks if b.kind == "image"
-        )
+        opening = [b for b, opened in zip(self.blocks, self._opened, strict=True) if opened]
+        self._pixels = all(vars(type(t)).get("takes_pixels") for t in rest) and all(b.takes_pixels for b in opening)
 
     def open(self, raws: Values) -> Values:
         """Raw cells as values: what a person recognises (a picture, a label)."""

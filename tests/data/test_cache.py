@@ -19,6 +19,7 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
 
+from burnish.data.block import Block
 from burnish.data.cache import GIB, ItemCache, free_memory, make_cache
 from burnish.data.category import CategoryBlock
 from burnish.data.datablock import DataBlock
@@ -29,7 +30,7 @@ from burnish.data.transforms import ItemTransform
 from burnish.errors import SettingError
 from burnish.train.learner import Learner
 from burnish.vision.blocks import ImageBlock
-from burnish.vision.transforms import DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, Resize
+from burnish.vision.transforms import CropPad, DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, Resize
 
 
 def picture(side=10):
@@ -273,11 +274,39 @@ def test_a_cache_changes_no_sample(tmp_path, place, tfms, block):
     for cache in (False, place if place is True else tmp_path / place):
         dls = loaders(tmp_path, cache, tfms=tfms, block=block, bs=3)
         batches.append([x for _ in range(3) for dl in (dls.train, dls.valid) for x, _ in dl])
-        for tensor in dls.train.sample(0):
-            tensor.zero_()  # what is handed out is no part of the cache
+        dls.train.sample(0)[0].zero_()  # what is handed out is no part of the cache
         batches[-1] += [x for x, _ in dls.train]
     assert all(map(torch.equal, *batches)) and len(batches[0]) == len(batches[1])
     assert dls.train.reader.cache.hits
+
+
+class Sketch(Block):
+    """A user's own kind of data: a picture as a PIL image, read as it is or from a file."""
+
+    name = "sketch"
+
+    def encode(self, value):
+        return torch.tensor(np.asarray(value.convert("L")).mean())
+
+
+class SketchOfFile(Sketch):
+    def open(self, raw):
+        return Image.open(raw).convert("L")
+
+
+@pytest.mark.parametrize("given", ["file", "image"])
+def test_a_users_own_kind_of_picture_gets_pil_images(tmp_path, given):
+    files = [tmp_path / f"{i}.png" for i in range(12)]
+    for f in files:
+        picture(20).save(f)
+    target = SketchOfFile() if given == "file" else Sketch()
+    block = DataBlock(
+        (ImageBlock, target), splitter=IndexSplitter([8, 9]), get_y=(lambda f: f) if given == "file" else Image.open, item_tfms=CropPad(8)
+    )
+    with captured_notes():
+        dls = block.dataloaders(files, bs=4, device="cpu", cache=True)
+    for _ in range(2):
+        assert sum(len(x) for x, _ in dls.train) == 10
 
 
 def test_a_sample_of_the_cache_takes_three_bytes_a_pixel(tmp_path):
