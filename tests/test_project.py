@@ -248,7 +248,12 @@ def test_bars_are_judged_rightly(bench, how: str, bar: float | None, ours: float
 
 def test_results_table_names_what_missed_its_bar(bench):
     pair = {"ours": [{"seconds": 2.0, "mb": 50.0}] * 2, "peer": [{"seconds": 4.0, "mb": 200.0}] * 2}
-    text = bench.markdown({"imports": {**pair, "versions": {"torch": "2"}, "threads": 2, "quick": False}})
+    run = {"versions": {"torch": "2"}, "threads": 2, "quick": False}
+    other = {"ours": [{"ms": 1.0}], "peer": [{"ms": 3.0}], **run, "threads": 16, "measured": "another; state"}
+    text = bench.markdown({"imports": {**pair, **run, "measured": "one; state"}, "augment": other})
+    one, another = text.split("## another\n")
+    assert "## one\n" in one and "2 threads" in one and "| augment |" not in one
+    assert "16 threads" in another and "| augment | ms a batch | 1 | 3 |" in another and "| imports |" not in another
     assert "| imports | seconds beyond torch and torchvision | 2 | 4 | 0.50× | ≤ 0.3× | **no** | 2 |" in text
     assert "| imports | MB beyond torch and torchvision | 50 | 200 | 0.25× | ≤ 0.3× | yes | 2 |" in text
 
