@@ -8,7 +8,7 @@ import shutil
 import signal
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -373,6 +373,14 @@ def test_no_network_for_weights_names_the_ways_out(photos: Path, tmp_path: Path,
 
 
 # -- Ctrl-C ------------------------------------------------------------------------------------------------------------
+@pytest.fixture(autouse=True)
+def _hears_ctrl_c() -> Iterator[None]:
+    """Python's own answer to Ctrl-C, which is not installed where a shell started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupt(Callback):
     """Ctrl-C, as the terminal sends it, at the first `event`."""
 
