@@ -28,6 +28,7 @@ import prepare
 HERE = Path(__file__).resolve().parent
 PEER = "fastai==2.8.12"
 SAME = ("torch", "torchvision", "timm", "numpy", "pillow", "pandas", "matplotlib")  # the peer gets burnish's versions of these
+CODE = ("burnish", "benchmarks/measures", "benchmarks/sides")  # what a figure depends on
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,8 @@ def peer_python() -> str:
 def run_once(benchmark: Benchmark, side: str, python: str, settings: dict[str, Any], threads: int) -> dict[str, Any]:
     """One measurement in a process of its own, in an empty folder, on the CPU (unless it is one of a GPU), without a network."""
     environment = {
-        **os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg",
+        **{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},  # modules are compiled once, on both sides
+        "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg",
         "PYTHONWARNINGS": "ignore", **({} if benchmark.gpu else {"CUDA_VISIBLE_DEVICES": ""}),
     }  # fmt: skip
     command = [python, str(HERE / "worker.py"), benchmark.measure, side, json.dumps(settings)]
@@ -274,15 +276,14 @@ def has_gpu() -> bool:
 
 
 def commit() -> str:
-    """The commit that is measured; with a mark where files differ from it."""
-    return _git("describe", "--always", "--dirty") or "unknown"
+    """The commit that is measured; with a mark where the code differs from it."""
+    return _git("describe", "--always", "--exclude=*") + ("-dirty" if _git("diff", "HEAD", "--", *CODE) else "") or "unknown"
 
 
 def code() -> str:
     """What a figure depends on: the state of burnish and of the measurements, whatever else was committed since."""
-    folders = ["burnish", "benchmarks/measures", "benchmarks/sides"]
-    trees = _git("rev-parse", *(f"HEAD:{folder}" for folder in folders)).split()
-    changes = _git("diff", "HEAD", "--", *folders)
+    trees = _git("rev-parse", *(f"HEAD:{folder}" for folder in CODE)).split()
+    changes = _git("diff", "HEAD", "--", *CODE)
     return " ".join([*(tree[:12] for tree in trees), *([hashlib.sha256(changes.encode()).hexdigest()[:12]] if changes else [])])
 
 
