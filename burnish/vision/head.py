@@ -69,7 +69,8 @@ def create_head(
         nf: channels of the features.
         n_out: outputs.
         lin_ftrs: widths between, ``[512]`` by default; ``[]`` for a single linear layer.
-        ps: dropout before the last layer, half of it before those above; or one value for each linear layer.
+        ps: dropout before the last layer, half of it before those above; or one value for each linear layer. A dropout of 0 has
+            its place too: weights fit whatever `ps` they were trained with.
         pool: pool feature maps ``(batch, nf, h, w)`` first; False for features that are pooled already, ``(batch, nf)``.
         concat_pool: pool by maximum and mean; False by mean alone.
         first_bn: batch norm before the first linear layer.
@@ -97,7 +98,7 @@ def create_head(
         layers.append(nn.Dropout(drops.pop(0)))
     for i, (wide, narrow) in enumerate(itertools.pairwise(widths)):
         last = i == len(widths) - 2
-        drop = drops[i] if i < len(drops) else 0.0
+        drop = drops[i] if i < len(drops) else None
         has_norm = not last if lin_first else first_bn or i > 0
         norm = [nn.BatchNorm1d(narrow if lin_first else wide, bn_eps)] if has_norm else []
         layers += _step(wide, narrow, drop, norm, last=last, lin_first=lin_first)
@@ -108,13 +109,13 @@ def create_head(
     return nn.Sequential(*layers)
 
 
-def _step(wide: int, narrow: int, drop: float, norm: list[nn.BatchNorm1d], last: bool, lin_first: bool) -> list[nn.Module]:
+def _step(wide: int, narrow: int, drop: float | None, norm: list[nn.BatchNorm1d], last: bool, lin_first: bool) -> list[nn.Module]:
     """One linear layer with what goes with it, in the order asked for."""
     # A bias before a batch norm is taken out by it; the last layer's is what the outputs begin with.
     linear: list[nn.Module] = [nn.Linear(wide, narrow, bias=last)]
     if not last:
         linear.append(nn.ReLU(inplace=True))
-    around: list[nn.Module] = [*norm, *([nn.Dropout(drop)] if drop else [])]
+    around: list[nn.Module] = [*norm, *([] if drop is None else [nn.Dropout(drop)])]
     return linear + around if lin_first else around + linear
 
 

@@ -66,8 +66,8 @@ def vision_learner(
     cbs: Callbacks = None, metrics: Any = None, path: str | Path = ".", model_dir: str | Path = "models", wd: float | None = None,
     wd_bn_bias: bool = False, train_bn: bool = False, moms: tuple[float, float, float] = (0.95, 0.85, 0.95),
     init: Callable[[Tensor], Any] | None = nn.init.kaiming_normal_, custom_head: nn.Module | None = None, concat_pool: bool = True,
-    pool: bool = True, lin_ftrs: Sequence[int] | None = None, ps: float | Sequence[float] = 0.5, first_bn: bool = True, bn_final: bool = False,
-    lin_first: bool = False, y_range: tuple[float, float] | None = None, n_in: int | None = None, seed: int | None = None,
+    pool: bool = True, lin_ftrs: Sequence[int] | None = None, ps: float | Sequence[float] | None = None, first_bn: bool = True,
+    bn_final: bool = False, lin_first: bool = False, y_range: tuple[float, float] | None = None, n_in: int | None = None, seed: int | None = None,
     precision: str = "auto", device: torch.device | str | None = None, arch_args: dict[str, Any] | None = None,
 ) -> VisionLearner:  # fmt: skip
     """A learner for pictures: the body of `arch` with a new head. Pretrained, it is frozen up to the head.
@@ -85,8 +85,8 @@ def vision_learner(
         splitter: from the model to its layer groups; along the architecture's own stages by default.
         init: initialises the head's weights; None leaves PyTorch's. A `custom_head` stays as it is given.
         custom_head: a head of your own, in place of the settings of ``head.create_head`` (`concat_pool` ... `y_range`).
-        seed: fixes the head's first weights and what is random in training (order and augmentation follow ``dls.seed``);
-            drawn, and kept as ``learn.seed``, by default.
+        ps: the head's dropout, see there; by default 0.5 on a pretrained body and 0 from scratch.
+        seed: fixes the head's first weights and what is random in training (order and augmentation follow ``dls.seed``); else drawn.
         arch_args: further arguments of the architecture. One made for a single image size gets the data's as `img_size`.
         The rest: see ``Learner``.
 
@@ -148,7 +148,10 @@ def _make(
     body = create_body(config["arch"], pretrained, config["n_in"], weights, normalize=config["normalize"], arch_args=config["arch_args"])
     if custom_head is not None:
         return nn.Sequential(body, custom_head)
-    head = {**config["head"], "pool": config["head"]["pool"] and body.spatial}
+    head = config["head"]
+    if "ps" in head and head["ps"] is None:
+        head["ps"] = 0.5 if body.pretrained else 0.0  # in `config` too: the model file says what the network is
+    head = {**head, "pool": head["pool"] and body.spatial}
     return nn.Sequential(body, init_head(create_head(body.num_features, config["n_out"], **head), init))
 
 

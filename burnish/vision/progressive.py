@@ -36,7 +36,7 @@ class ProgressiveResize(Callback):
     order = -5
 
     def __init__(
-        self, start: float = 0.4, full_from: float = 1.0, multiple: int = 16, least: int = 64, only_from_scratch: bool = False
+        self, start: float = 0.3, full_from: float = 1.0, multiple: int = 16, least: int = 48, only_from_scratch: bool = False
     ) -> None:
         if not 0 < start <= 1 or not 0 < full_from <= 1:
             raise SettingError(f"ProgressiveResize(start={start!r}, full_from={full_from!r}): both must be shares above 0, up to 1.")

@@ -36,7 +36,7 @@ def test_layers_by_default():
     ("options", "expected"),
     [
         ({"lin_ftrs": []}, ["AdaptiveConcatPool2d", "Flatten", "BatchNorm1d", "Dropout", "Linear"]),
-        ({"lin_ftrs": [], "ps": 0.0, "first_bn": False, "concat_pool": False}, ["AdaptiveAvgPool2d", "Flatten", "Linear"]),
+        ({"lin_ftrs": [], "ps": 0.0, "first_bn": False, "concat_pool": False}, ["AdaptiveAvgPool2d", "Flatten", "Dropout", "Linear"]),
         ({"lin_ftrs": [], "pool": False}, ["Flatten", "BatchNorm1d", "Dropout", "Linear"]),
         (
             {"lin_ftrs": [], "bn_final": True, "y_range": (0, 1)},

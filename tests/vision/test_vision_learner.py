@@ -125,6 +125,20 @@ def test_settings_reach_the_learner(dls, tmp_path):
     assert "mine" in names and "result_note" in names
 
 
+@pytest.mark.parametrize("settings, expected", [({}, [0.0, 0.0]), ({"weights": a_body}, [0.25, 0.5]), ({"ps": 0.4}, [0.2, 0.4])])
+def test_dropout_is_for_heads_on_pretrained_bodies_unless_it_is_asked_for(dls, settings, expected):
+    learn = make(dls, **{k: v() if callable(v) else v for k, v in settings.items()})
+    assert [m.p for m in learn.model[1] if isinstance(m, nn.Dropout)] == expected
+    assert [m.p for m in build(learn.model_config)[1] if isinstance(m, nn.Dropout)] == expected, "the model file says which"
+
+
+def test_weights_of_a_pretrained_learner_fit_one_made_without(dls, tmp_path):
+    learn, other = make(dls, weights=a_body(), path=tmp_path), make(dls, path=tmp_path)
+    learn.save("tuned")
+    other.load("tuned", with_opt=False)
+    assert all(torch.equal(a, b) for a, b in zip(learn.model.state_dict().values(), other.model.state_dict().values(), strict=True))
+
+
 def test_head_options_reach_the_head(dls):
     head = make(dls, lin_ftrs=[16], ps=0.2, concat_pool=False, y_range=(0, 1)).model[1]
     assert [type(m).__name__ for m in head] == [

@@ -54,7 +54,7 @@ def test_fine_tune_from_scratch_begins_small_and_validates_whole(dls, arch):
     sizes = Sizes()
     with learn.no_logging():
         learn.fine_tune(1, cbs=[ProgressiveResize(least=16), sizes])
-    assert sizes.train[0] == 32 and sizes.train[-1] == 64 and set(sizes.valid) == {64}
+    assert sizes.train[0] == 16 and sizes.train[-1] == 64 and set(sizes.valid) == {64}
     assert sizes.modes == {True}, "trying a size out leaves no module in another mode"
 
 
@@ -67,7 +67,7 @@ def test_it_is_there_for_fine_tune_from_scratch_and_nothing_else(dls):
         learn.fit_one_cycle(1, cbs=(second := Sizes()))
         learn.pretrained = True
         learn.fine_tune(1, cbs=(third := Sizes()))
-    assert min(first.train) == 32 and set(second.train) == set(third.train) == {64}
+    assert min(first.train) == 16 and set(second.train) == set(third.train) == {64}
 
 
 def test_an_architecture_of_one_size_is_left_alone(dls):
