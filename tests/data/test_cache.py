@@ -157,8 +157,9 @@ def test_another_process_may_make_room_meanwhile(tmp_path, monkeypatch):
         os.unlink(entries[0].path)
         return entries
 
-    monkeypatch.setattr(os, "scandir", scan_and_remove)
-    cache = ItemCache("s", tmp_path, budget=2 * size)
+    with monkeypatch.context() as patch:  # pathlib scans folders too
+        patch.setattr(os, "scandir", scan_and_remove)
+        cache = ItemCache("s", tmp_path, budget=2 * size)
     assert cache.used == 2 * size
     for entry in tmp_path.iterdir():
         entry.unlink()
