@@ -1,11 +1,13 @@
-"""The photographs that are measured on, made once from the groceries set (tests/realdata.py) and kept in its cache."""
+"""The data that is measured on, made once from the sets of tests/realdata.py and kept in their cache."""
 
 from __future__ import annotations
 
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -88,3 +90,56 @@ def _written(table: pd.DataFrame, name: str) -> Path:
 def weights(arch: str) -> str:
     """A safetensors file of ImageNet weights under timm's names, which both libraries load."""
     return str({"mobilenetv2_100": realdata.mobilenetv2_weights, "resnet50": realdata.resnet50_weights}[arch]())
+
+
+# -- tables and ratings -------------------------------------------------------------------------------------------------
+
+COUNT = {"ames": np.log, "bikeshare": np.log1p}  # targets whose logarithm is predicted, by both libraries
+
+
+def table(name: str, quick: bool = False) -> dict[str, Any]:
+    """Settings of a real table: a parquet file with its rows and which of them validate (a fifth at random, always the same one; of
+    bikeshare the last fifth in time), and what its columns are."""
+    frame, target, kind = {
+        "adult": lambda: (realdata.adult(), "income", "class"),
+        "titanic": lambda: (realdata.titanic().drop(columns="rownames"), "survived", "class"),
+        "ames": lambda: (realdata.ames().drop(columns="rownames"), "Sale_Price", "number"),
+        "bikeshare": lambda: (realdata.bikeshare().drop(columns="date"), "riders", "number"),
+    }[name]()
+    if name in COUNT:
+        frame[target] = COUNT[name](frame[target].astype(float))
+    if quick:
+        frame = frame.sample(min(len(frame), 2000), random_state=0).sort_index().reset_index(drop=True)
+    cont = [c for c in frame if c != target and pd.api.types.is_numeric_dtype(frame[c]) and frame[c].nunique() > 20]
+    cat = [c for c in frame if c not in (target, *cont)]
+    frame[cat] = frame[cat].astype(str).where(frame[cat].notna())
+    n = len(frame)
+    frame["is_valid"] = np.arange(n) >= 0.8 * n if name == "bikeshare" else np.random.default_rng(0).permutation(n) < n // 5
+    return {"table": _kept(frame, f"{name}{'_quick' * quick}"), "cat_names": cat, "cont_names": cont, "target": target, "kind": kind}
+
+
+def ratings(name: str, fold: int | None = None, quick: bool = False) -> dict[str, Any]:
+    """Settings of real ratings: a parquet file of users, items and ratings; a fifth of them validates: fold number `fold` of five."""
+    frame, _ = {"movielens_100k": realdata.movielens_100k, "movielens_1m": realdata.movielens_1m}[name]()
+    frame = frame[["user_id", "item_id", "rating"]].astype({"user_id": str, "item_id": str, "rating": float})
+    if quick:
+        frame = frame.head(5000)
+    order = np.random.default_rng(0).permutation(len(frame))
+    frame["is_valid"] = order % 5 == (fold or 0) % 5
+    return {"table": _kept(frame, f"{name}_{fold or 0}{'_quick' * quick}"), "kind": "ratings"}
+
+
+def large_csv(n: int) -> dict[str, Any]:
+    """Settings of a CSV file of `n` rows: the adult table over and over, in another order."""
+    frame, path = realdata.adult(), SMALL / f"adult_{n}.csv"
+    if not path.is_file():
+        SMALL.mkdir(parents=True, exist_ok=True)
+        frame.sample(n, replace=True, random_state=0).to_csv(path, index=False)
+    settings = table("adult")
+    return {k: settings[k] for k in ("cat_names", "cont_names", "target")} | {"csv": str(path)}
+
+
+def _kept(frame: pd.DataFrame, name: str) -> str:
+    SMALL.mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(SMALL / f"{name}.parquet")
+    return str(SMALL / f"{name}.parquet")

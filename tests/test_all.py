@@ -8,7 +8,11 @@ import sys
 import pytest
 
 import burnish
-import burnish.vision.all as face
+import burnish.collab.all as collab
+import burnish.tabular.all as tabular
+import burnish.vision.all as vision
+
+FACES = {"burnish.vision.all": vision, "burnish.tabular.all": tabular, "burnish.collab.all": collab}
 
 SLOW = ["timm", "pandas", "sklearn", "scipy", "matplotlib.pyplot", "rich", "IPython"]
 
@@ -151,25 +155,33 @@ def run(code: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", sorted({*face.__all__, *EXPECTED}))
+@pytest.mark.parametrize("name", sorted({*vision.__all__, *EXPECTED}))
 def test_every_name_is_listed_and_there(name: str) -> None:
-    assert name in face.__all__
-    assert getattr(face, name) is getattr(burnish, name)
+    assert name in vision.__all__
+    assert getattr(vision, name) is getattr(burnish, name)
 
 
-def test_nothing_stray_comes_in_and_nothing_twice() -> None:
+@pytest.mark.parametrize("face", [tabular, collab], ids=lambda f: f.__name__)
+def test_the_names_of_tables_and_ratings_are_there(face) -> None:
+    for name in set(face.__all__) - {"Normalize"}:  # of that name there is one for pictures too
+        assert getattr(face, name) is getattr(burnish, name)
+
+
+@pytest.mark.parametrize("face", FACES.values(), ids=FACES)
+def test_nothing_stray_comes_in_and_nothing_twice(face) -> None:
     there = {name for name in vars(face) if not name.startswith("_")} - {"annotations", "LazyModule"}
     assert there == set(face.__all__)
     assert sorted(face.__all__) == sorted(set(face.__all__))
 
 
-def test_a_star_import_brings_the_list_and_loads_nothing_slow() -> None:
+@pytest.mark.parametrize("face", FACES)
+def test_a_star_import_brings_the_list_and_loads_nothing_slow(face: str) -> None:
     said = run(
         "import sys; before = set(globals())\n"
-        "from burnish.vision.all import *\n"
+        f"from {face} import *\n"
         f"print(len(set(globals()) - before - {{'before'}}), [m for m in {SLOW} if m in sys.modules])"
     )
-    assert said == f"{len(set(face.__all__) - {'sys'})} []"
+    assert said == f"{len(set(FACES[face].__all__) - {'sys'})} []"
 
 
 def test_importing_the_package_alone_loads_no_torch_and_its_names_come_at_first_use() -> None:

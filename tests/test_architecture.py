@@ -18,8 +18,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A room may import from itself and from the rooms before it. Modalities stand on all of the first line and not on each other.
 FOUNDATIONS = ["errors", "data", "artifact", "train", "evaluate", "deploy"]
+FACE = ["basics"]  # what the modalities' faces share
 MODALITIES = ["vision", "tabular", "collab", "text", "audio", "video", "series"]
 ON_VISION = ["audio", "video", "series"]  # these may also use vision's models
+ON_TABULAR = ["collab"]  # ratings are a table of two categories and a number
 ON_TOP = ["doctor", "wording", "cli", "__main__", "compat"]
 
 DEPENDENCIES = {  # import names of what pyproject.toml requires for everybody
@@ -34,9 +36,11 @@ def allowed(room: str) -> set[str]:
     if room in FOUNDATIONS:
         return set(FOUNDATIONS[: FOUNDATIONS.index(room) + 1])
     if room in MODALITIES:
-        return {*FOUNDATIONS, room, *(["vision"] if room in ON_VISION else [])}
+        return {*FOUNDATIONS, *FACE, room, *(["vision"] if room in ON_VISION else []), *(["tabular"] if room in ON_TABULAR else [])}
+    if room in FACE:
+        return {*FOUNDATIONS, *FACE}
     if room in ON_TOP:
-        return {*FOUNDATIONS, *MODALITIES, *ON_TOP}
+        return {*FOUNDATIONS, *FACE, *MODALITIES, *ON_TOP}
     raise KeyError(f"burnish/{room} is in no list of {Path(__file__).name}: say which rooms it may import from")
 
 
@@ -143,7 +147,7 @@ def test_files_and_functions_are_short(file: Path):
 def test_no_star_imports_and_no_swallowed_keywords(file: Path):
     """A function with ``**kwargs`` that nothing reads would take a typo without a word (one that always raises takes nothing)."""
     for node in ast.walk(parsed(file)):
-        if isinstance(node, ast.ImportFrom) and file.name != "all.py":  # a modality's star-import face gathers names
+        if isinstance(node, ast.ImportFrom) and file.name not in ("all.py", "basics.py"):  # star-import faces gather names
             assert all(a.name != "*" for a in node.names), f"{file.name}:{node.lineno}: star import"
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.args.kwarg and not isinstance(node.body[-1], ast.Raise):
             used = {n.id for s in node.body for n in ast.walk(s) if isinstance(n, ast.Name)}
@@ -190,7 +194,7 @@ def test_dependencies_match_pyproject():
     assert {imports.get(n, n) for n in names} == DEPENDENCIES
 
 
-@pytest.mark.parametrize("module", ["burnish", "burnish.vision.all"])
+@pytest.mark.parametrize("module", ["burnish", "burnish.vision.all", "burnish.tabular.all", "burnish.collab.all"])
 def test_importing_loads_nothing_slow(module: str):
     slow = ["timm", "sklearn", "scipy", "matplotlib.pyplot", "rich", "IPython", "gradio", "onnx", "transformers"]
     code = f"import sys, {module}; print([m for m in {slow} if m in sys.modules])"

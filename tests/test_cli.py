@@ -18,7 +18,8 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
-from burnish.cli import _end_of, main
+from burnish.cli import main
+from burnish.cli.saying import end_of
 from burnish.train.export import load_learner
 
 
@@ -117,7 +118,7 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_long_paths_are_cut_at_their_beginning(path: str, shown: str) -> None:
-    assert _end_of(path) == shown and len(shown) <= 44
+    assert end_of(path) == shown and len(shown) <= 44
 
 
 def test_doctor_finds_this_installation_well() -> None:
@@ -242,7 +243,7 @@ def test_the_picture_is_where_it_is_said_to_be(coloured: Path, tmp_path: Path) -
 
 def test_messages_speak_of_options(coloured: Path, tmp_path: Path) -> None:
     got = burnish("show", coloured, "--size", 32, cwd=tmp_path)
-    assert "(--valid changes that)" in got.stderr and "burnish show FOLDER" in got.stderr
+    assert "(--valid changes that)" in got.stderr and "burnish show tells all" in got.stderr
     weights = burnish("train", coloured, *QUICK[-2:], "--weights", "nowhere.pth", cwd=tmp_path)
     assert weights.returncode == 2 and "--weights 'nowhere.pth': there is no such file" in weights.stderr
     for said in (got.stderr, got.stdout, weights.stderr):

@@ -96,3 +96,51 @@ def interpretation() -> Any:
     from burnish.vision.all import ClassificationInterpretation
 
     return ClassificationInterpretation
+
+
+# -- tables and ratings -------------------------------------------------------------------------------------------------
+
+
+def table_learner(table: Any, cat_names: Any, cont_names: Any, target: str, valid: Any, bs: int, seed: int, kind: str) -> Any:
+    """A table's learner with the library's defaults; `kind` is "class" or "number"."""
+    from burnish.tabular.all import CategoryBlock, RegressionBlock, TabularDataLoaders, tabular_learner
+
+    dls = TabularDataLoaders.from_df(
+        table, cat_names=cat_names, cont_names=cont_names, y_names=target, y_block=(CategoryBlock if kind == "class" else RegressionBlock)(),
+        valid_idx=valid, bs=bs, seed=seed,
+    )  # fmt: skip
+    return tabular_learner(dls, seed=seed)
+
+
+def table_from_csv(path: str, cat_names: Any, cont_names: Any, target: str, seed: int, bs: int) -> Any:
+    from burnish.tabular.all import CategoryBlock, RandomSplitter, TabularDataLoaders
+
+    return TabularDataLoaders.from_csv(
+        path, cat_names=cat_names, cont_names=cont_names, y_names=target, y_block=CategoryBlock(), splitter=RandomSplitter(0.2, seed=seed),
+        bs=bs, seed=seed,
+    )  # fmt: skip
+
+
+def ratings_learner(table: Any, valid: Any, bs: int, seed: int, n_factors: int) -> Any:
+    from burnish.collab.all import CollabDataLoaders, IndexSplitter, collab_learner
+
+    dls = CollabDataLoaders.from_df(table, splitter=IndexSplitter(valid), bs=bs, seed=seed)
+    return collab_learner(dls, n_factors=n_factors, seed=seed)
+
+
+def fit_quietly(learn: Any, epochs: int, lr: float) -> None:
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(epochs, lr)
+
+
+def fit_by_default(learn: Any, epochs: int) -> None:
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(epochs)
+
+
+def predict_row(learn: Any, row: Any) -> Any:
+    return learn.predict(row)
+
+
+def table_preds(learn: Any) -> Any:
+    return learn.get_preds()[:2]

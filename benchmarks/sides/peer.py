@@ -113,3 +113,72 @@ def interpretation() -> Any:
     from fastai.vision.all import ClassificationInterpretation
 
     return ClassificationInterpretation
+
+
+# -- tables and ratings -------------------------------------------------------------------------------------------------
+
+
+def table_learner(table: Any, cat_names: Any, cont_names: Any, target: str, valid: Any, bs: int, seed: int, kind: str) -> Any:
+    from fastai.tabular.all import (
+        Categorify,
+        CategoryBlock,
+        FillMissing,
+        Normalize,
+        RegressionBlock,
+        TabularDataLoaders,
+        set_seed,
+        tabular_learner,
+    )
+
+    set_seed(seed)
+    dls = TabularDataLoaders.from_df(
+        table, procs=[Categorify, FillMissing, Normalize], cat_names=list(cat_names), cont_names=list(cont_names), y_names=target,
+        y_block=(CategoryBlock if kind == "class" else RegressionBlock)(), valid_idx=valid, bs=bs,
+    )  # fmt: skip
+    return tabular_learner(dls)
+
+
+def table_from_csv(path: str, cat_names: Any, cont_names: Any, target: str, seed: int, bs: int) -> Any:
+    from fastai.tabular.all import Categorify, CategoryBlock, FillMissing, Normalize, TabularDataLoaders, set_seed
+
+    set_seed(seed)
+    return TabularDataLoaders.from_csv(
+        path, procs=[Categorify, FillMissing, Normalize], cat_names=list(cat_names), cont_names=list(cont_names), y_names=target,
+        y_block=CategoryBlock(), bs=bs,
+    )  # fmt: skip
+
+
+def ratings_learner(table: Any, valid: Any, bs: int, seed: int, n_factors: int) -> Any:
+    """Given positions to validate on, as the documentation has no argument for them: through TabularCollab, as from_df itself does."""
+    from fastai.collab import CollabDataLoaders, TabularCollab, collab_learner
+    from fastai.tabular.all import Categorify, TransformBlock, set_seed
+    from fastcore.basics import range_of
+
+    set_seed(seed)
+    user, item, rating = table.columns[:3]
+    taken = set(valid)
+    splits = ([i for i in range_of(table) if i not in taken], list(valid))
+    to = TabularCollab(table, [Categorify], [user, item], y_names=[rating], y_block=TransformBlock(), splits=splits)
+    dls = to.dataloaders(path=".", bs=bs)
+    dls.__class__ = CollabDataLoaders
+    return collab_learner(dls, n_factors=n_factors)
+
+
+def fit_quietly(learn: Any, epochs: int, lr: float) -> None:
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(epochs, lr)
+
+
+def fit_by_default(learn: Any, epochs: int) -> None:
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(epochs)
+
+
+def predict_row(learn: Any, row: Any) -> Any:
+    with learn.no_bar(), learn.no_logging():
+        return learn.predict(row)
+
+
+def table_preds(learn: Any) -> Any:
+    with learn.no_bar(), learn.no_logging():
+        return learn.get_preds()

@@ -22,12 +22,14 @@ class Block(Configurable):
         name: the column of ``dls.table`` that holds its raw cells.
         takes_size_hint: ``open`` accepts ``size_hint``, a function from the file's (width, height) to the least
             (width, height) that is needed, so that large pictures are decoded small.
+        of_row: its values are cells of a table's row, which are shown as one, and not drawn.
         takes_pixels: ``encode`` also takes a picture as an array (``burnish.data.cache.Pixels``).
     """
 
     kind: ClassVar[str] = "value"
     name: ClassVar[str] = "value"
     takes_size_hint: ClassVar[bool] = False
+    of_row: ClassVar[bool] = False
     takes_pixels: bool = False
 
     # -- inputs and targets -------------------------------------------------------------------------------------
@@ -48,6 +50,10 @@ class Block(Configurable):
     def collate(self, items: list[Tensor]) -> Tensor:
         """Encoded items as one batch tensor, the batch dimension first."""
         return torch.stack(items)
+
+    def encode_all(self, raws: Any) -> Tensor:
+        """Many raw cells (a list, or for a block of several columns the rows of a table) as one tensor, the samples first."""
+        return self.collate([self.encode(self.open(raw)) for raw in raws])
 
     def on_device(self) -> nn.Module | None:
         """The module that finishes a batch on the device (bytes to float, say), or None."""
@@ -76,6 +82,11 @@ class Block(Configurable):
     def loss(self) -> nn.Module:
         """The default loss: a plain PyTorch module called as ``loss(output, target)``."""
         raise NotImplementedError(f"{type(self).__name__} has no default loss: pass loss_func= to the learner.")
+
+    def final(self) -> nn.Module | None:
+        """What a model of this target must end in (a layer that gives the target's own units, say), or None. Its input and
+        output: ``(batch, n_out)``."""
+        return None
 
     def activation(self, output: Tensor) -> Tensor:
         """Raw model output ``(batch, ...)`` as predictions a person can read (probabilities, say)."""

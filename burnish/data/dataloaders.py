@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from burnish.data.batches import RowLoader
 from burnish.data.block import Block
 from burnish.data.cache import ItemCache, make_cache
 from burnish.data.check import Report, check_table, white_of
 from burnish.data.config import from_config
 from burnish.data.dataset import Dataset
 from burnish.data.device import usable_device
+from burnish.data.joint import JointLoss
 from burnish.data.lazy import pd
 from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.notes import note
@@ -60,7 +62,7 @@ class DataLoaders:
             raise SettingError(f"DataLoaders got {len(loaders)} loaders; expected at most 3: train, valid and test.")
         self.device = usable_device(device) if device is not None else default_device()
         self.path, self._n_inp = Path(path), n_inp
-        self.loaders = [dl if isinstance(dl, (DataLoader, PlainLoader)) else PlainLoader(dl) for dl in loaders]
+        self.loaders = [dl if isinstance(dl, (RowLoader, PlainLoader)) else PlainLoader(dl) for dl in loaders]
         self.table = pd.DataFrame()
         self.blocks: list[Block] = []
         self.item_tfms: list[ItemTransform] = []
@@ -104,11 +106,8 @@ class DataLoaders:
         rows = {split: rows_of(table, split) for split in ("train", "valid", "test")}
         columns = [table[name].tolist() for name in names]
         _fit_blocks(dls.blocks, columns, rows, table, names, n_inp)
-        if balance == "sample" and not shuffle:
-            raise SettingError(
-                "balance='sample' draws the training samples at random, and shuffle=False keeps them in order. Leave out shuffle=False, or weigh the classes in the loss: balance='loss'."
-            )
-        weights = dls._balance(balance, columns, rows["train"])
+        dls.check_balance(balance, shuffle)
+        weights = dls._balance(balance, lambda: dls.blocks[-1].encode_all([columns[-1][row] for row in rows["train"]]))
         kept = None  # the splits' samples are cached in one place, within one budget
         for split, where in rows.items():
             if split == "test" and not len(where):
@@ -123,24 +122,35 @@ class DataLoaders:
                 device=dls.device, seed=dls.seed, on_error=on_error,
             )  # fmt: skip
             dls.loaders.append(dl)
-        if bs > len(rows["train"]):
-            note(
-                f"The batch size ({bs}) is larger than the training set ({len(rows['train'])}): each epoch is one batch of {len(rows['train'])}."
-            )
+        dls.say_small()
         return dls
 
-    def _balance(self, balance: str | None, columns: list[list[Any]], train: np.ndarray) -> np.ndarray | None:
-        """Sampling weights for balance="sample"; sets `class_weights` (classes,) for balance="loss"."""
-        if balance is None:
-            return None
-        if balance not in ("sample", "loss"):
+    def say_small(self) -> None:
+        """Says so where the training rows don't fill one batch."""
+        if self.bs > self.train.n:
+            note(f"The batch size ({self.bs}) is larger than the training set ({self.train.n}): each epoch is one batch of {self.train.n}.")
+
+    def check_balance(self, balance: str | None, shuffle: bool) -> None:
+        """Raises SettingError if `balance` isn't known, or goes with neither the target nor the order."""
+        if balance not in ("sample", "loss", None):
             raise SettingError(
                 f"balance={balance!r}: expected 'sample' (rare classes are drawn more often), 'loss' (they weigh more in the loss) or None."
             )
+        if balance is not None and [b.kind for b in self.target_blocks] != ["category"]:
+            kinds = ", ".join(type(b).__name__ for b in self.target_blocks) or "nothing"
+            raise SettingError(f"balance={balance!r} needs a CategoryBlock as the target, and it is {kinds}.")
+        if balance == "sample" and not shuffle:
+            raise SettingError(
+                "balance='sample' draws the training samples at random, and shuffle=False keeps them in order. Leave out shuffle=False, or weigh the classes in the loss: balance='loss'."
+            )
+
+    def _balance(self, balance: str | None, encoded: Callable[[], torch.Tensor]) -> np.ndarray | None:
+        """Sampling weights for balance="sample"; sets `class_weights` (classes,) for balance="loss". `encoded` gives the target of
+        each training row."""
+        if balance is None:
+            return None
         block = self.blocks[-1]
-        if block.kind != "category":
-            raise SettingError(f"balance={balance!r} needs a CategoryBlock as the target, and it is a {type(block).__name__}.")
-        codes = np.array([int(block.encode(columns[-1][row])) for row in train])
+        codes = encoded().numpy()
         counts = np.bincount(codes, minlength=block.n_out)
         share = len(codes) / (np.maximum(counts, 1) * (counts > 0).sum())
         self.balance = balance
@@ -168,7 +178,7 @@ class DataLoaders:
 
     @train.setter
     def train(self, dl: Any) -> None:
-        self.loaders[0:1] = [dl if isinstance(dl, (DataLoader, PlainLoader)) else PlainLoader(dl, self.device)]
+        self.loaders[0:1] = [dl if isinstance(dl, (RowLoader, PlainLoader)) else PlainLoader(dl, self.device)]
 
     @property
     def valid(self) -> Any:
@@ -177,7 +187,7 @@ class DataLoaders:
 
     @valid.setter
     def valid(self, dl: Any) -> None:
-        self.loaders[1:2] = [dl if isinstance(dl, (DataLoader, PlainLoader)) else PlainLoader(dl, self.device)]
+        self.loaders[1:2] = [dl if isinstance(dl, (RowLoader, PlainLoader)) else PlainLoader(dl, self.device)]
 
     @property
     def test(self) -> Any:
@@ -250,10 +260,18 @@ class DataLoaders:
             raise DataError("The number of outputs isn't known: there is no target block. Pass n_out= to the learner.")
         return sum(b.n_out for b in self.target_blocks)
 
+    def targets_of(self, split: str) -> list[torch.Tensor]:
+        """The encoded targets of a split's rows ``(samples, ...)``, one tensor a target, from the table: no file is read."""
+        rows = rows_of(self.table, split)
+        names = self.table.attrs.get("targets", [])
+        return [b.encode_all(self.table[name].iloc[rows].tolist()) for b, name in zip(self.target_blocks, names, strict=True)]
+
     def loss(self) -> nn.Module:
         """The default loss of the target; class weights are in it when ``balance="loss"`` was asked for."""
-        if len(self.target_blocks) != 1:
-            raise SettingError(f"No loss can be chosen for {len(self.target_blocks)} targets: pass loss_func= to the learner.")
+        if not self.target_blocks:
+            raise SettingError("No loss can be chosen, as there is no target: pass loss_func= to the learner.")
+        if len(self.target_blocks) > 1:
+            return JointLoss([block.loss() for block in self.target_blocks])
         loss = self.target_blocks[0].loss()
         if self.class_weights is not None:
             loss.weight = self.class_weights.to(self.device)
@@ -318,6 +336,11 @@ class DataLoaders:
         return describe(self)
 
     # -- more of the same ---------------------------------------------------------------------------------------
+    def several(self, item: Any) -> list[Any] | None:
+        """The items that ``predict`` was given in a list (or a tuple, where a sample has one input); None where it is one item."""
+        is_list = isinstance(item, list) or type(item).__name__ in ("L", "Series", "Index")
+        return list(item) if is_list or (isinstance(item, tuple) and (self._n_inp or 1) == 1) else None
+
     def test_dl(
         self, test_items: Any, with_labels: bool = False, bs: int | None = None, num_workers: int | None = None, on_error: str | None = None
     ) -> DataLoader:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.data.block import Block
+from burnish.data.batches import Batch, RowLoader
 from burnish.data.notes import note
 from burnish.data.randomness import derive, item_rng, torch_rng
 from burnish.data.reader import Reader, describe_failure
@@ -22,9 +22,6 @@ from burnish.data.show import draw_sample, grid, how_many
 from burnish.data.transforms import BatchTransform
 from burnish.data.whole import whole_number
 from burnish.errors import DataError, SettingError, UnreadableFileError, listed
-
-Batch = tuple[Tensor, ...]
-
 
 _PART = 0.004  # least seconds that a reading thread is asked to work for: waking it, and taking turns with it, costs tens of microseconds
 Place = tuple[int, int]  # a row, and how often it came before in the pass
@@ -56,23 +53,17 @@ def default_workers() -> int:
     return min(16, usable)
 
 
-class DataLoader:
-    """Iterates over the rows of one split; yields tuples of finished tensors on the device, inputs first.
-
-    The order and every draw of pass number ``epoch`` follow from ``seed`` alone, whatever the number of threads.
+class DataLoader(RowLoader):
+    """Reads the samples of its rows in parallel threads. The batches are the same, whatever the number of threads.
 
     Args:
         columns: one list of raw cells a block, over all rows of the table.
         rows: the rows (positions in the table) of this split.
         reader: reads a row.
-        batch_tfms: applied on the device in order.
-        bs: samples a batch.
-        train: shuffle and draw; False keeps the order of `rows` and draws nothing.
-        drop_last: leave out a last, incomplete batch; None does so in training when it is smaller than a quarter of `bs`.
-        weights: chance of each row in `rows` to be drawn (with replacement), or None.
         num_workers: reading threads; 0 reads in the calling thread; None one a processor.
         on_error: "skip" leaves unreadable files out (counted in ``skipped``, named at the end of the pass; a batch of nothing
             else isn't given), "raise" stops at the first.
+        The rest: see ``RowLoader``.
     """
 
     def __init__(
@@ -92,9 +83,6 @@ class DataLoader:
         seed: int = 0,
         on_error: str = "skip",
     ) -> None:
-        size = whole_number(bs, least=1)
-        if size is None:
-            raise SettingError(f"bs={bs!r}: the batch size must be a whole number of at least 1.")
         threads = default_workers() if num_workers is None else whole_number(num_workers, least=0)
         if threads is None:
             raise SettingError(
@@ -102,63 +90,31 @@ class DataLoader:
             )
         if on_error not in ("skip", "raise"):
             raise SettingError(f"on_error={on_error!r}: expected 'skip' or 'raise'.")
-        self.columns, self.rows, self.reader = columns, np.asarray(rows, dtype=np.int64), reader
-        self.batch_tfms = [t for t in batch_tfms if train or t.when != "train"]
-        self.bs, self.train, self.drop_last, self.weights = size, train, drop_last, weights
-        self.shuffle = train if shuffle is None else shuffle
-        self.num_workers = threads
-        self.seed, self.on_error, self.epoch = seed, on_error, 0
-        self.skipped: dict[int, str] = {}
-        self.last_rows: list[int] = []
-        self.next_place = 0
+        super().__init__(
+            reader.blocks, rows, batch_tfms=batch_tfms, bs=bs, train=train, shuffle=shuffle, drop_last=drop_last, weights=weights,
+            device=device, seed=seed,
+        )  # fmt: skip
+        self.columns, self.reader, self.num_workers, self.on_error = columns, reader, threads, on_error
         self._pace = 1.0  # seconds to read a sample, of late: how many a thread is asked for at once
         self._pool: ThreadPoolExecutor | None = None
         self._assembler: ThreadPoolExecutor | None = None
         self._process = os.getpid()
-        self.to(device)
 
-    # -- order --------------------------------------------------------------------------------------------------
-    @property
-    def blocks(self) -> list[Block]:
-        return self.reader.blocks
-
-    @property
-    def n(self) -> int:
-        """Number of samples of the split."""
-        return len(self.rows)
-
-    def __len__(self) -> int:
-        """Number of batches of a pass."""
-        whole, rest = divmod(self.n, self.bs)
-        return whole + (1 if rest and not self._drops(rest, whole) else 0)
-
-    def _drops(self, rest: int, whole: int) -> bool:
-        if self.drop_last is not None:
-            return self.drop_last and whole > 0
-        return self.train and self.shuffle and whole > 0 and rest < max(2, self.bs / 4)
-
-    def order(self, epoch: int) -> np.ndarray:
-        """The rows in the order of pass `epoch`."""
-        if not self.shuffle:
-            return self.rows
-        rng = np.random.default_rng(derive(self.seed, "order", epoch))
-        if self.weights is not None:
-            return rng.choice(self.rows, size=self.n, p=self.weights / self.weights.sum())
-        return rng.permutation(self.rows)
-
-    # -- iteration ----------------------------------------------------------------------------------------------
-    def __iter__(self) -> Iterator[Batch]:
-        return self.iter_from(0)
+    def in_order(self) -> DataLoader:
+        if self.ordered:
+            return self
+        return DataLoader(
+            self.columns, self.rows, Reader(self.blocks, self.reader.item_tfms, train=False), batch_tfms=self.batch_tfms, bs=self.bs,
+            num_workers=self.num_workers, device=self.device, seed=self.seed, on_error=self.on_error,
+        )  # fmt: skip
 
     def iter_from(self, first: int) -> Iterator[Batch]:
-        """The batches of the next pass, from place `first` on (a ``next_place`` of that pass): what resuming in mid-epoch needs."""
         epoch = self.epoch
         self.epoch += 1
         return self._finish_ahead(self._readable(self._batches(epoch)[first:], epoch, first), epoch)
 
     def one_batch(self) -> Batch:
-        """A first batch, without counting as a pass."""
-        return self.finish(self._first_read().tensors, torch_rng(self.seed, "batch", self.epoch, 0) if self.train else None)
+        return self.finish(self._first_read().tensors, self.batch_rng(self.epoch, 0))
 
     def _first_read(self) -> Read:
         if len(self) == 0:
@@ -173,13 +129,14 @@ class DataLoader:
         raise self._nothing_readable(failures)
 
     def of_rows(self, rows: np.ndarray) -> DataLoader:
-        """A loader like this one, of some of its rows alone, in one batch."""
         few = copy(self)
         few.rows, few.bs, few.num_workers = rows, max(1, len(rows)), 0
         return few
 
+    def item(self, row: int) -> Any:
+        return self.columns[0][row]
+
     def sample(self, row: int) -> Batch:
-        """Encoded tensors of one row, without batch dimension, as the next pass reads it."""
         read = self._read([(row, 0)], self.epoch)
         if not read.rows:
             raise UnreadableFileError(read.failures[row])
@@ -321,31 +278,11 @@ class DataLoader:
         return DataError(f"None of the {len(failures)} samples could be read: {_reasons(failures, 3)}. dls.check() lists all such files.")
 
     # -- the device ---------------------------------------------------------------------------------------------
-    def to(self, device: torch.device | str) -> DataLoader:
-        """Sets the device that batches are finished on."""
-        self.device = torch.device(device)
-        self._finishers = [block.on_device() for block in self.blocks]
-        for module in [*self._finishers, *self.batch_tfms]:
-            if module is not None:
-                module.to(self.device)
-        return self
-
-    def finish(self, tensors: Batch, rng: torch.Generator | None) -> Batch:
-        """Collated tensors as the model gets them: on the device, bytes to floats, through the batch transforms."""
-        batch = [t.to(self.device, non_blocking=True) for t in tensors]
-        batch = [f(t) if f is not None else t for f, t in zip(self._finishers, batch, strict=False)]
-        kinds = [b.kind for b in self.blocks]
-        with torch.no_grad():
-            for tfm in self.batch_tfms:
-                batch = tfm.apply(batch, kinds, rng)
-        return tuple(batch)
-
     def _finish_ahead(self, reads: Iterator[tuple[int, Read]], epoch: int) -> Iterator[Batch]:
         """Finished batches; on a GPU the next one is copied and transformed on a stream of its own meanwhile."""
-        rng = (lambda i: torch_rng(self.seed, "batch", epoch, i)) if self.train else (lambda i: None)
         if self.device.type != "cuda":
             for i, read in reads:
-                batch = self.finish(read.tensors, rng(i))
+                batch = self.finish(read.tensors, self.batch_rng(epoch, i))
                 self.last_rows, self.next_place = read.rows, i + 1
                 yield batch
             return
@@ -354,7 +291,7 @@ class DataLoader:
         ahead: tuple[int, list[int], Batch, torch.cuda.Event] | None = None
         for i, read in reads:
             with torch.cuda.stream(side):
-                batch = self.finish(read.tensors, rng(i))
+                batch = self.finish(read.tensors, self.batch_rng(epoch, i))
             if ahead is not None:
                 yield self._hand_over(*ahead)
             ahead = (i, read.rows, batch, side.record_event())  # pyright: ignore[reportAssignmentType]
@@ -369,12 +306,6 @@ class DataLoader:
             t.record_stream(now)
         self.last_rows, self.next_place = rows, number + 1
         return batch
-
-    # -- looking at it ------------------------------------------------------------------------------------------
-    def decode_batch(self, batch: Batch, max_n: int = 9) -> list[tuple[Any, ...]]:
-        """The first `max_n` samples of a finished batch, as values that a person recognises."""
-        n = min(max_n, len(batch[0]))
-        return [tuple(b.decode(t[i].cpu()) for b, t in zip(self.blocks, batch, strict=False)) for i in range(n)]
 
     def show_batch(
         self,

@@ -27,7 +27,7 @@ from burnish.data.sides import SIDES, Sides, check_shares, check_sides, cut, pos
 from burnish.errors import DataError, SettingError, listed, nearest
 
 __all__ = [
-    "ColSplitter", "EndSplitter", "FileSplitter", "FuncSplitter", "GrandparentSplitter", "GroupSplitter", "IndexSplitter", "MaskSplitter",
+    "ColSplitter", "EndSplitter", "FileSplitter", "FuncSplitter", "GrandparentSplitter", "GroupSplitter", "IndexSplitter", "LastSplitter", "MaskSplitter",
     "RandomSplitter", "RandomSubsetSplitter", "Splitter", "TimeSplitter", "TrainTestSplitter", "check_sides",
 ]  # fmt: skip
 
@@ -430,6 +430,35 @@ class TimeSplitter(Splitter):
                 f"The times can't be understood as dates: {listed(map(repr, values), 3)} ({str(error).splitlines()[0]}). Give datetimes, numbers or ISO "
                 "texts (2024-03-31); pd.to_datetime(column, dayfirst=...) or format=... converts others."
             ) from error
+
+
+class LastSplitter(Splitter):
+    """The last items of each group validate (with `test_n` the very last ones test): of each user the latest ratings, as when a model
+    meets what people do next. A group with too few items trains with all of them.
+
+    Args:
+        group: the name of a column, a function from an item to its group (the user), or the groups themselves, one an item.
+        time: in the same way, what orders the items of a group; None keeps their own order.
+        n, test_n: how many of each group.
+    """
+
+    advice = "Every group has too few items to spare any: make n= smaller."
+
+    def __init__(self, group: Column, time: Column | None = None, n: int = 1, test_n: int = 0) -> None:
+        self.group, self.time = group, time
+        self.n, self.test_n = positive_int(n, "n"), positive_int(test_n, "test_n")
+
+    def split(self, items: Any, table: pd.DataFrame | None) -> Sides:
+        groups = column_values(self.group, items, table, "group")
+        refuse_missing(groups, "group", "Give each item a group")
+        order = np.arange(len(groups)) if self.time is None else np.argsort(TimeSplitter(self.time)._times(items, table), kind="stable")
+        rows = pd.DataFrame({"group": groups}).iloc[order].groupby("group", sort=False)
+        left, size = rows.cumcount(ascending=False).sort_index().to_numpy(), rows["group"].transform("size").sort_index().to_numpy()
+        spare = size > self.n + self.test_n
+        test = np.flatnonzero(spare & (left < self.test_n))
+        valid = np.flatnonzero(spare & (left >= self.test_n) & (left < self.n + self.test_n))
+        train = np.flatnonzero(~spare | (left >= self.n + self.test_n))
+        return (train, valid, test) if self.test_n else (train, valid)
 
 
 def _endings(path: PurePath) -> set[str]:

@@ -6,7 +6,7 @@ import base64
 import io
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,6 +34,7 @@ def write_report(
     title: str | None = None,
     model_file: str | os.PathLike[str] | None = None,
     checks: bool = True,
+    tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> Path:
     """Writes a self-contained page about a trained learner: no script, nothing fetched, pictures inside.
 
@@ -43,7 +44,8 @@ def write_report(
             validation split is made. Results on the other split (validation, test) stand below, where they are known.
         title: the heading.
         model_file: the exported model, to show how it is used.
-        checks: look for unreadable files and duplicates (reads every file once).
+        checks: look for what would spoil the data (of pictures: reads every file once).
+        tables: more sections, heading to table.
 
     Raises:
         SettingError: the learner has no validation split to report on.
@@ -64,10 +66,11 @@ def write_report(
         html.section("Before you trust it", *_doubts(learn, results, record, judged, checks)),
         _where_it_errs(interp),
         html.section("The most wrong", *_most_wrong(learn, interp, judged)),
+        *(html.section(heading, _as_html(table)) for heading, table in (tables or {}).items()),
         html.section("Training", _loss_chart(learn), _epochs(record)),
         html.section("What the model saw", *_seen(learn)),
         html.section("Data", *_data(record)),
-        html.section("Use it", *_use(model_file)) if model_file is not None else "",
+        html.section("Use it", *_use(model_file, _is_of_row(learn))) if model_file is not None else "",
         html.section("Settings", html.table(["setting", "value"], _settings(record))),
     ]
     target = Path(getattr(learn, "path", ".")) / path if not Path(path).is_absolute() else Path(path)
@@ -256,14 +259,26 @@ def _most_wrong(learn: Learner, interp: Any, judged: Judged, most: int = 12) -> 
     if "loss" not in table:
         return []
     worst = table.sort_values("loss", ascending=False, kind="stable").head(most)
+    said = html.paragraph(f"The {judged.samples} with the highest loss: hard ones, and sometimes wrongly labelled ones.", "soft")
+    if _is_of_row(learn):
+        return [said, _as_html(worst.drop(columns="split", errors="ignore"))]
     figures = [_wrong_figure(learn, row) for row in worst.to_dict("records")]
     figures = [f for f in figures if f]
     if not figures:
         return []
-    return [
-        html.paragraph(f"The {judged.samples} with the highest loss: hard ones, and sometimes wrongly labelled ones.", "soft"),
-        html.photos(figures),
-    ]
+    return [said, html.photos(figures)]
+
+
+def _as_html(table: pd.DataFrame) -> str:
+    """A table with its numbers at four digits; what is missing is empty."""
+    rows = [[_cell(cell) for cell in row] for row in table.itertuples(index=False)]
+    return html.table([str(name) for name in table.columns], rows)
+
+
+def _cell(cell: Any) -> Any:
+    if isinstance(cell, float):
+        return None if cell != cell else f"{cell:.4g}"
+    return cell if isinstance(cell, (str, int)) else str(cell)
 
 
 def _wrong_figure(learn: Learner, row: dict[str, Any]) -> str:
@@ -340,17 +355,21 @@ def _settings(record: Record) -> list[list[str]]:
     return [*rows, ["versions", ", ".join(f"{k} {v}" for k, v in record["versions"].items())]]
 
 
-def _use(model_file: str | os.PathLike[str]) -> list[str]:
+def _use(model_file: str | os.PathLike[str], of_row: bool) -> list[str]:
     path = Path(model_file)
+    star = f"from burnish.{'tabular' if of_row else 'vision'}.all import *"
+    call = (
+        'preds, _ = learn.get_preds(dl=learn.dls.test_dl(pd.read_csv("ROWS.csv")))'
+        if of_row
+        else 'label, index, probs = learn.predict("PHOTO.jpg")'
+    )
     size = f" ({path.stat().st_size / 1e6:.1f} MB)" if path.is_file() else ""
     return [
         html.paragraph(
             f"The model is in {path.name}{size}. It opens on another machine, with or without a GPU, without the training data, and runs no code from the file."
         ),
-        html.code(f"burnish predict {shlex.quote(path.name)} PHOTO.jpg"),
-        html.code(
-            f'from burnish.vision.all import *\n\nlearn = load_learner("{path.name}")\nlabel, index, probs = learn.predict("PHOTO.jpg")'
-        ),
+        html.code(f"burnish predict {shlex.quote(path.name)} {'ROWS.csv' if of_row else 'PHOTO.jpg'}"),
+        html.code(f'{star}\n\nlearn = load_learner("{path.name}")\n{call}'),
     ]
 
 
@@ -362,6 +381,11 @@ def _interpretation(learn: Learner) -> Interpretation:
 
     single = learn.dls.target_blocks and learn.dls.target_blocks[0].kind == "category"
     return (ClassificationInterpretation if single else Interpretation).from_learner(learn)
+
+
+def _is_of_row(learn: Learner) -> bool:
+    """Whether the samples are rows of a table."""
+    return bool(learn.dls.input_blocks) and learn.dls.input_blocks[0].of_row
 
 
 def _what(learn: Learner) -> str:

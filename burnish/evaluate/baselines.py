@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -109,13 +108,10 @@ class Baseline:
 def training_targets(dls: Any) -> Tensor | None:
     """The encoded targets of the training rows ``(samples, ...)``, from the table: no file is read. None where they
     aren't in a table, are several, or must be opened (masks)."""
-    blocks = list(getattr(dls, "blocks", None) or [])
-    targets = blocks[dls.n_inp :] if blocks else []
-    names = dls.table.attrs.get("targets", []) if blocks else []
-    if len(targets) != 1 or len(names) != 1 or "split" not in dls.table or targets[0].kind not in TARGET_KINDS:
+    targets = list(getattr(dls, "target_blocks", None) or [])
+    if len(targets) != 1 or "split" not in dls.table or targets[0].kind not in TARGET_KINDS or not (dls.table["split"] == "train").any():
         return None
-    raws = dls.table[names[0]][(dls.table["split"] == "train").to_numpy(dtype=bool)].tolist()
-    return targets[0].collate([targets[0].encode(targets[0].open(raw)) for raw in raws]) if raws else None
+    return dls.targets_of("train")[0]
 
 
 def baseline_of(dls: Any) -> Baseline | None:
@@ -123,7 +119,7 @@ def baseline_of(dls: Any) -> Baseline | None:
     targets = training_targets(dls)
     if targets is None:
         return None
-    block = dls.blocks[dls.n_inp]
+    block = dls.target_blocks[0]
     return Baseline(targets, TARGET_KINDS[block.kind], getattr(block, "vocab", None), getattr(block, "n_out", None))
 
 
@@ -144,13 +140,12 @@ def baseline(dls: Any, split: int | str = "valid", metrics: Any = None) -> dict[
         raise DataError(
             "There is no baseline for these DataLoaders: they need a table with one target that is a category, labels or a number."
         )
-    block, name = dls.blocks[dls.n_inp], dls.table.attrs["targets"][0]
-    rows = np.flatnonzero((dls.table["split"] == split_name(split)).to_numpy(dtype=bool))
-    if not len(rows):
+    block = dls.target_blocks[0]
+    if not (dls.table["split"] == split_name(split)).any():
         raise DataError(
             f"The table has no rows in the {split_name(split)} split (it has {', '.join(s for s in SPLITS if (dls.table['split'] == s).any())})."
         )
-    targets = block.collate([block.encode(block.open(raw)) for raw in dls.table[name].iloc[rows]])
+    targets = dls.targets_of(split_name(split))[0]
     chosen = resolve_metrics(list(block.metrics) if metrics is None else metrics)
     best = found.on(targets)
     return {m.name: best.value(m, targets) for m in chosen}

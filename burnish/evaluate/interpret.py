@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.data.batches import RowLoader
 from burnish.data.lazy import pd
-from burnish.data.loader import DataLoader
 from burnish.data.notes import captured_notes, note
 from burnish.data.show import draw_sample
 from burnish.errors import DataError, SettingError, listed, nearest
@@ -109,7 +109,8 @@ class Interpretation:
         ncols: int | None = None,
         figsize: tuple[float, float] | None = None,
     ) -> None:
-        """Draws the samples with the largest losses, with prediction, actual label, their probabilities and the loss.
+        """Draws the samples with the largest losses, with prediction, actual label, their probabilities and the loss; rows of a
+        table are shown as a table.
 
         Args:
             k: how many; or a range or list of places in the order of losses (``range(9, 18)``: the next nine).
@@ -117,6 +118,9 @@ class Interpretation:
         k = _whole(k)
         order = self.top_losses(k if isinstance(k, int) else None, largest)[1].tolist()
         wanted = order if isinstance(k, int) or k is None else [order[i] for i in self._within(k, "k")]
+        if self._of_rows():
+            self._show_rows(wanted)
+            return
         titles = [(f"{self._said(i)}\nloss {self.losses[i]:.2f}", self._right(i)) for i in wanted]
         self._draw(
             wanted,
@@ -133,6 +137,9 @@ class Interpretation:
         """Draws samples with prediction and actual label: the first so many, or those at the positions `idxs`."""
         asked = range(len(self)) if idxs is None else _whole(idxs)
         wanted = list(range(min(asked, len(self)))) if isinstance(asked, int) else self._within(asked, "idxs")
+        if self._of_rows():
+            self._show_rows(wanted)
+            return
         self._draw(wanted, [(self._said(i), self._right(i)) for i in wanted], None, nrows, ncols, figsize)
 
     def _within(self, places: Iterable[int], name: str) -> list[int]:
@@ -223,9 +230,9 @@ class Interpretation:
     def _groups(self) -> Sequence[Any] | None:
         return None if self.dl is not None else outcomes.groups_of(self.learn.dls, self.rows)
 
-    def _loader(self) -> DataLoader:
+    def _loader(self) -> RowLoader:
         dl = loader_of(self.learn, self.split, self.dl)
-        if not isinstance(dl, DataLoader):
+        if not isinstance(dl, RowLoader):
             raise DataError(
                 "The samples of a plain PyTorch loader can't be drawn: nothing says how. interp.table has the numbers; "
                 "DataLoaders from a DataBlock (ImageDataLoaders.from_folder, say) can be drawn."
@@ -235,7 +242,7 @@ class Interpretation:
     def _item(self, i: int) -> Any:
         """The raw cell of a sample's first input; its position where there is none."""
         dl, row = loader_of(self.learn, self.split, self.dl), int(self.rows[i])
-        return dl.columns[0][row] if isinstance(dl, DataLoader) else row
+        return dl.item(row) if isinstance(dl, RowLoader) else row
 
     def _draw_one(self, i: int, ax: Any) -> None:
         """The inputs of a sample as the model saw them."""
@@ -248,6 +255,18 @@ class Interpretation:
             batch = block.collate([tensor])
             values.append(block.decode((batch if finish is None else finish(batch))[0]))
         draw_sample(blocks, values, ax)
+
+    def _of_rows(self) -> bool:
+        """Whether the samples are rows of a table, which are shown as such."""
+        blocks = list(getattr(self.learn.dls, "input_blocks", None) or [])
+        return bool(blocks) and blocks[0].of_row
+
+    def _show_rows(self, wanted: list[int]) -> None:
+        from burnish.train.results import show_frame
+
+        table = self.table
+        last = [c for c in (*self.learn.dls.table.attrs.get("targets", []), *self._columns()) if c in table]
+        show_frame(table.iloc[wanted][[*(c for c in table if c not in (*last, "split")), *last]])
 
     def _draw(
         self,

@@ -23,6 +23,7 @@ from burnish.evaluate.classification import (
 )
 from burnish.evaluate.custom import AccumMetric, LossMetric, optim_metric, skm_to_burnish
 from burnish.evaluate.functions import accuracy, accuracy_multi, error_rate, mae, mse, msle, top_k_accuracy
+from burnish.evaluate.joint import TargetMetric
 from burnish.evaluate.multilabel import (
     BrierScoreMulti,
     F1ScoreMulti,
@@ -41,7 +42,7 @@ __all__ = [
     "METRICS", "RMSE", "APScoreBinary", "APScoreMulti", "AccumMetric", "BalancedAccuracy", "BrierScore", "BrierScoreMulti", "CohenKappa",
     "ExpRMSPE", "ExplainedVariance", "F1Score", "F1ScoreMulti", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard",
     "JaccardMulti", "LossMetric", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "PearsonCorrCoef", "Perplexity", "Precision",
-    "PrecisionMulti", "R2Score", "Recall", "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef", "accuracy",
+    "PrecisionMulti", "R2Score", "Recall", "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef", "TargetMetric", "accuracy",
     "accuracy_multi", "error_rate", "exp_rmspe", "mae", "metric_by_name", "mse", "msle", "optim_metric", "perplexity", "resolve_metrics",
     "rmse", "skm_to_burnish", "top_k_accuracy",
 ]  # fmt: skip

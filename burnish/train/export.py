@@ -34,8 +34,16 @@ class Builder(NamedTuple):
     splitter: str
 
 
-BUILDERS = {"vision": Builder("burnish.vision.learner", "VisionLearner", "layer_groups")}  # a file can name these, nothing else
-_LOSS_MODULES = ("torch.nn.modules.loss", "burnish.evaluate.losses")
+BUILDERS = {  # a file can name these, nothing else
+    "vision": Builder("burnish.vision.learner", "VisionLearner", "layer_groups"),
+    "tabular": Builder("burnish.tabular.learner", "TabularLearner", "trainable_params"),
+    "collab": Builder("burnish.collab.learner", "CollabLearner", "trainable_params"),
+}
+LOADERS = {  # kind of data -> module and name of its DataLoaders
+    "tabular": ("burnish.tabular.dataloaders", "TabularDataLoaders"),
+    "collab": ("burnish.collab.dataloaders", "CollabDataLoaders"),
+}
+_LOSS_MODULES = ("torch.nn.modules.loss", "burnish.evaluate.losses", "burnish.data.number")
 _LOSS_FUNCTIONS = (
     "cross_entropy",
     "nll_loss",
@@ -109,7 +117,7 @@ def load_learner(
             f"{str(path)!r} holds training state ({config.get('kind', 'of an unknown kind')}), not an exported model. Load it with learn.load(), or export a model with learn.export()."
         )
     try:
-        dls = DataLoaders.from_config(config["data"], device=device)
+        dls = _loaders_class(config["data"], path).from_config(config["data"], device=device)
         loss = loss_func if loss_func is not None else _revive_loss(config["loss"], path)
         module = _rebuild(config["model"], path) if model is None else model
         learner_class, splitter = _learner_class(config["model"] if model is None else None)
@@ -168,6 +176,18 @@ def _rebuild(config: dict[str, Any] | None, path: Any) -> nn.Module:
             f"{str(path)!r} needs the builder {config.get('builder')!r}; this burnish has {listed(BUILDERS)}. Update: pip install -U burnish."
         )
     return _build(config)
+
+
+def _loaders_class(config: dict[str, Any], path: Any) -> type[DataLoaders]:
+    """The class of the DataLoaders that a description is of."""
+    if "kind" not in config:
+        return DataLoaders
+    if config["kind"] not in LOADERS:
+        raise ModelFileError(
+            f"{str(path)!r} needs data of the kind {config['kind']!r}; this burnish has {listed(LOADERS)}. Update: pip install -U burnish."
+        )
+    module, name = LOADERS[config["kind"]]
+    return getattr(importlib.import_module(module), name)
 
 
 def _learner_class(config: dict[str, Any] | None) -> tuple[type[Learner], Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.data.batches import RowLoader
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.notes import note
@@ -201,7 +202,7 @@ def tta(learn: Learner, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: flo
     loader = loader_of(learn, ds_idx, dl)
     if not isinstance(loader, DataLoader):
         raise SettingError(
-            "tta needs the training transforms, which plain PyTorch loaders don't have. Use a DataBlock or a factory such as ImageDataLoaders."
+            "tta needs training transforms that vary a sample, which plain PyTorch loaders and tables don't have. Use get_preds, or a DataBlock or a factory such as ImageDataLoaders."
         )
     plain = get_preds(learn, dl=loader)
     total: Any = None
@@ -233,7 +234,7 @@ def loader_of(learn: Learner, ds_idx: Split, dl: Any) -> Any:
     """The loader to evaluate on: `dl`, or a split's; in the order of the data, nothing drawn, nothing dropped."""
     if dl is None:
         return in_order(learn.dls[ds_idx])
-    if isinstance(dl, (DataLoader, PlainLoader)):
+    if isinstance(dl, (RowLoader, PlainLoader)):
         return in_order(dl)
     if isinstance(dl, (str, bytes)) or not hasattr(dl, "__iter__"):
         raise SettingError(f"dl={dl!r}: expected a loader. For files or other items make one: dl=learn.dls.test_dl(items).")
@@ -242,15 +243,7 @@ def loader_of(learn: Learner, ds_idx: Split, dl: Any) -> Any:
 
 def in_order(dl: Any) -> Any:
     """A training loader's samples as validation reads them; any other loader as it is."""
-    if isinstance(dl, PlainLoader):
-        return ordered(dl)
-    if not (dl.train or dl.shuffle or dl.drop_last):
-        return dl
-    tfms = dl.reader.item_tfms
-    return DataLoader(
-        dl.columns, dl.rows, Reader(dl.blocks, tfms, train=False), batch_tfms=dl.batch_tfms, bs=dl.bs, num_workers=dl.num_workers,
-        device=dl.device, seed=dl.seed, on_error=dl.on_error,
-    )  # fmt: skip
+    return ordered(dl) if isinstance(dl, PlainLoader) else dl.in_order()
 
 
 @contextmanager
@@ -280,8 +273,8 @@ def predict(learn: Learner, item: Any) -> Any:
     Raises:
         UnreadableFileError: an item can't be opened.
     """
-    several = _is_several(learn, item)
-    items = list(item) if several else [item]
+    several = learn.dls.several(item)
+    items = [item] if several is None else several
     if not items:
         return []
     how = readout(learn)
@@ -292,13 +285,7 @@ def predict(learn: Learner, item: Any) -> Any:
         valid_pass(learn, loader)
     preds, decided = gather.preds.value(), gather.decoded.value()
     made = [Prediction(how.label(_pick(decided, i)), _pick(decided, i), _pick(preds, i)) for i in range(len(items))]
-    return made if several else made[0]
-
-
-def _is_several(learn: Learner, item: Any) -> bool:
-    if isinstance(item, tuple):
-        return (learn.n_inp or 1) == 1
-    return isinstance(item, list) or type(item).__name__ in ("L", "Series", "Index")
+    return made[0] if several is None else made
 
 
 def _items_loader(learn: Learner, items: list[Any]) -> Any:
@@ -350,10 +337,13 @@ def show_results(
         shuffle: draw samples from all over the split (the same ones at every call), not its first ones.
     """
     loader = loader_of(learn, ds_idx, dl)
-    if not isinstance(loader, DataLoader) or not learn.dls.blocks:
+    if not isinstance(loader, RowLoader) or not learn.dls.blocks:
         raise SettingError(
             "show_results draws with the blocks of the data, which plain PyTorch loaders don't have. Use get_preds and draw what you know."
         )
+    if loader.blocks[0].of_row:
+        _show_rows(learn, loader, how_many(max_n, nrows, ncols), shuffle)
+        return
     rows = loader.rows
     if shuffle:
         rows = rows[torch.randperm(len(rows), generator=torch_rng(learn.seed, "show_results")).numpy()]
@@ -363,6 +353,27 @@ def show_results(
     heading = "target above, prediction below" if labelled else "prediction"
     for i, ax in enumerate(grid(len(found.rows), nrows, ncols, figsize, lines=targets * (1 + labelled), heading=heading)):
         _draw_one(learn, _as_tuple(found.inputs, i), _as_tuple(found.targs, i), _as_tuple(found.decoded, i), ax)
+
+
+def _show_rows(learn: Learner, loader: RowLoader, n: int, shuffle: bool) -> None:
+    """Rows of a table with their targets and, in columns called NAME_pred, the predictions."""
+    import pandas as pd
+
+    from burnish.train.results import show_frame
+
+    rows = loader.rows
+    if shuffle:
+        rows = rows[torch.randperm(len(rows), generator=torch_rng(learn.seed, "show_results")).numpy()]
+    few = loader.of_rows(rows[:n])
+    found = get_preds(learn, dl=few, with_decoded=True)
+    table = pd.DataFrame([dict(few.item(int(row))) for row in found.rows], index=found.rows)
+    names = getattr(learn.dls, "target_names", [[b.name] for b in learn.dls.target_blocks])
+    for i, (block, columns) in enumerate(zip(learn.dls.target_blocks, names, strict=True)):
+        decided = found.decoded[i] if isinstance(found.decoded, tuple) else found.decoded
+        said = [block.decode(d) for d in decided]
+        for j, column in enumerate(columns):
+            table[f"{column}_pred"] = said if len(columns) == 1 else [values[j] for values in said]
+    show_frame(table)
 
 
 def _as_tuple(value: Any, i: int) -> tuple[Any, ...]:

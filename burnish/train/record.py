@@ -40,11 +40,16 @@ def run_record(learn: Learner) -> Record:
         "epochs": len(history),
         "history": history,
         "data": data_counts(learn.dls.table),
-        "classes": class_counts(learn.dls.table),
+        "classes": class_counts(learn.dls.table) if _has_classes(learn) else {},
         "results": _results(learn, history),
         "settings": _settings(learn),
         "versions": artifact.versions(),
     }
+
+
+def _has_classes(learn: Learner) -> bool:
+    """Whether the first target is a category, as far as the data says."""
+    return not learn.dls.target_blocks or learn.dls.target_blocks[0].kind == "category"
 
 
 def data_counts(table: pd.DataFrame) -> dict[str, int]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from burnish.train.progress import notebook
+
 
 class Results(pd.DataFrame):
     """The results of a fit: a row an epoch, with the columns epoch, train_loss, valid_loss, each metric, and time
@@ -37,6 +39,16 @@ class Results(pd.DataFrame):
 def results_table(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> Results:
     """Rows as Results; the columns are there also when no epoch ended."""
     return Results(list(rows), columns=list(columns))
+
+
+def show_frame(frame: pd.DataFrame) -> None:
+    """Shows a table where the user is: as HTML in a notebook, as text in a terminal."""
+    if notebook():
+        from IPython.display import display
+
+        display(frame)
+    else:
+        print(frame.to_string(max_rows=60, line_width=120))
 
 
 def joined(parts: dict[str, Results]) -> Results:

@@ -1,70 +1,12 @@
 """The face for notebooks: ``from burnish.vision.all import *`` brings every name that work with pictures uses.
 
-The names are listed below, by room; nothing else comes in. matplotlib loads when it is first drawn with.
+The names are listed below and in ``burnish.basics``; nothing else comes in.
 """
 
 from __future__ import annotations
 
-import functools
-import json
-import os
-import random
-import re
-import shutil
-import sys
-from functools import partial
-from pathlib import Path
-
-import numpy as np
-import PIL
-import torch
-import torch.nn.functional as F
-from PIL import Image
-from torch import Tensor, nn, optim
-
-from burnish.data.block import Block
-from burnish.data.category import CategoryBlock
-from burnish.data.collections import L
-from burnish.data.datablock import DataBlock
-from burnish.data.dataloaders import DataLoaders
-from burnish.data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files
-from burnish.data.label import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
-from burnish.data.lazy import LazyModule, pd
-from burnish.data.split import *
-from burnish.data.split import __all__ as _splitters
-from burnish.data.transforms import BatchTransform, ItemTransform
-from burnish.evaluate import *
-from burnish.evaluate import __all__ as _evaluate
-from burnish.evaluate.learner import Learner
-from burnish.evaluate.losses import *
-from burnish.evaluate.losses import __all__ as _losses
-from burnish.evaluate.metrics import *
-from burnish.evaluate.metrics import __all__ as _metrics
-from burnish.train.callback import (
-    Callback,
-    CancelBatchException,
-    CancelEpochException,
-    CancelFitException,
-    CancelStepException,
-    CancelTrainException,
-    CancelValidException,
-)
-from burnish.train.callbacks import *
-from burnish.train.callbacks import __all__ as _callbacks
-from burnish.train.export import load_learner
-from burnish.train.lr_find import minimum, slide, steep, valley
-from burnish.train.metric import AverageMetric, Metric
-from burnish.train.optim import SGD, Adam, AdamW, RAdam
-from burnish.train.schedule import (
-    ParamScheduler,
-    SchedCos,
-    SchedExp,
-    SchedLin,
-    SchedNo,
-    SchedPoly,
-    combine_scheds,
-    combined_cos,
-)
+from burnish.basics import *
+from burnish.basics import __all__ as _basics
 from burnish.vision import architectures as _architectures
 from burnish.vision.augment import *
 from burnish.vision.augment import __all__ as _augment
@@ -72,7 +14,7 @@ from burnish.vision.backbones import create_body
 from burnish.vision.blocks import ImageBlock
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.explain import explain
-from burnish.vision.head import AdaptiveConcatPool2d, SigmoidRange, create_head
+from burnish.vision.head import AdaptiveConcatPool2d, create_head
 from burnish.vision.image import PILImage, PILImageBW, load_image, open_image
 from burnish.vision.learner import cnn_learner, vision_learner
 from burnish.vision.progressive import ProgressiveResize
@@ -89,27 +31,10 @@ from burnish.vision.transforms import (
     ResizeMethod,
 )
 
-plt = LazyModule("matplotlib.pyplot")
 globals().update(_architectures.ARCHITECTURES)
 
 __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
-    # everyday Python, numpy, pandas, torch
-    "F", "Image", "PIL", "Path", "Tensor", "functools", "json", "nn", "np", "optim", "os", "partial", "pd", "plt", "random", "re",
-    "shutil", "sys", "torch",
-    # data
-    "AttrGetter", "BatchTransform", "Block", "CategoryBlock", "ColReader", "DataBlock", "DataLoaders", "FileGetter",
-    "ImageGetter", "ItemGetter", "ItemTransform", "L", "RegexLabeller", "get_files", "get_image_files", "get_text_files",
-    "parent_label", "using_attr", *_splitters,
-    # pictures
-    "AdaptiveConcatPool2d", "CropPad", "DihedralItem", "FlipItem", "ImageBlock", "ImageDataLoaders", "PILImage", "PILImageBW",
-    "PadMode", "ProgressiveResize", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "SigmoidRange", "cnn_learner",
-    "create_body", "create_head", "explain", "load_image", "open_image", "sample_photos", "vision_learner", *_augment,
-    *_architectures.ARCHITECTURES,
-    # training
-    "Adam", "AdamW", "AverageMetric", "Callback", "CancelBatchException", "CancelEpochException", "CancelFitException",
-    "CancelStepException", "CancelTrainException", "CancelValidException", "Learner", "Metric", "ParamScheduler", "RAdam", "SGD",
-    "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "combine_scheds", "combined_cos", "load_learner", "minimum",
-    "slide", "steep", "valley", *_callbacks,
-    # evaluation
-    *_evaluate, *_losses, *_metrics,
+    *_basics, "AdaptiveConcatPool2d", "CropPad", "DihedralItem", "FlipItem", "ImageBlock", "ImageDataLoaders", "PILImage", "PILImageBW",
+    "PadMode", "ProgressiveResize", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "cnn_learner", "create_body",
+    "create_head", "explain", "load_image", "open_image", "sample_photos", "vision_learner", *_augment, *_architectures.ARCHITECTURES,
 })  # fmt: skip

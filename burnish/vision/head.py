@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from burnish.data.number import SigmoidRange
 from burnish.errors import SettingError
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
@@ -32,22 +33,6 @@ class AdaptiveConcatPool2d(nn.Module):
             return torch.cat([x.amax((2, 3), keepdim=True), x.mean((2, 3), keepdim=True)], 1)
         pools = (nn.functional.adaptive_max_pool2d, nn.functional.adaptive_avg_pool2d)
         return torch.cat([pool(x, self.size) for pool in pools], 1)
-
-
-class SigmoidRange(nn.Module):
-    """A sigmoid stretched to `low` ... `high`: for numbers known to lie in a range. Shape stays."""
-
-    def __init__(self, low: float, high: float) -> None:
-        super().__init__()
-        if not high > low:
-            raise SettingError(f"y_range=({low}, {high}): expected (low, high) with high above low.")
-        self.low, self.high = low, high
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x) * (self.high - self.low) + self.low
-
-    def extra_repr(self) -> str:
-        return f"{self.low}, {self.high}"
 
 
 def create_head(

@@ -10,14 +10,18 @@ import pickle
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
+import burnish.collab.implicit
 import burnish.data.category
+import burnish.data.number
 import burnish.vision.blocks  # noqa: F401  (they register their blocks)
 from burnish.data.block import Block
 from burnish.data.config import Configurable, from_config
+from burnish.tabular.features import CategoryFeature, NumberFeature
 
 
 def _picture(i: int) -> Image.Image:
@@ -27,12 +31,24 @@ def _picture(i: int) -> Image.Image:
 # name: (block, raw training cells, a raw cell that must be refused)
 SAMPLES = {
     "CategoryBlock": (lambda cls: cls(), ["b", "a", "b"], "never seen"),
+    "CategoriesBlock": (
+        lambda cls: cls([CategoryFeature("colour"), CategoryFeature("doors")]),
+        [{"colour": "red", "doors": 3}, {"colour": "blue", "doors": 5}, {"colour": "red", "doors": 5}],
+        "no row",
+    ),
+    "NumbersBlock": (
+        lambda cls: cls([NumberFeature("weight", mean=2.0, std=4.0)]),
+        [{"weight": 1.5}, {"weight": -3.0}, {"weight": 1000.25}],
+        {"weight": "heavy"},
+    ),
+    "InteractionBlock": (lambda cls: cls(), [1.0, 1.0, 1.0], 0),
+    "RegressionBlock": (lambda cls: cls(), [1.5, -2.0, 1000.0], "no number"),
     "ImageBlock": (lambda cls: cls(), [_picture(0), _picture(1), _picture(2)], b"no picture"),
 }
 BLOCKS = {
     name: cls
     for name, cls in Configurable._registry.items()
-    if issubclass(cls, Block) and cls is not Block and not name.startswith("user:")
+    if issubclass(cls, Block) and cls is not Block and cls.kind != "value" and not name.startswith("user:")
 }
 
 
@@ -91,6 +107,15 @@ def test_config_is_json_and_rebuilds_it(case):
     assert torch.equal(again.encode(again.open(raws[0])), block.encode(block.open(raws[0])))
 
 
+def test_many_at_once_are_encoded_as_one_by_one(case):
+    block, raws, _ = case
+    one_by_one = torch.stack([block.encode(block.open(raw)) for raw in raws])
+    several = [raws, pd.DataFrame(raws)] if isinstance(raws[0], dict) else [raws]
+    for given in several:
+        together = block.encode_all(given)
+        assert torch.equal(together, one_by_one) and together.dtype == one_by_one.dtype
+
+
 def test_it_pickles_small(case):
     block, raws, _ = case
     data = pickle.dumps(block)
@@ -113,10 +138,12 @@ def test_targets_know_loss_outputs_and_decision(case):
         with pytest.raises(NotImplementedError):
             block.loss()
         return
-    output = torch.randn(len(raws), n, requires_grad=True)
+    raw_output = torch.randn(len(raws), n, requires_grad=True)
+    final = block.final()
+    output = raw_output if final is None else final(raw_output)
     loss = block.loss()(output, _finished(block, raws))
     loss.backward()
-    assert loss.ndim == 0 and output.grad is not None
+    assert loss.ndim == 0 and loss.isfinite() and raw_output.grad is not None and raw_output.grad.isfinite().all()
     decided = block.decide(block.activation(output.detach()))
     assert decided.shape[0] == len(raws) and block.decode(decided[0]) is not None
-    assert block.metrics
+    assert block.metrics or block.kind == "interaction"  # which is judged by learn.ranking()

@@ -24,6 +24,7 @@ from burnish.data.split import (
     GrandparentSplitter,
     GroupSplitter,
     IndexSplitter,
+    LastSplitter,
     MaskSplitter,
     RandomSplitter,
     RandomSubsetSplitter,
@@ -76,6 +77,7 @@ TWO: dict[str, Callable[[Path], Splitter]] = {
     "file": name_file,
     "column": lambda _: ColSplitter(),
     "column_on": lambda _: ColSplitter("side", on=["valid", "test"]),
+    "last": lambda _: LastSplitter("patient", "day"),
     "group_column": lambda _: GroupSplitter("patient", seed=1),
     "group_function": lambda _: GroupSplitter(lambda o: index_of(o) // 4, seed=1),
     "time_column": lambda _: TimeSplitter("day"),
@@ -466,3 +468,12 @@ def test_check_sides_names_what_is_wrong(sides: object, message: str) -> None:
 
 def test_check_sides_takes_lists_ranges_and_tensors() -> None:
     assert [s.tolist() for s in check_sides((range(2), torch.tensor([3]), L([4])), 5, "mine")] == [[0, 1], [3], [4]]
+
+
+def test_last_splitter_keeps_each_groups_latest():
+    table = pd.DataFrame({"user": list("aabbbc"), "when": [2, 1, 5, 9, 7, 1]})
+    assert [s.tolist() for s in LastSplitter("user", "when")(table, table)] == [[1, 2, 4, 5], [0, 3]]
+    assert [s.tolist() for s in LastSplitter("user")(table, table)] == [[0, 2, 3, 5], [1, 4]]
+    assert [s.tolist() for s in LastSplitter("user", "when", 1, 1)(table, table)] == [[0, 1, 2, 5], [4], [3]]
+    with pytest.raises(DataError, match="make n= smaller"):
+        LastSplitter("user", n=3)(table, table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,9 @@ import torch
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
 
+from burnish.data.block import Block
 from burnish.data.category import CategoryBlock
+from burnish.data.dataloaders import DataLoaders
 from burnish.errors import DataError
 from burnish.evaluate.baselines import Baseline, baseline, baseline_of
 from burnish.evaluate.metrics import METRICS, SINGLE_LABEL
@@ -20,12 +21,14 @@ from burnish.evaluate.metrics import METRICS, SINGLE_LABEL
 TRAIN, VALID = ["cat"] * 6 + ["dog"] * 3 + ["eel"], ["dog", "dog", "cat", "eel"]
 
 
-def dls() -> SimpleNamespace:
+def dls() -> DataLoaders:
     block = CategoryBlock()
     block.fit(TRAIN)
     table = pd.DataFrame({"image": [f"{i}.jpg" for i in range(14)], "label": TRAIN + VALID, "split": ["train"] * 10 + ["valid"] * 4})
     table.attrs = {"inputs": ["image"], "targets": ["label"]}
-    return SimpleNamespace(table=table, blocks=[SimpleNamespace(kind="image"), block], n_inp=1)
+    made = DataLoaders(device="cpu", n_inp=1)
+    made.table, made.blocks = table, [Block(), block]
+    return made
 
 
 def test_the_majority_class_of_training_is_judged_on_the_split() -> None:

@@ -208,7 +208,7 @@ def test_callbacks_that_change_outputs_take_part() -> None:
         (lambda learn: learn.get_preds(7), "no split 7"),
         (lambda learn: learn.validate("test"), "no test split"),
         (lambda learn: learn.get_preds(dl="photo.jpg"), r"dl='photo.jpg': expected a loader.*test_dl\(items\)"),
-        (lambda learn: learn.tta(), "tta needs the training transforms"),
+        (lambda learn: learn.tta(), "tta needs training transforms"),
         (lambda learn: learn.tta(n=0), "at least one augmented pass"),
         (lambda learn: learn.show_results(), "show_results draws with the blocks"),
     ],

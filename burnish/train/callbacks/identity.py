@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from burnish.data.batches import RowLoader
 from burnish.data.config import Configurable
 from burnish.data.foreign import members
+from burnish.data.tensors import TensorLoader
 from burnish.errors import SettingError, listed
 from burnish.train.loop import count_batches
 
@@ -60,13 +63,18 @@ def _rows(dl: Any) -> int | None:
 def _fingerprint(dl: Any) -> str | None:
     """A digest of which samples a loader's rows are, in order, with their targets and chances to be drawn. Of a file it takes
     the folder's name and its own, so that data may be moved as a whole. None for plain loaders, which don't tell."""
-    if not hasattr(dl, "columns"):
+    if not isinstance(dl, RowLoader):
         return None
     digest = hashlib.blake2b(digest_size=16)
-    for row in dl.rows.tolist():
-        digest.update(f"\n{row}".encode())
-        for column in dl.columns:
-            digest.update(b"\t" + _said(column[row]))
+    if isinstance(dl, TensorLoader):
+        digest.update(dl.rows.tobytes())
+        for tensor in dl.encoded.on(torch.device("cpu")):
+            digest.update(np.ascontiguousarray(tensor[torch.from_numpy(dl.rows)].numpy()).tobytes())
+    else:
+        for row in dl.rows.tolist():
+            digest.update(f"\n{row}".encode())
+            for column in dl.columns:  # pyright: ignore[reportAttributeAccessIssue]
+                digest.update(b"\t" + _said(column[row]))
     if dl.weights is not None:
         digest.update(np.asarray(dl.weights, dtype=np.float64).tobytes())
     return digest.hexdigest()

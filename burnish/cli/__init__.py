@@ -1,0 +1,205 @@
+"""The command line: the same verbs as the API. ``burnish train FOLDER``, ``burnish train DATA.csv``, ``predict``, ``show``, ``doctor``.
+
+Everything heavy is imported inside the commands, so that ``burnish --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from burnish.cli import images, tables
+from burnish.cli.saying import console_of, plain, table_of
+from burnish.data.notes import worded
+from burnish.errors import DataError, ModelFileError, NotTrainableError, OfflineError, SettingError, listed
+from burnish.wording import in_options
+
+EXPLAINED = (DataError, SettingError, ModelFileError, NotTrainableError, OfflineError, OSError)
+OF_PHOTOS, OF_TABLES = "of photographs", "of a table"
+
+app = typer.Typer(
+    name="burnish", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="From a folder of photographs, or a table, to a model that you can inspect, share and run.",
+)  # fmt: skip
+
+
+def main() -> None:
+    """The console script. Errors that explain themselves are shown as one message (exit code 2); --debug adds the traceback."""
+    debug = "--debug" in sys.argv
+    sys.argv = [a for a in sys.argv if a != "--debug"]
+    try:
+        with worded(in_options):
+            app()
+    except EXPLAINED as error:
+        if debug:
+            raise
+        print(f"burnish: {in_options(str(error))}\n(--debug shows where this happened)", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors. May stand anywhere.")] = False,
+) -> None:
+    if version:
+        from burnish import __version__
+
+        print(f"burnish {__version__}")
+        raise typer.Exit
+
+
+# -- the options of 'train', as the help lists them --------------------------------------------------------------------------
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="FOLDER|FILE.csv",
+        help="A folder with a sub-folder of photographs a class, or a table; or 'sample', the photographs that come along.",
+    ),
+]
+Arch = Annotated[str | None, typer.Option(help="The architecture; for photographs any name timm knows, for a table 'mlp' or 'realmlp'.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training data in which the whole model learns.")]
+FreezeEpochs = Annotated[int, typer.Option(min=0, help="(photographs) Passes before those, in which only the head learns.")]
+Size = Annotated[int, typer.Option(min=8, help="(photographs) Side in pixels of what the model sees.")]
+Target = Annotated[str | None, typer.Option(help="(table) The column to predict.")]
+Task = Annotated[str, typer.Option(help="(table) 'class' or 'number', where what is found isn't what is meant.")]
+Categories = Annotated[str | None, typer.Option(help="(table) The columns that are categories, with commas between them.")]
+Numbers = Annotated[str | None, typer.Option(help="(table) The columns that are numbers, with commas between them.")]
+User = Annotated[str | None, typer.Option(help="(ratings) The column of users.")]
+Item = Annotated[str | None, typer.Option(help="(ratings) The column of items.")]
+Rating = Annotated[str | None, typer.Option(help="(ratings) The column of ratings.")]
+Group = Annotated[str | None, typer.Option(help="(table) Keep rows of one value of this column on one side of the split.")]
+Time = Annotated[str | None, typer.Option(help="(table) Validate on the latest rows by this column.")]
+Valid = Annotated[float | None, typer.Option(min=0.01, max=0.9, help="Share that validates; default: the folder 'valid', or a fifth.")]
+Test = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share kept aside for a last test.")]
+Seed = Annotated[int, typer.Option(help="Fixes the split, the order and every draw.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for the model, the report and the pictures; default: burnish-out, never inside FOLDER.")
+]
+Pretrained = Annotated[bool, typer.Option("--pretrained/--no-pretrained", help="(photographs) Begin with weights learned on ImageNet.")]
+Weights = Annotated[str | None, typer.Option(help="(photographs) Where the weights are: a file, a folder, or 'offline'.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Batch size; default: by how much data there is.")]
+Rate = Annotated[float | None, typer.Option(min=0.0, help="Learning rate; default: 0.002 for photographs, 0.01 for tables.")]
+Augment = Annotated[bool, typer.Option("--augment/--no-augment", help="(photographs) Vary them in training: flip, rotate, zoom, light.")]
+Balance = Annotated[str | None, typer.Option(help="For unbalanced classes: 'sample' or 'loss'.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the accelerator if there is one.")]
+
+
+@app.command()
+def train(
+    context: typer.Context, data: Data, arch: Arch = None, epochs: Epochs = None, freeze_epochs: FreezeEpochs = 1, size: Size = 224,
+    target: Target = None, task: Task = "auto", categories: Categories = None, numbers: Numbers = None, user: User = None, item: Item = None,
+    rating: Rating = None, group: Group = None, time: Time = None, valid: Valid = None, test: Test = 0.0, seed: Seed = 42, out: Out = None,
+    pretrained: Pretrained = True, weights: Weights = None, bs: BatchSize = None, lr: Rate = None, augment: Augment = True,
+    balance: Balance = None, device: Device = None,
+) -> None:  # fmt: skip
+    """Train a model on photographs, a table or ratings.
+
+    A table needs --target, ratings need --user, --item and --rating. Writes the model, a report and pictures to a folder.
+    """
+    shared: dict[str, Any] = {
+        "arch": arch, "epochs": epochs, "valid": valid, "test": test, "seed": seed, "out": out, "bs": bs, "lr": lr, "balance": balance, "device": device,
+    }  # fmt: skip
+    of_photos = {"freeze_epochs": freeze_epochs, "size": size, "pretrained": pretrained, "weights": weights, "augment": augment}
+    of_table = {
+        "target": target,
+        "task": task,
+        "categories": categories,
+        "numbers": numbers,
+        "user": user,
+        "item": item,
+        "rating": rating,
+        "group": group,
+        "time": time,
+    }
+    if tables.is_table(data):
+        _refuse_others(context, of_photos, OF_PHOTOS, data)
+        tables.train(data, **of_table, **shared)
+    else:
+        _refuse_others(context, of_table, OF_TABLES, data)
+        images.train(data, **of_photos, **shared)
+
+
+def _refuse_others(context: typer.Context, names: Any, whose: str, data: str) -> None:
+    """Raises SettingError for options that were given and belong to another kind of data."""
+    given = [f"--{name.replace('_', '-')}" for name in names if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    if given:
+        what = "a table" if tables.is_table(data) else "a folder of photographs"
+        raise SettingError(f"{listed(given)}: these are options {whose}, and {data!r} is {what}. Leave them out.")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model that 'burnish train' or learn.export() wrote.")],
+    files: Annotated[list[str], typer.Argument(help="Photographs, or folders of them; or tables, for a model of a table.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with the probabilities of all labels.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with the probabilities of all labels.")] = False,
+    device: Annotated[str, typer.Option(help="Where it runs.")] = "cpu",
+) -> None:
+    """Say what photographs show, or predict rows of a table.
+
+    Exit code 1 when some can't be read.
+    """
+    from burnish.deploy.predictor import Predictor
+
+    if as_json and as_csv:
+        raise SettingError("--json and --csv were both given; choose one.")
+    predictor = Predictor(model, device=device)
+    if predictor.learn.dls.input_blocks[0].of_row:
+        tables.predict(predictor.learn, files, as_json, as_csv)
+    else:
+        images.predict(predictor, files, as_json, as_csv)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    data: Annotated[
+        str, typer.Argument(metavar="FOLDER|FILE.csv", help="A folder with a sub-folder of photographs a class, 'sample', or a table.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="(photographs) Where the picture of a training batch goes; default: batch.png, never inside FOLDER."),
+    ] = None,
+    size: Annotated[int, typer.Option(min=8, help="(photographs) Side in pixels of what a model would see.")] = 224,
+    valid: Annotated[
+        float | None, typer.Option(min=0.01, max=0.9, help="(photographs) Share that validates; default: the folder 'valid', or a fifth.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="(table) The column to predict.")] = None,
+    seed: Annotated[int, typer.Option(help="Fixes the split.")] = 42,
+) -> None:
+    """Look at photographs, or a table, before training.
+
+    Prints counts and checks; of photographs it draws a training batch.
+    """
+    if tables.is_table(data):
+        _refuse_others(context, {"out": out, "size": size, "valid": valid}, OF_PHOTOS, data)
+        tables.show(data, target=target, seed=seed)
+    else:
+        _refuse_others(context, {"target": target}, OF_TABLES, data)
+        images.show(data, out=out, size=size, valid=valid, seed=seed)
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this installation and whether it works.
+
+    Lists versions and the device, and runs a small network on it.
+    """
+    from burnish.doctor import diagnose
+
+    findings = diagnose()
+    shown = table_of("", "found", "")
+    for finding in findings:
+        shown.add_row(finding.name, plain(finding.found), "ok" if finding.ok else "PROBLEM")
+    console = console_of(sys.stdout)
+    console.print(shown)
+    problems = [f for f in findings if not f.ok]
+    for finding in problems:
+        console.print(f"{finding.name}: {finding.todo}", highlight=False, markup=False)
+    if problems:
+        raise typer.Exit(1)
+    console.print("All is well.", highlight=False)

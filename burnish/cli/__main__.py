@@ -1,0 +1,5 @@
+"""``python -m burnish.cli``: the command line."""
+
+from burnish.cli import main
+
+main()

@@ -1,0 +1,266 @@
+"""The commands on tables and ratings: a CSV file (or Parquet, or tab-separated)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from burnish.cli.places import for_shell, made
+from burnish.cli.saying import console_of, plain, save, say_test, table_of
+from burnish.data.notes import captured_notes, note
+from burnish.errors import DataError, SettingError
+from burnish.wording import in_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+TASKS = ("auto", "class", "number")
+MOST_SHOWN = 20  # rows of predictions on screen
+
+
+def is_table(given: str) -> bool:
+    """Whether a command was given a table's file, or what looks like one that isn't there."""
+    return Path(given).suffix.lower() in SUFFIXES and not Path(given).is_dir()
+
+
+def read(file: str) -> pd.DataFrame:
+    """A table's file."""
+    from burnish.tabular.frames import check_frame, read_csv
+
+    path = Path(file)
+    if path.suffix.lower() != ".parquet":
+        return read_csv(path, **({"sep": "\t"} if path.suffix.lower() == ".tsv" else {}))
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {file!r} (looked from {str(Path.cwd())!r}).")
+    import pandas as pd
+
+    return check_frame(pd.read_parquet(path), repr(file))
+
+
+def train(
+    file: str, *, target: str | None, task: str, categories: str | None, numbers: str | None, user: str | None, item: str | None, rating: str | None, group: str | None, time: str | None,
+    arch: str | None, epochs: int | None, valid: float | None, test: float, seed: int, out: Path | None, bs: int | None, lr: float | None,
+    balance: str | None, device: str | None,
+) -> None:  # fmt: skip
+    """Trains a model on a table, to predict one of its columns; or on ratings, to recommend. Writes the model, a report and pictures."""
+    console, out = console_of(), out or Path("burnish-out")
+    frame = read(file)
+    splitter = _splitter(group, time, valid, test, seed)
+    console.print(f"{len(frame):,} rows and {len(frame.columns)} columns, from {file}", highlight=False, markup=False)
+    if (user or item or rating) is not None:
+        if target is not None:
+            raise SettingError("--target is of a table, and --user, --item, --rating are of ratings; give one or the other.")
+        learn, what = _ratings_learner(frame, user, item, rating, splitter, seed, bs, device), "ratings"
+    else:
+        columns = {"cat_names": _names(categories), "cont_names": _names(numbers)}
+        learn, what = _table_learner(frame, target, task, columns, splitter, seed, bs, balance, device, arch), target
+    with made(out):
+        learn.path = out
+        console.print(
+            f"\nTraining {learn.arch} to predict {what}, batches of {learn.dls.bs}, on {learn.dls.device}, seed {seed}.", highlight=False
+        )
+        learn.fit_one_cycle(_epochs(learn) if epochs is None else epochs, 1e-2 if lr is None else lr)
+        others = learn.baselines() if hasattr(learn, "baselines") else None
+        if others is not None:
+            _say_models(console, others)
+        if learn.dls.test is not None:
+            say_test(console, learn)
+        _write(console, learn, out, others)
+
+
+def _splitter(group: str | None, time: str | None, valid: float | None, test: float, seed: int) -> Any:
+    from burnish.data.split import GroupSplitter, RandomSplitter, TimeSplitter
+
+    share = 0.2 if valid is None else valid
+    if group is not None and time is not None:
+        raise SettingError("--group and --time were both given: the rows are split by one of them.")
+    if group is not None:
+        return GroupSplitter(group, share, test, seed)
+    if time is not None:
+        return TimeSplitter(time, share, test)
+    return None if valid is None and not test else RandomSplitter(share, seed, test)
+
+
+def _table_learner(
+    frame: pd.DataFrame, target: str | None, task: str, columns: dict[str, Any], splitter: Any, seed: int, bs: int | None, balance: str | None, device: str | None,
+    arch: str | None,
+) -> Any:  # fmt: skip
+    from burnish.data.category import CategoryBlock
+    from burnish.data.number import RegressionBlock
+    from burnish.errors import listed
+    from burnish.tabular.dataloaders import TabularDataLoaders
+    from burnish.tabular.learner import tabular_learner
+
+    if target is None:
+        raise SettingError(
+            f"Say which column is to be predicted: --target NAME. The table has: {listed(frame.columns, 30)}. For ratings: --user, --item and --rating."
+        )
+    if task not in TASKS:
+        raise SettingError(f"--task {task!r}: expected one of {', '.join(map(repr, TASKS))}.")
+    block = {"auto": None, "class": CategoryBlock(), "number": RegressionBlock()}[task]
+    dls = TabularDataLoaders.from_df(
+        frame,
+        **columns,
+        y_names=target,
+        y_block=block,
+        splitter=splitter,
+        seed=seed,
+        bs=bs or _batch_size(len(frame)),
+        balance=balance,
+        device=device,
+    )
+    return tabular_learner(dls, seed=seed, arch=arch or "mlp")
+
+
+def _ratings_learner(
+    frame: pd.DataFrame,
+    user: str | None,
+    item: str | None,
+    rating: str | None,
+    splitter: Any,
+    seed: int,
+    bs: int | None,
+    device: str | None,
+) -> Any:
+    from burnish.collab.dataloaders import CollabDataLoaders
+    from burnish.collab.learner import collab_learner
+
+    dls = CollabDataLoaders.from_df(
+        frame, user_name=user, item_name=item, rating_name=rating, splitter=splitter, seed=seed, bs=bs or 256, device=device
+    )
+    return collab_learner(dls, seed=seed)
+
+
+def _names(given: str | None) -> list[str] | None:
+    """The names in a list with commas between them."""
+    return None if given is None else [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _batch_size(n: int) -> int:
+    """Some fifty steps an epoch for small tables, and fewer, larger ones for large tables."""
+    return next((size for size in (1024, 512, 256, 128, 64) if n >= 100 * size), 32)
+
+
+def _epochs(learn: Any) -> int:
+    """More passes over few rows: some 3,000 steps, between 5 and 40 passes."""
+    return max(5, min(40, 3000 // max(1, len(learn.dls.train))))
+
+
+# -- saying it --------------------------------------------------------------------------------------------------------
+def _say_models(console: Console, others: pd.DataFrame) -> None:
+    names = [c for c in others.columns if c not in ("model", "seconds") and not c.endswith(("_low", "_high"))]
+    shown = table_of("on the validation rows", *names, "seconds")
+    for column in shown.columns[1:]:
+        column.justify = "right"
+    for row in others.to_dict("records"):
+        seconds = "" if row["seconds"] != row["seconds"] else f"{row['seconds']:.1f}"
+        shown.add_row(plain(row["model"]), *(f"{row[name]:.4g}" for name in names), seconds)
+    console.print()
+    console.print(shown)
+
+
+def _write(console: Console, learn: Any, out: Path, others: pd.DataFrame | None) -> None:
+    from burnish.deploy.report import write_report
+
+    model, tables = learn.export("model.burnish"), {}
+    written = {
+        "report.html": "everything below on one page: open it in a browser",
+        "model.burnish": "the model: predicts anywhere, without the table",
+    }
+    save(out / "loss.png", lambda: learn.recorder.plot_loss())
+    written["loss.png"] = "the losses while training"
+    if others is not None:
+        tables["Other models on the same rows"] = others.round(4)
+    if hasattr(learn, "feature_importance"):
+        tables["What the predictions rest on"] = learn.feature_importance().round(4)
+        save(out / "importance.png", lambda: learn.plot_importance())
+        written["importance.png"] = "the columns that the predictions rest on"
+    else:
+        save(out / "items.png", lambda: learn.plot_items())
+        written["items.png"] = "a map of the items: what is near is liked alike"
+    with captured_notes():
+        write_report(learn, "report.html", model_file=model, tables=tables)
+    made_table = table_of("Written", "", "")
+    for name, what in written.items():
+        made_table.add_row(str(out / name), what)
+    console.print()
+    console.print(made_table)
+    console.print("\nNext, on rows of yours:", highlight=False)
+    console.print(f"  burnish predict {for_shell(out / 'model.burnish')} ROWS.csv", highlight=False, soft_wrap=True)
+
+
+# -- predict, show ------------------------------------------------------------------------------------------------------
+def predict(learn: Any, files: list[str], as_json: bool, as_csv: bool) -> None:
+    """Predicts the rows of tables: each with the columns called prediction and, for classes, probability."""
+    for file in files:
+        if not is_table(file):
+            raise DataError(f"{file!r}: this model predicts the rows of a table, and a file such as rows.csv was expected.")
+        frame = read(file)
+        table = predicted(learn, frame, all_probabilities=as_json or as_csv)
+        if as_json:
+            print(json.dumps(json.loads(table.to_json(orient="records") or "[]"), indent=1, ensure_ascii=False))
+        elif as_csv:
+            table.to_csv(sys.stdout, index=False)
+        else:
+            _say_predictions(table, list(frame.columns))
+
+
+def predicted(learn: Any, frame: pd.DataFrame, all_probabilities: bool = False) -> pd.DataFrame:
+    """The rows with their predictions beside them."""
+    preds = learn.get_preds(dl=learn.dls.test_dl(frame)).preds
+    several = isinstance(preds, tuple)
+    table = frame.copy()
+    for block, names, given in zip(learn.dls.target_blocks, learn.dls.target_names, preds if several else (preds,), strict=True):
+        decided = block.decide(given)
+        said = [block.decode(d) for d in decided]
+        for j, name in enumerate(names):
+            table[f"{name}_pred"] = said if len(names) == 1 else [values[j] for values in said]
+        if block.kind == "category":
+            table[f"{names[0]}_prob"] = given.gather(1, decided[:, None])[:, 0].numpy()
+            if all_probabilities:
+                for i, label in enumerate(block.vocab):
+                    table[f"p({label})"] = given[:, i].numpy()
+    return table
+
+
+def _say_predictions(table: pd.DataFrame, given: list[str]) -> None:
+    console = console_of(sys.stdout)
+    new = [c for c in table.columns if c not in given]
+    first = given[: max(1, 6 - len(new))]
+    shown = table_of("row", *map(str, first), *map(str, new))
+    for i, row in enumerate(table.head(MOST_SHOWN).to_dict("records")):
+        cells = [f"{row[c]:.4g}" if isinstance(row[c], float) else plain(row[c]) for c in (*first, *new)]
+        shown.add_row(str(i), *cells)
+    console.print(shown)
+    if len(table) > MOST_SHOWN:
+        note(f"{len(table) - MOST_SHOWN} more rows; --csv prints all.")
+
+
+def show(file: str, *, target: str | None, seed: int) -> None:
+    """Prints what the columns of a table hold and, with a target, the checks."""
+    import pandas as pd
+
+    console, frame = console_of(), read(file)
+    console.print(f"{len(frame):,} rows and {len(frame.columns)} columns, from {file}", highlight=False, markup=False)
+    shown = table_of("column", "kind", "different", "missing", "for example")
+    for column in shown.columns[2:4]:
+        column.justify = "right"
+    for name in frame.columns:
+        cells: Any = frame[name].dropna()
+        examples = ", ".join(map(str, pd.unique(cells)[:3]))
+        shown.add_row(plain(name), str(frame[name].dtype), f"{cells.nunique():,}", f"{frame[name].isna().mean():.0%}", plain(examples[:40]))
+    console.print(shown)
+    if target is None:
+        console.print("\nWith --target NAME the data is checked for what would spoil a model. Next:", highlight=False)
+    else:
+        from burnish.tabular.dataloaders import TabularDataLoaders
+
+        dls = TabularDataLoaders.from_df(frame, y_names=target, seed=seed, device="cpu")
+        console.print()
+        print(in_options(str(dls.check())))
+        console.print("\nNext:", highlight=False)
+    console.print(f"  burnish train {for_shell(file)} --target {for_shell(target or 'NAME')}", highlight=False, soft_wrap=True)

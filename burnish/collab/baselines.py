@@ -1,0 +1,180 @@
+"""What simpler models of ratings score on the same pairs: the mean, biases, neighbours, a factorisation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from burnish.data.lazy import pd
+from burnish.data.table import rows_of
+from burnish.errors import DataError, SettingError, nearest
+from burnish.evaluate import outcome as outcomes
+from burnish.evaluate.outcome import Outcome, split_name
+from burnish.evaluate.summary import chosen_metrics, results_of_metrics
+
+if TYPE_CHECKING:
+    from burnish.collab.dataloaders import CollabDataLoaders
+    from burnish.collab.learner import CollabLearner
+
+Pairs = np.ndarray  # codes of users and items ``(ratings, 2)``
+Predict = Callable[[Pairs], np.ndarray]
+PENALTIES = (2.0, 5.0, 10.0, 20.0, 40.0)  # of which the factorisation takes what is best on a tenth of the training ratings
+FACTORS, ROUNDS, NEIGHBOURS = 16, 12, 40
+
+
+def baselines(learn: CollabLearner, split: int | str = "valid", metrics: Any = None, models: Sequence[str] | None = None) -> pd.DataFrame:
+    """The model beside simpler ones, fitted to the same training ratings and judged on the same others.
+
+    Args:
+        split: "valid" or "test" (or 1, 2).
+        metrics: names, functions or Metrics; the learner's by default.
+        models: which of "mean", "biases", "neighbours" (of the items: Sarwar et al. 2001), "factors" (matrix factorisation by
+            alternating least squares, its penalty chosen on a tenth of the training ratings: Hu, Koren and Volinsky 2008).
+
+    Returns: a row a model: columns model, for each metric NAME, NAME_low, NAME_high (95 % interval), and seconds (to fit).
+    """
+    known = {"mean": _mean, "biases": _biases, "neighbours": _neighbours, "factors": _factors}
+    wanted = list(known if models is None else models)
+    if unknown := [m for m in wanted if m not in known]:
+        raise SettingError(f"models has {unknown[0]!r}; expected some of {', '.join(map(repr, known))}.{nearest(str(unknown[0]), known)}")
+    if learn.dls.target_blocks[0].kind != "number":
+        raise DataError("These models are of ratings; of things that were done learn.ranking() compares with the most popular.")
+    x, y = ratings_of(learn.dls, "train")
+    chosen, found = chosen_metrics(learn, metrics), outcomes.run(learn, split_name(split))
+    judged, _ = ratings_of(learn.dls, split_name(split))
+    groups = outcomes.groups_of(learn.dls, found.rows)
+    rows = [_row(f"network ({learn.arch})", chosen, found, groups, float("nan"))]
+    low, high = learn.dls.target_blocks[0].y_range or (-np.inf, np.inf)  # type: ignore[attr-defined]
+    for name in wanted:
+        started = time.perf_counter()
+        predict = known[name](x, y)
+        seconds = time.perf_counter() - started
+        output = torch.from_numpy(np.clip(predict(judged), low, high)).float()
+        rows.append(_row(NAMES[name], chosen, found._replace(output=output), groups, seconds))
+    return pd.DataFrame(rows)
+
+
+NAMES = {
+    "mean": "always the mean",
+    "biases": "biases of users and items",
+    "neighbours": f"{NEIGHBOURS} nearest items",
+    "factors": f"matrix factorisation, {FACTORS} factors",
+}
+
+
+def ratings_of(dls: CollabDataLoaders, split: str) -> tuple[Pairs, np.ndarray]:
+    """The codes ``(ratings, 2)`` and the ratings of a split."""
+    if dls.prepared is None:
+        raise DataError(
+            "There are no training ratings to fit other models to: this learner was loaded from a file. Assign data first: learn.dls = dls."
+        )
+    at = torch.from_numpy(rows_of(dls.table, split))
+    return dls.prepared.tensors[0][at].numpy(), dls.prepared.tensors[1][at].double().numpy()
+
+
+def _row(name: str, metrics: Any, found: Outcome, groups: Any, seconds: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"model": name}
+    for result in results_of_metrics(metrics, found, None, groups):
+        row |= {result["metric"]: result["value"], **{f"{result['metric']}_{k}": result[k] for k in ("low", "high")}}
+    return {**row, "seconds": seconds}
+
+
+# -- the models -----------------------------------------------------------------------------------------------------------
+def _mean(x: Pairs, y: np.ndarray) -> Predict:
+    return lambda pairs: np.full(len(pairs), y.mean())
+
+
+def _fit_biases(x: Pairs, y: np.ndarray, penalty: float = 5.0) -> tuple[float, np.ndarray, np.ndarray]:
+    """The mean, and the biases of users and items, drawn to 0 where there are few ratings."""
+    mean = float(y.mean())
+    n = x.max(0) + 1
+    users, items = np.zeros(n[0]), np.zeros(n[1])
+    counts = [np.bincount(x[:, k], minlength=n[k]) for k in (0, 1)]
+    for _ in range(10):
+        items = np.bincount(x[:, 1], y - mean - users[x[:, 0]], n[1]) / (counts[1] + penalty)
+        users = np.bincount(x[:, 0], y - mean - items[x[:, 1]], n[0]) / (counts[0] + penalty)
+    return mean, users, items
+
+
+def _at(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """`values` at the codes; 0 (or a row of them) for codes that training lacks."""
+    inside = codes < len(values)
+    out = values[np.where(inside, codes, 0)]
+    out[~inside] = 0
+    return out
+
+
+def _biases(x: Pairs, y: np.ndarray) -> Predict:
+    mean, users, items = _fit_biases(x, y)
+    return lambda pairs: mean + _at(users, pairs[:, 0]) + _at(items, pairs[:, 1])
+
+
+def _neighbours(x: Pairs, y: np.ndarray) -> Predict:
+    """A rating as the bias and what the user thought of the most similar items (cosine of what is left after the biases, drawn to 0
+    where few have rated both)."""
+    from scipy.sparse import csr_matrix
+
+    mean, users, items = _fit_biases(x, y)
+    left = y - mean - users[x[:, 0]] - items[x[:, 1]]
+    shape = (len(users), len(items))
+    table, there = csr_matrix((left, (x[:, 0], x[:, 1])), shape), csr_matrix((np.ones(len(left)), (x[:, 0], x[:, 1])), shape)
+    dot, both = (table.T @ table).toarray(), (there.T @ there).toarray()
+    length = np.sqrt(np.maximum(np.diag(dot), 1e-12))
+    like = dot / length[:, None] / length[None, :] * both / (both + 50)
+    np.fill_diagonal(like, 0)
+
+    def predict(pairs: Pairs) -> np.ndarray:
+        base = mean + _at(users, pairs[:, 0]) + _at(items, pairs[:, 1])
+        for i, (user, item) in enumerate(pairs):
+            if user >= shape[0] or item >= shape[1]:
+                continue
+            rated = table.indices[table.indptr[user] : table.indptr[user + 1]]
+            near = like[item, rated]
+            best = np.argsort(-np.abs(near))[:NEIGHBOURS]
+            weight = np.abs(near[best]).sum()
+            if weight > 0:
+                base[i] += near[best] @ table.data[table.indptr[user] : table.indptr[user + 1]][best] / (weight + 0.5)
+        return base
+
+    return predict
+
+
+def _factors(x: Pairs, y: np.ndarray) -> Predict:
+    rng = np.random.default_rng(0)
+    held = rng.random(len(y)) < 0.1
+    errors = {}
+    for penalty in PENALTIES:
+        predict = _factorised(x[~held], y[~held], penalty)
+        errors[penalty] = float(np.mean((predict(x[held]) - y[held]) ** 2))
+    return _factorised(x, y, min(errors, key=lambda p: errors[p]))
+
+
+def _factorised(x: Pairs, y: np.ndarray, penalty: float) -> Predict:
+    """Biases, and vectors of users and items by alternating least squares on what the biases leave."""
+    mean, users, items = _fit_biases(x, y)
+    left = y - mean - users[x[:, 0]] - items[x[:, 1]]
+    rng = np.random.default_rng(0)
+    vectors = [rng.normal(0, 0.1, (len(users), FACTORS)), rng.normal(0, 0.1, (len(items), FACTORS))]
+    orders = [np.argsort(x[:, k], kind="stable") for k in (0, 1)]
+    for _ in range(ROUNDS):
+        for k in (0, 1):
+            _solve(vectors[k], vectors[1 - k], x[orders[k], k], x[orders[k], 1 - k], left[orders[k]], penalty)
+    return lambda pairs: (
+        mean + _at(users, pairs[:, 0]) + _at(items, pairs[:, 1]) + (_at(vectors[0], pairs[:, 0]) * _at(vectors[1], pairs[:, 1])).sum(1)
+    )
+
+
+def _solve(own: np.ndarray, other: np.ndarray, of: np.ndarray, to: np.ndarray, left: np.ndarray, penalty: float) -> None:
+    """The best vectors of one side, the other side's fixed. `of` is sorted."""
+    starts = np.searchsorted(of, np.arange(len(own) + 1))
+    for i in range(len(own)):
+        a, b = starts[i], starts[i + 1]
+        if a == b:
+            own[i] = 0
+            continue
+        theirs = other[to[a:b]]
+        own[i] = np.linalg.solve(theirs.T @ theirs + penalty * np.eye(theirs.shape[1]), theirs.T @ left[a:b])

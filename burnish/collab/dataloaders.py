@@ -1,0 +1,234 @@
+"""CollabDataLoaders: who rated what, and how, from a table of ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypedDict, Unpack
+
+import numpy as np
+import torch
+
+from burnish.collab.implicit import InteractionBlock, OtherItems, check_implicit
+from burnish.data.block import Block
+from burnish.data.lazy import pd
+from burnish.data.notes import note
+from burnish.data.number import RegressionBlock, checked_range
+from burnish.data.split import RandomSplitter
+from burnish.errors import DataError, hinting, listed
+from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock
+from burnish.tabular.dataloaders import TabularDataLoaders
+from burnish.tabular.features import CategoryFeature
+from burnish.tabular.frames import as_frame, cells_of, need_columns, read_csv
+from burnish.tabular.prepare import Splits, TabularPandas
+from burnish.tabular.procs import Categorify
+
+DONE = "done"  # the target's column where the rows are what was done
+
+
+class RatingsOptions(TypedDict, total=False):
+    """What ``from_csv`` passes on to ``from_df``; see there."""
+
+    bs: int
+    val_bs: int | None
+    device: Any
+    shuffle: bool
+    drop_last: bool | None
+
+
+class Ratings(TabularPandas):
+    """A table of ratings made ready: users and items as codes, the rating as a number."""
+
+    ids_repeat: ClassVar[bool] = True  # a model of ratings knows its users and items
+
+    def _input_blocks(self, train: pd.DataFrame) -> tuple[ColumnsBlock, ...]:
+        return super()._input_blocks(train)[:1]
+
+
+class CollabDataLoaders(TabularDataLoaders):
+    """DataLoaders of ratings: a batch is the codes of users and items ``(batch, 2)`` int64, and the ratings ``(batch,)`` float32."""
+
+    kind: ClassVar[str] = "collab"
+    titles: dict[Any, str]
+
+    @classmethod
+    @hinting
+    def from_df(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, ratings: Any, valid_pct: float = 0.2, user_name: str | None = None, item_name: str | None = None,
+        rating_name: str | None = None, seed: int | None = None, path: str | Path = ".", *, test_pct: float = 0.0, splitter: Splits = None,
+        y_range: Sequence[float] | None = None, titles: Any = None, implicit: bool = False, bs: int = 64, val_bs: int | None = None, device: Any = None, shuffle: bool = True,
+        drop_last: bool | None = None,
+    ) -> CollabDataLoaders:  # fmt: skip
+        """From a table with a row a rating.
+
+        Args:
+            ratings: a table; see ``TabularPandas``.
+            valid_pct, test_pct: the shares drawn at random for validation and testing; `splitter` splits otherwise.
+            user_name, item_name, rating_name: the columns; the first three by default.
+            seed: fixes the split (42 when not given) and the order.
+            y_range: (low, high) of predicted ratings; None takes it from the ratings where they are steps of a scale, and says so.
+            titles: item to title, to be shown beside the ids: a dict, a Series, or a table with the items in its first column and the
+                titles in its second.
+            implicit: the rows are things that were done (views, clicks, purchases), without a rating: what was done is to rank above
+                what was not.
+        """
+        frame = as_frame(ratings)
+        if implicit:
+            check_implicit(rating_name, y_range)
+            frame = frame.assign(**{DONE: 1.0})
+            rating_name = DONE
+        names = _columns(frame, user_name, item_name, rating_name)
+        if implicit:
+            block: Block = InteractionBlock()
+        else:
+            block = RegressionBlock(y_range=_range_of(cells_of(frame, names[2]), names[2]) if y_range is None else checked_range(y_range))
+            _say_repeated(frame, names)
+        splits = RandomSplitter(valid_pct, seed=42 if seed is None else seed, test_pct=test_pct) if splitter is None else splitter
+        to = Ratings(frame, [Categorify], names[:2], None, names[2], block, splits, seed=seed)
+        dls = cls.from_prepared(to, bs=bs, val_bs=val_bs, path=path, device=device, seed=seed, shuffle=shuffle, drop_last=drop_last)
+        dls.titles = _titles(titles, dls.features[1])
+        _say_unknown(dls)
+        if implicit:
+            dls.batch_tfms.append(OtherItems(dls.features[1].unknown - 1, seed=dls.seed))
+            for dl in dls:
+                dl.batch_tfms.append(dls.batch_tfms[-1].to(dls.device))
+        return dls
+
+    @classmethod
+    def from_csv(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, csv: str | Path, valid_pct: float = 0.2, user_name: str | None = None, item_name: str | None = None,
+        rating_name: str | None = None, seed: int | None = None, path: str | Path = ".", *, sep: str | None = None, encoding: str | None = None,
+        test_pct: float = 0.0, splitter: Splits = None, y_range: Sequence[float] | None = None, titles: Any = None, implicit: bool = False,
+        **options: Unpack[RatingsOptions],
+    ) -> CollabDataLoaders:  # fmt: skip
+        """From a CSV file; see ``from_df``. A table that needs other options of ``pandas.read_csv`` is read with it."""
+        said = {k: v for k, v in (("sep", sep), ("encoding", encoding)) if v is not None}
+        return cls.from_df(
+            read_csv(csv, **said), valid_pct, user_name, item_name, rating_name, seed, path, test_pct=test_pct, splitter=splitter,
+            y_range=y_range, titles=titles, implicit=implicit, **options,
+        )  # fmt: skip
+
+    @property
+    def user(self) -> str:
+        """The column of the users."""
+        return self._ids.names[0]
+
+    @property
+    def item(self) -> str:
+        """The column of the items."""
+        return self._ids.names[1]
+
+    @property
+    def _ids(self) -> CategoriesBlock:
+        block = self.blocks[0]
+        assert isinstance(block, CategoriesBlock)
+        return block
+
+    @property
+    def features(self) -> list[CategoryFeature]:
+        """The users and the items, as what they are in a batch."""
+        return self._ids.features
+
+    def decoded(self, batch: Sequence[torch.Tensor], max_n: int = 10) -> pd.DataFrame:
+        return super().decoded([batch[0][:, :2], *batch[1:]], max_n)  # without the items that OtherItems has put beside them
+
+    def new(
+        self, df: Any, valid_idx: Sequence[int] | None = None, *, splitter: Splits = None, bs: int | None = None, seed: int | None = None,
+        missing_targets: str = "drop",
+    ) -> Self:  # fmt: skip
+        frame = as_frame(df)
+        if self.target_names[0] == [DONE]:
+            frame = frame.assign(**{DONE: 1.0})
+        made = super().new(frame, valid_idx, splitter=splitter, bs=bs, seed=seed, missing_targets=missing_targets)
+        made.titles = self.titles
+        return made
+
+    def named(self, items: Sequence[Any]) -> pd.DataFrame:
+        """Items with their titles, where there are any: columns item, title."""
+        columns: dict[str, Any] = {"item": list(items)}
+        if self.titles:
+            columns["title"] = [self.titles.get(item, "") for item in items]
+        return pd.DataFrame(columns)
+
+    # -- the model file -----------------------------------------------------------------------------------------
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), "titles": [[item, title] for item, title in self.titles.items()]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], device: Any = None) -> CollabDataLoaders:
+        dls = super().from_config(config, device)
+        assert isinstance(dls, CollabDataLoaders)
+        dls.titles = dict(config["titles"])
+        return dls
+
+
+def _columns(frame: pd.DataFrame, user: str | None, item: str | None, rating: str | None) -> list[str]:
+    if rating == DONE:
+        first = [c for c in frame.columns if c != DONE][:2]
+        user, item = user if user is not None else first[0], item if item is not None else first[-1]
+    if len(frame.columns) < 3 and None in (user, item, rating):
+        raise DataError(
+            f"Ratings need three columns, users, items and ratings; the table has {len(frame.columns)}: {listed(frame.columns)}."
+        )
+    first = list(frame.columns[:3])
+    names = [given if given is not None else first[i] for i, given in enumerate((user, item, rating))]
+    need_columns(frame, names, "user_name, item_name, rating_name")
+    if len(set(names)) < 3:
+        raise DataError(
+            f"The users, the items and the ratings must be three columns; they are {listed(map(repr, names))}. Name all: user_name=, item_name=, rating_name=."
+        )
+    if user is None or item is None or rating is None:
+        note(f"Taken as users: {names[0]}, items: {names[1]}, ratings: {names[2]}. To say otherwise: user_name=, item_name=, rating_name=.")
+    return names
+
+
+def _range_of(ratings: pd.Series, name: str, most: int = 20) -> tuple[float, float] | None:
+    """Where ratings may lie: half a step beyond the ends of their scale; None where they are no steps of a scale."""
+    numbers = np.asarray(pd.to_numeric(ratings.dropna(), errors="coerce"), dtype=np.float64)
+    levels = np.unique(numbers[np.isfinite(numbers)])
+    if not 2 <= len(levels) <= most:
+        return None
+    half = float(np.diff(levels).min()) / 2
+    low, high = float(levels[0]) - half, float(levels[-1]) + half
+    note(f"The {name} has {len(levels)} steps from {levels[0]:g} to {levels[-1]:g}: predictions stay in y_range=({low:g}, {high:g}).")
+    return low, high
+
+
+def _titles(given: Any, items: CategoryFeature) -> dict[Any, str]:
+    """Item (as the model knows it) to title."""
+    if given is None:
+        return {}
+    if isinstance(given, pd.DataFrame) or not isinstance(given, (Mapping, pd.Series)):
+        table = as_frame(given)
+        if len(table.columns) < 2:
+            raise DataError(
+                f"titles is a table with the columns {listed(table.columns)}; expected the items in the first and their titles in the second."
+            )
+        given = dict(zip(table.iloc[:, 0], table.iloc[:, 1], strict=True))
+    known = {items.said(code): str(title) for item, title in dict(given).items() if 0 < (code := int(items.of_cell(item))) < items.unknown}
+    missing = [item for item in items.classes[1:] if item not in known]
+    if missing:
+        note(f"{len(missing)} of the {len(items.classes) - 1} items have no title: {listed(missing)}.")
+    return known
+
+
+def _say_unknown(dls: CollabDataLoaders) -> None:
+    """Says so where the rows that judge have users or items without a row that trains: of users with a single rating, say."""
+    assert dls.prepared is not None
+    judged = (dls.table["split"].notna() & (dls.table["split"] != "train")).to_numpy(dtype=bool)
+    codes = dls.prepared.tensors[0].numpy()[judged]
+    new = [int((codes[:, i] == feature.unknown).sum()) for i, feature in enumerate(dls.features)]
+    if any(new):
+        shown = " and ".join(f"{n} of a {feature.name}" for n, feature in zip(new, dls.features, strict=True) if n)
+        note(f"Of {len(codes)} rows that judge, {shown} without a row that trains: they are answered from what everybody likes.")
+
+
+def _say_repeated(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    """Says so where a user has rated an item more than once."""
+    doubled = frame.duplicated(names[:2], keep=False)
+    if doubled.any():
+        pairs: Any = frame[doubled].groupby(names[:2], sort=False)[names[2]].nunique()
+        note(
+            f"{len(pairs)} pairs of {names[0]} and {names[1]} have several ratings, {int((pairs > 1).sum())} of them different ones; each counts as a rating. "
+            f"To keep the last: df.drop_duplicates({names[:2]!r}, keep='last')."
+        )

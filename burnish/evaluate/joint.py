@@ -1,0 +1,33 @@
+"""Metrics where a model has several targets: each looks at one of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from burnish.train.metric import Metric
+
+
+class TargetMetric(Metric):
+    """A metric of one of several targets.
+
+    Args:
+        index: which target, from 0.
+        metric: a name, a function or a Metric.
+        name: the column; by default the metric's own.
+    """
+
+    def __init__(self, index: int, metric: Any, name: str | None = None) -> None:
+        from burnish.evaluate.metrics import resolve_metrics
+
+        self.index, self.metric = index, metric
+        self._inner = resolve_metrics(metric)[0]
+        self.name, self.better = name or self._inner.name, self._inner.better
+
+    def reset(self) -> None:
+        self._inner.reset()
+
+    def update(self, preds: Any, targs: Any) -> None:
+        self._inner.update(preds[self.index], targs[self.index])
+
+    def compute(self) -> float:
+        return self._inner.compute()

@@ -1,0 +1,121 @@
+"""The inputs of a table: a block of its categories and a block of its numbers, each of many columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.data.block import Block
+from burnish.data.lazy import pd
+from burnish.errors import DataError
+from burnish.tabular.features import CategoryFeature, Feature, NumberFeature, cell_of
+from burnish.tabular.frames import cells_of
+
+
+class ColumnsBlock(Block):
+    """Columns of a table that one tensor holds, a feature each. A raw cell is a row: a mapping from column to cell.
+
+    Args:
+        features: in their order.
+    """
+
+    of_row: ClassVar[bool] = True
+    dtype: ClassVar[torch.dtype]
+
+    def __init__(self, features: Sequence[Any] = ()) -> None:
+        self.features: list[Any] = list(features)
+
+    @property
+    def names(self) -> list[str]:
+        """The features' names."""
+        return [f.name for f in self.features]
+
+    @property
+    def sources(self) -> list[str]:
+        """The columns that the features are made of."""
+        return list(dict.fromkeys(f.source for f in self.features))
+
+    def fit(self, raws: Any) -> None:
+        frame = raws if isinstance(raws, pd.DataFrame) else pd.DataFrame([self.open(raw) for raw in raws])
+        for feature in self.features:
+            feature.learn(frame[feature.source])
+
+    def open(self, raw: Any) -> Mapping[str, Any]:
+        return as_row(raw)
+
+    def encode(self, value: Any) -> Tensor:
+        return torch.tensor([f.of_cell(cell_of(value, f.source)) for f in self.features], dtype=self.dtype)
+
+    def encode_all(self, raws: Any) -> Tensor:
+        if not isinstance(raws, pd.DataFrame):
+            return (
+                torch.stack([self.encode(self.open(raw)) for raw in raws])
+                if len(raws)
+                else torch.zeros(0, len(self.features), dtype=self.dtype)
+            )
+        columns = [self._column(feature, raws) for feature in self.features]
+        if not columns:
+            return torch.zeros(len(raws), 0, dtype=self.dtype)
+        return torch.from_numpy(np.stack(columns, axis=1)).to(self.dtype)
+
+    def _column(self, feature: Feature, frame: pd.DataFrame) -> np.ndarray:
+        return feature.of_column(cells_of(frame, feature.source))
+
+    def surprises(self, frame: pd.DataFrame, encoded: Tensor) -> list[str]:
+        """What these rows have that the training rows had not."""
+        made = encoded.numpy()
+        found = (f.surprise(frame[f.source], made[:, i]) for i, f in enumerate(self.features))
+        return [said for said in found if said]
+
+    def decode(self, encoded: Tensor) -> dict[str, Any]:
+        return {f.name: f.said(v) for f, v in zip(self.features, encoded.tolist(), strict=True)}
+
+    def say(self, value: Any) -> str:
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+
+
+class CategoriesBlock(ColumnsBlock):
+    """The categories of a table as codes: ``(batch, columns)`` int64."""
+
+    kind: ClassVar[str] = "categories"
+    name: ClassVar[str] = "categories"
+    dtype: ClassVar[torch.dtype] = torch.int64
+    features: list[CategoryFeature]
+
+    @property
+    def classes(self) -> dict[str, list[Any]]:
+        """Feature to its categories, in the order of their codes ("#na#", the missing ones, first)."""
+        return {f.name: list(f.classes) for f in self.features}
+
+
+class NumbersBlock(ColumnsBlock):
+    """The numbers of a table: ``(batch, columns)`` float32, filled and of one scale."""
+
+    kind: ClassVar[str] = "numbers"
+    name: ClassVar[str] = "numbers"
+    dtype: ClassVar[torch.dtype] = torch.float32
+    features: list[NumberFeature]
+
+
+def as_row(raw: Any) -> Mapping[str, Any]:
+    """A row as a mapping from column to cell: a dict, a Series, a named tuple, a table of one row.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    if isinstance(raw, Mapping):
+        return raw
+    if isinstance(raw, pd.Series):
+        return raw.to_dict()
+    if hasattr(raw, "_asdict"):
+        return raw._asdict()
+    if isinstance(raw, pd.DataFrame) and len(raw) == 1:
+        return raw.iloc[0].to_dict()
+    raise DataError(
+        f"A row was expected, as a dict of column to cell or a row of a DataFrame (df.iloc[0]); got {str(raw)[:80]!r} (a {type(raw).__name__}). "
+        "Many rows at once: learn.predict(list_of_rows), or learn.get_preds(dl=dls.test_dl(df))."
+    )

@@ -1,0 +1,180 @@
+"""The checks of a table: rows on both sides of the split, answers given away, time and groups that a random split mixes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from burnish.data.check_labels import check_labels, check_sizes_of_sides
+from burnish.data.findings import Issue, Report
+from burnish.data.lazy import pd
+from burnish.data.split import GroupSplitter, TimeSplitter
+from burnish.errors import listed
+from burnish.tabular.dates import looks_like_dates
+from burnish.tabular.prepare import TabularPandas
+
+QUICK_ROWS = 100_000  # of larger tables only what is cheap is looked at when they are made ready
+_ID = re.compile(
+    r"(^|[_ .-])(id|ids|uuid|key|patient|user|customer|client|subject|person|session|device|store|site|household|account)s?([_ .-]|$)|Id$|ID$"
+)
+_EXACT = 0.9999  # a rank correlation with the target from which on a column is the target in other words
+_FEW = 5  # rows a value from which on it is no chance that they all have one target
+_MOSTLY = 0.5  # share of missing cells
+
+
+def check_prepared(to: TabularPandas, quick: bool = False) -> Report:
+    """Checks a prepared table.
+
+    Looks for equal rows on different sides of the split (a leak: the model is tested on what it has seen) or with different
+    targets, columns that give the answer away, ids whose rows are on more than one side, rows in the order of time that a random
+    split has mixed, columns that are mostly missing; of classes: several spellings, rare and uneven ones, ones missing from a side.
+
+    Args:
+        quick: only what is cheap.
+    """
+    splits = to.table["split"].where(to.table["split"].notna(), None).tolist()
+    whole = not quick or len(to.frame) <= QUICK_ROWS
+    issues = [*_ids(to, splits), *_time(to, splits)]
+    if whole:
+        issues += [*check_sizes_of_sides(splits), *_repeated(to, splits)]
+        for target in to.targets:
+            if target.block.kind == "category":
+                issues += check_labels(target.cells(to.frame), splits, str(target.columns[0]))
+    if not quick:
+        issues += [*_answers(to), *_missing(to)]
+    scope = f"{len(to.frame):,} rows, {len(to.table.attrs['inputs'])} columns"
+    return Report(issues, scope if whole else f"{scope}; labels and equal rows were not looked at")
+
+
+def _repeated(to: TabularPandas, splits: Sequence[str | None]) -> Iterator[Issue]:
+    """Rows with the same inputs, where that is more than the chance of few different values."""
+    hash_of: Any = pd.util.hash_pandas_object  # pyright: ignore[reportAttributeAccessIssue]
+    columns = [c for c in to.table.attrs["inputs"] if c in to.frame.columns]
+    if not columns or not to.y_names:
+        return
+    inputs: Any = to.frame[columns]
+    group = pd.factorize(hash_of(inputs.astype(str) if _has_objects(inputs) else inputs, index=False))[0]
+    table: Any = pd.DataFrame({"group": group, "split": splits, "target": [str(t) for t in to.frame[to.y_names].itertuples(index=False)]})
+    table = table[table["split"].notna()]
+    by = table.groupby("group", sort=False)
+    sides, targets, size = by["split"].transform("nunique"), by["target"].transform("nunique"), by["target"].transform("size")
+    if (size > 1).sum() < 3 * _by_chance(inputs):
+        return
+    trained = set(table.loc[table["split"] == "train", "group"])
+    leaked = table[(table["split"] != "train") & table["group"].isin(trained) & (sides > 1)]
+    judged = int((table["split"] != "train").sum())
+    if len(leaked):
+        yield Issue(
+            "row_leak", "high" if len(leaked) > judged / 20 else "medium",
+            f"{len(leaked)} of {judged} rows outside of training are in it too, all inputs alike ({len(leaked) / judged:.1%}): rows {listed(leaked.index)}.",
+            "If they are copies: df.drop_duplicates(). If they are one person's or thing's: GroupSplitter. What is measured on them looks better than it is.",
+            leaked.index.tolist(),
+        )  # fmt: skip
+    other = table[targets > 1]
+    if len(other):
+        yield Issue(
+            "conflicting_rows", "low", f"{len(other)} rows have inputs like another row's and another target: rows {listed(other.index)}.",
+            "No model can tell them apart: a column that would is missing, or a target is wrong.", other.index.tolist(),
+        )  # fmt: skip
+    copies = table[(size > 1) & (sides == 1) & (targets == 1)]
+    if len(copies):
+        yield Issue(
+            "repeated_rows", "low", f"{len(copies)} rows are there more than once: rows {listed(copies.index)}.",
+            "If that isn't meant: df.drop_duplicates().", copies.index.tolist(),
+        )  # fmt: skip
+
+
+def _by_chance(inputs: pd.DataFrame) -> float:
+    """How many rows would be like another one if the columns had nothing to do with each other."""
+    alike = 1.0
+    for name in inputs:
+        alike *= float((inputs[name].astype(str).value_counts(normalize=True) ** 2).sum())
+    return len(inputs) * -np.expm1(-len(inputs) * alike)
+
+
+def _has_objects(frame: pd.DataFrame) -> bool:
+    return any(map(pd.api.types.is_object_dtype, frame.dtypes))
+
+
+def _ids(to: TabularPandas, splits: Sequence[str | None]) -> Iterator[Issue]:
+    """Columns named like ids, whose values have several rows, on more than one side."""
+    if to.ids_repeat or isinstance(to.splitter, GroupSplitter):
+        return
+    sides = np.array([s or "" for s in splits])
+    for name in to.frame.columns:
+        if name in to.y_names or not _ID.search(str(name)):
+            continue
+        column: Any = to.frame[name]
+        if column.dtype == object and any(isinstance(c, (list, dict, set)) for c in column.iloc[:50]):
+            continue
+        trained = set(column[sides == "train"].dropna().unique())
+        judged = column[(sides == "valid") | (sides == "test")].dropna()
+        both = judged.isin(trained)
+        if column.nunique() < 0.9 * len(column) and both.mean() > 0.05:
+            yield Issue(
+                "id_leak", "medium",
+                f"{int(both.sum())} of {len(judged)} rows outside of training have a {name!r} that is in training too.",
+                f"If the model is for new ones, keep each on one side: splitter=GroupSplitter({name!r}); else results look better than they will be.",
+                judged.index[both.to_numpy()].tolist(),
+            )  # fmt: skip
+
+
+def _time(to: TabularPandas, splits: Sequence[str | None]) -> Iterator[Issue]:
+    """A table in the order of a date, of which a random split validates on rows between those it trains on."""
+    if isinstance(to.splitter, (TimeSplitter, GroupSplitter)):
+        return
+    sides = np.array([s or "" for s in splits])
+    train, valid = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "valid")
+    if len(train) < 3 or len(valid) < 3 or not (train.min() < valid.mean() < train.max()):
+        return
+    for name in to.frame.columns:
+        column: Any = to.frame[name]
+        if name not in to.y_names and looks_like_dates(column):
+            moments: Any = pd.to_datetime(column.dropna(), format="ISO8601" if column.dtype == object else None)
+            if moments.is_monotonic_increasing and moments.nunique() > max(10, len(moments) / 100):
+                yield Issue(
+                    "time_leak", "medium", f"The rows are in the order of {name!r}, and those that validate lie between those that train.",
+                    f"If the model is to predict what comes later: splitter=TimeSplitter({name!r}). Neighbours in time tell the answer.",
+                )  # fmt: skip
+                return
+
+
+def _answers(to: TabularPandas) -> Iterator[Issue]:
+    """Columns from which alone the target follows."""
+    if len(to.targets) != 1 or len(to.targets[0].columns) != 1:
+        return
+    train = to.frame.iloc[np.flatnonzero((to.table["split"] == "train").to_numpy(dtype=bool))]
+    name = to.y_names[0]
+    target = train[name]
+    for column in to.table.attrs["inputs"]:
+        if column not in train.columns or not _tells(train[column], target, to.targets[0].block.kind == "number"):
+            continue
+        yield Issue(
+            "answer", "high", f"From the column {column!r} alone {name!r} follows, without an error in {len(train)} training rows.",
+            f"If it is known only when {name!r} is, the model will be of no use: leave it out.",
+        )  # fmt: skip
+
+
+def _tells(column: Any, target: Any, number: bool) -> bool:
+    both: Any = pd.DataFrame({"x": column.to_numpy(), "y": target.to_numpy()}).dropna()
+    if len(both) < 20 or both["y"].nunique() < 2:
+        return False
+    if number:
+        if not pd.api.types.is_numeric_dtype(both["x"].dtype):
+            return False
+        return bool(both["x"].nunique() > 1 and abs(both["x"].rank().corr(both["y"].astype(float).rank())) > _EXACT)
+    by = both.groupby("x", observed=True)["y"].agg(["nunique", "size"])
+    return bool((by["nunique"] == 1).all() and by["size"].mean() >= _FEW)
+
+
+def _missing(to: TabularPandas) -> Iterator[Issue]:
+    for column in to.table.attrs["inputs"]:
+        share = float(np.mean(to.frame[column].isna())) if column in to.frame.columns else 0.0
+        if share > _MOSTLY:
+            yield Issue(
+                "mostly_missing", "low", f"{column!r} is missing in {share:.0%} of the rows.",
+                "Whether it is missing may tell more than what it is; look at why.",
+            )  # fmt: skip

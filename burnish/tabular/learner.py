@@ -1,0 +1,199 @@
+"""tabular_learner: a network for a table's rows and the learner that trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from burnish.data.config import from_config
+from burnish.data.dataloaders import DataLoaders
+from burnish.data.joint import JointOutput
+from burnish.data.notes import note
+from burnish.data.number import SigmoidRange
+from burnish.data.randomness import derive, fresh_seed, own_globals
+from burnish.errors import DataError, ModelFileError, SettingError, hinting, nearest
+from burnish.evaluate.joint import TargetMetric
+from burnish.evaluate.learner import Learner
+from burnish.evaluate.metrics import resolve_metrics
+from burnish.tabular import forest, insight
+from burnish.tabular.baselines import BaselineNote, baselines
+from burnish.tabular.dataloaders import TabularDataLoaders
+from burnish.tabular.models import TabularModel, get_emb_sz
+from burnish.tabular.modern import RealMLP
+from burnish.train.freezing import trainable_params
+from burnish.train.learner import Callbacks
+from burnish.train.optim import AdamW, OptFunc
+
+__all__ = ["ARCHITECTURES", "TabularLearner", "build", "tabular_config", "tabular_learner", "trainable_params"]
+
+
+class Architecture(NamedTuple):
+    """A network for tables: its class, the widths of its hidden layers, and the settings that ``config=`` may name."""
+
+    model: type[nn.Module]
+    layers: tuple[int, ...]
+    settings: tuple[str, ...]
+
+
+ARCHITECTURES = {
+    "mlp": Architecture(TabularModel, (200, 100), ("ps", "embed_p", "y_range", "use_bn", "bn_final", "bn_cont", "act_cls", "lin_first")),
+    "realmlp": Architecture(RealMLP, (256, 256, 256), ("ps", "periods", "spread", "smooth", "y_range")),
+}
+
+
+class TabularLearner(Learner):
+    """A learner of a table's rows; a fit tells its result beside those of other models."""
+
+    standard_cbs = (*Learner.standard_cbs, BaselineNote)
+    dls: TabularDataLoaders
+    baselines = baselines
+    ensemble = forest.ensemble
+    feature_importance = insight.feature_importance
+    plot_importance = insight.plot_importance
+    partial_dependence = insight.partial_dependence
+    plot_dependence = insight.plot_dependence
+    explain_row = insight.explain_row
+
+    def check_new_data(self, before: DataLoaders, dls: DataLoaders) -> None:
+        super().check_new_data(before, dls)
+        check_same_columns(before, dls)
+
+
+def check_same_columns(before: DataLoaders, dls: DataLoaders) -> None:
+    """Raises DataError if a model made for `before` would be given something else by `dls`: other columns, codes or scales."""
+    old, new = ([block.config() for block in data.blocks] for data in (before, dls))
+    if old != new:
+        raise DataError(
+            "The new data was prepared otherwise than the data this model was made for (other columns, categories, means or targets), so its numbers "
+            "would mean something else to it. Prepare it alike: learn.dls = learn.dls.new(df)."
+        )
+
+
+@hinting
+def tabular_config(
+    ps: float | Sequence[float] | None = None,
+    embed_p: float = 0.0,
+    y_range: tuple[float, float] | None = None,
+    use_bn: bool = True,
+    bn_final: bool = False,
+    bn_cont: bool = True,
+    act_cls: Any = None,
+    lin_first: bool = True,
+) -> dict[str, Any]:
+    """Settings of the network for ``tabular_learner(config=...)``; see ``TabularModel`` for what they are."""
+    given = dict(locals())
+    return {k: v for k, v in given.items() if not (k == "act_cls" and v is None)}
+
+
+@hinting
+def tabular_learner(
+    dls: TabularDataLoaders, layers: Sequence[int] | None = None, emb_szs: Mapping[str, int] | None = None,
+    config: Mapping[str, Any] | None = None, n_out: int | None = None, y_range: tuple[float, float] | None = None, *, arch: str = "mlp",
+    loss_func: Callable[..., Tensor] | None = None, opt_func: OptFunc = AdamW, lr: float = 1e-3, cbs: Callbacks = None, metrics: Any = None,
+    path: str | Path = ".", model_dir: str | Path = "models", wd: float | None = None, wd_bn_bias: bool = False,
+    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), seed: int | None = None, precision: str = "auto",
+    device: torch.device | str | None = None,
+) -> TabularLearner:  # fmt: skip
+    """A learner for a table.
+
+    Args:
+        dls: the data.
+        layers: widths of the hidden layers; [200, 100] by default (of "realmlp" three of 256).
+        emb_szs: widths of embeddings, by feature, where they shouldn't follow ``emb_sz_rule``.
+        config: settings of the network, as ``tabular_config(...)`` gives them.
+        n_out: outputs; the target's own number by default.
+        y_range: (low, high) that predicted numbers never leave.
+        arch: "mlp", embeddings and layers (``TabularModel``), or "realmlp" (``RealMLP``).
+        metrics: functions, Metrics or names; the target's own by default, ``[]`` for none.
+        seed: fixes the first weights and what is random in training (order follows ``dls.seed``); else drawn.
+        The rest: see ``Learner``.
+
+    Raises:
+        SettingError: something doesn't fit the data.
+    """
+    if arch not in ARCHITECTURES:
+        raise SettingError(f"arch={arch!r}: expected one of {', '.join(map(repr, ARCHITECTURES))}.{nearest(str(arch), ARCHITECTURES)}")
+    if not isinstance(dls, TabularDataLoaders):
+        raise SettingError(
+            f"tabular_learner needs TabularDataLoaders, and got {type(dls).__name__}. Make them with TabularDataLoaders.from_df(df, y_names=...)."
+        )
+    if not dls.target_blocks:
+        raise DataError("The data has no target: say what is to be predicted, TabularDataLoaders.from_df(df, y_names=...).")
+    if len(dls.target_blocks) > 1 and (y_range is not None or n_out is not None):
+        raise SettingError("y_range and n_out are of one target; several have their own: y_block=[RegressionBlock(y_range=(0, 1)), ...].")
+    settings = checked_settings(arch, config, y_range)
+    if arch == "realmlp":
+        settings.setdefault("smooth", "selu" if dls.target_blocks[0].kind == "category" else "mish")
+    model_config = {
+        "builder": "tabular", "arch": arch, "emb_szs": [list(s) for s in get_emb_sz(dls.classes, emb_szs)], "n_cont": len(dls.cont_names),
+        "out_sz": dls.c if n_out is None else n_out, "layers": list(layers if layers is not None else ARCHITECTURES[arch].layers), "settings": settings,
+        "target": [block.config() for block in dls.target_blocks],
+    }  # fmt: skip
+    seed = fresh_seed() if seed is None else seed
+    with own_globals(derive(seed, "init")):
+        model = _make(model_config)
+    learn = TabularLearner(
+        dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, cbs=cbs, metrics=resolve_metrics(_default_metrics(dls) if metrics is None else metrics),
+        path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, moms=moms, seed=seed, precision=precision, device=device,
+    )  # fmt: skip
+    learn.arch = arch
+    if "act_cls" in settings:
+        note(
+            "act_cls is a function, which a model file can't describe: to load the exported model, pass it: load_learner(path, model=...)."
+        )
+    else:
+        learn.model_config = model_config
+    return learn
+
+
+def build(model_config: dict[str, Any]) -> nn.Module:
+    """The network that a learner's ``model_config`` describes, with fresh weights.
+
+    Raises:
+        ModelFileError: what it describes can't be made.
+    """
+    try:
+        return _make(model_config)
+    except (SettingError, ValueError) as error:
+        raise ModelFileError(f"The architecture that the model file describes can't be made: {error}") from error
+
+
+def _make(config: dict[str, Any]) -> nn.Module:
+    if config["arch"] == "ensemble":
+        return forest.rebuild(config, _make(config["network"]))
+    settings = {k: v for k, v in config["settings"].items() if k != "y_range"}
+    targets, y_range = [from_config(c) for c in config["target"]], config["settings"].get("y_range")
+    if len(targets) > 1:
+        final: nn.Module | None = JointOutput([t.n_out for t in targets], [t.final() for t in targets])
+    else:
+        final = targets[0].final() if y_range is None else SigmoidRange(*y_range)
+    return ARCHITECTURES[config["arch"]].model(
+        [(rows, width) for rows, width in config["emb_szs"]], config["n_cont"], config["out_sz"], config["layers"], final=final, **settings
+    )
+
+
+def checked_settings(arch: str, config: Mapping[str, Any] | None, y_range: tuple[float, float] | None) -> dict[str, Any]:
+    """The settings of the network, if they are known and not said twice."""
+    settings, known = dict(config or {}), ARCHITECTURES[arch].settings
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise SettingError(
+            f"config has {unknown[0]!r}, which is no setting of the network {arch!r}.{nearest(unknown[0], known)} They are: {', '.join(known)}."
+        )
+    if y_range is not None:
+        if settings.get("y_range") not in (None, y_range):
+            raise SettingError(f"y_range={y_range}, and config has y_range={settings['y_range']}; give one of them.")
+        settings["y_range"] = list(y_range)
+    return settings
+
+
+def _default_metrics(dls: TabularDataLoaders) -> list[Any]:
+    blocks = dls.target_blocks
+    if len(blocks) == 1:
+        return list(blocks[0].metrics)
+    named = zip(blocks, dls.target_names, strict=True)
+    return [TargetMetric(i, metric, f"{names[0]}_{metric}") for i, (block, names) in enumerate(named) for metric in block.metrics[:2]]

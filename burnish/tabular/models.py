@@ -1,0 +1,127 @@
+"""Networks for tables: embeddings of the categories beside the numbers, then layers; all plain PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from burnish.data.number import SigmoidRange
+from burnish.errors import SettingError, listed, nearest
+
+
+def emb_sz_rule(n_cat: int) -> int:
+    """How many numbers an embedding of `n_cat` categories has: 1.6 times their number to the power 0.56, at most 600.
+
+    >>> [emb_sz_rule(n) for n in (2, 10, 100, 1000, 10000)]
+    [2, 6, 21, 77, 278]
+    """
+    return min(600, round(1.6 * n_cat**0.56))
+
+
+def get_emb_sz(classes: Mapping[str, Sequence[Any]], sz_dict: Mapping[str, int] | None = None) -> list[tuple[int, int]]:
+    """(rows, width) of each category's embedding: a row a class ("#na#" is the first), and one more for unknown categories.
+
+    Args:
+        classes: feature to its classes, as ``dls.classes`` gives them.
+        sz_dict: widths of your own by feature.
+    """
+    own = dict(sz_dict or {})
+    unknown = [name for name in own if name not in classes]
+    if unknown:
+        raise SettingError(
+            f"emb_szs names {listed(map(repr, unknown))}, which is no category here.{nearest(str(unknown[0]), classes)} They are: {listed(classes, 20)}."
+        )
+    return [(len(c) + 1, int(own.get(name, emb_sz_rule(len(c))))) for name, c in classes.items()]
+
+
+class Embeddings(nn.Module):
+    """An embedding for each category, one after the other: ``(batch, columns)`` int64 to ``(batch, sum of widths)``.
+
+    Args:
+        sizes: (rows, width) of each.
+        p: dropout on the result.
+    """
+
+    def __init__(self, sizes: Sequence[tuple[int, int]], p: float = 0.0) -> None:
+        super().__init__()
+        self.embeds = nn.ModuleList(nn.Embedding(rows, width) for rows, width in sizes)
+        for embed in self.embeds:
+            nn.init.trunc_normal_(embed.weight, std=0.01)  # type: ignore[arg-type]
+        self.drop = nn.Dropout(p)
+        self.width = sum(width for _, width in sizes)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        if not len(self.embeds):
+            return torch.zeros(len(codes), 0, device=codes.device)
+        return self.drop(torch.cat([embed(column) for embed, column in zip(self.embeds, codes.unbind(1), strict=True)], 1))
+
+
+class TabularModel(nn.Module):
+    """Embeddings and numbers through layers: ``model(categories, numbers)`` gives ``(batch, out_sz)``.
+
+    Args:
+        emb_szs: (rows, width) of each category's embedding.
+        n_cont: how many numbers. out_sz: outputs. layers: the widths of the hidden layers.
+        ps: dropout after each hidden layer: one number, or one each.
+        embed_p: dropout on the embeddings.
+        y_range: (low, high) that the outputs never leave.
+        use_bn: batch normalisation after each hidden layer. bn_final: after the last too. bn_cont: of the numbers.
+        act_cls: makes the activation.
+        lin_first: each layer is linear, activation, normalisation, dropout; False normalises and drops first.
+        final: what the model ends in, after all else.
+    """
+
+    def __init__(
+        self,
+        emb_szs: Sequence[tuple[int, int]],
+        n_cont: int,
+        out_sz: int,
+        layers: Sequence[int],
+        ps: float | Sequence[float] | None = None,
+        embed_p: float = 0.0,
+        y_range: tuple[float, float] | None = None,
+        use_bn: bool = True,
+        bn_final: bool = False,
+        bn_cont: bool = True,
+        act_cls: Callable[[], nn.Module] = nn.ReLU,
+        lin_first: bool = True,
+        final: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        drops = dropouts(ps, len(layers))
+        self.embeds = Embeddings(emb_szs, embed_p)
+        self.bn_cont = nn.BatchNorm1d(n_cont) if bn_cont and n_cont else None
+        widths = [self.embeds.width + n_cont, *layers]
+        hidden = [
+            hidden_layer(n_in, n_out, use_bn and (bool(i) or lin_first), p, act_cls(), lin_first)
+            for i, (n_in, n_out, p) in enumerate(zip(widths, widths[1:], drops, strict=False))
+        ]
+        last: list[nn.Module] = [nn.Linear(widths[-1], out_sz), *([nn.BatchNorm1d(out_sz)] if bn_final else [])]
+        ends = [SigmoidRange(*y_range)] if y_range is not None else [] if final is None else [final]
+        self.layers = nn.Sequential(*(m for part in hidden for m in part), *last, *ends)
+
+    def inputs(self, x_cat: Tensor, x_cont: Tensor) -> Tensor:
+        """What the layers are given: the embeddings and the numbers ``(batch, width)``."""
+        numbers = x_cont if self.bn_cont is None else self.bn_cont(x_cont)
+        return torch.cat([self.embeds(x_cat), numbers], 1)
+
+    def forward(self, x_cat: Tensor, x_cont: Tensor) -> Tensor:
+        return self.layers(self.inputs(x_cat, x_cont))
+
+
+def hidden_layer(n_in: int, n_out: int, bn: bool, p: float, act: nn.Module, lin_first: bool) -> list[nn.Module]:
+    """The modules of one hidden layer."""
+    linear: list[nn.Module] = [nn.Linear(n_in, n_out, bias=not bn), act]
+    rest: list[nn.Module] = [*([nn.BatchNorm1d(n_out if lin_first else n_in)] if bn else []), *([nn.Dropout(p)] if p else [])]
+    return [*linear, *rest] if lin_first else [*rest, *linear]
+
+
+def dropouts(ps: float | Sequence[float] | None, n: int) -> list[float]:
+    """One dropout a hidden layer. Raises SettingError for another number of them, or one that is no share."""
+    given = [0.0] * n if ps is None else [float(ps)] * n if isinstance(ps, (int, float)) else [float(p) for p in ps]
+    if len(given) != n or any(not 0 <= p < 1 for p in given):
+        raise SettingError(f"ps={ps!r}: expected a share from 0 to below 1, or one for each of the {n} hidden layers.")
+    return given

@@ -1,0 +1,321 @@
+"""TabularPandas: a table prepared for a model: columns with their roles, features learned from the training rows, and encoded."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.data.block import Block
+from burnish.data.category import CategoryBlock
+from burnish.data.lazy import pd
+from burnish.data.split import RandomSplitter, Splitter, TrainTestSplitter, check_sides
+from burnish.data.table import SPLITS, rows_of
+from burnish.errors import DataError, SettingError, hinting, listed
+from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock, NumbersBlock
+from burnish.tabular.dates import date_features
+from burnish.tabular.features import CategoryFeature, MissingFeature, NumberFeature
+from burnish.tabular.frames import as_frame, cells_of, need_columns
+from burnish.tabular.procs import Procs
+from burnish.tabular.roles import find_roles
+from burnish.tabular.targets import Target, drop_missing, find_targets
+
+if TYPE_CHECKING:
+    from burnish.tabular.dataloaders import TabularDataLoaders
+
+Splits = Splitter | Callable[[Any], Any] | Sequence[Sequence[int]] | None
+
+
+class TabularPandas:
+    """A table made ready: what each column is, learned from the training rows alone, and every row as a model gets it.
+
+    Args:
+        df: a DataFrame of pandas or polars, an Arrow table, a dict of columns. It stays as it is.
+        procs: Categorify, FillMissing, Normalize, Dates, or your own; None is all of these.
+        cat_names, cont_names: the columns that are categories, and numbers; both None infers them and says so.
+        y_names: the column(s) to predict.
+        y_block: what they are, where it can't be told: ``CategoryBlock()``, ``RegressionBlock(log=True)``; a list for several.
+        splits: positions (train, valid[, test]), or a splitter; None draws a fifth for validation, always the same one.
+        test_df: rows of their own for the last test, with their targets; `splits` is of `df` alone.
+        like: DataLoaders whose columns, categories, means and targets are taken as they are, instead of learning them from `df`: for more
+            rows of the same kind, to train a model further on.
+        missing_targets: "drop" leaves rows without a target out and says so, "raise" is an error.
+        aside: columns that are no inputs although nobody names any (that a splitter looks at, say).
+
+    Attributes:
+        frame: the table with the rows that have a target, their positions as the index. table: the same with the column `split`.
+        cat_names, cont_names: the features' names, with those of dates and of missing numbers.
+        y_names: the targets' columns. blocks: categories, numbers, then the target(s).
+        classes: feature to its categories.
+    """
+
+    ids_repeat: ClassVar[bool] = False  # whether rows of one id belong on every side of the split
+
+    @hinting
+    def __init__(
+        self,
+        df: Any,
+        procs: Any = None,
+        cat_names: Any = None,
+        cont_names: Any = None,
+        y_names: Any = None,
+        y_block: Any = None,
+        splits: Splits = None,
+        *,
+        test_df: Any = None,
+        like: TabularDataLoaders | None = None,
+        seed: int | None = None,
+        missing_targets: str = "drop",
+        aside: Sequence[str] = (),
+    ) -> None:
+        frame, self.procs, self.like = as_frame(df), Procs(procs if like is None else like.procs), like
+        if like is None:
+            self.targets = find_targets(frame, y_names, y_block)
+        else:
+            self._check_like(procs, cat_names, cont_names, y_names, y_block)
+            self.targets = [Target(copy.deepcopy(target.block), target.columns) for target in like.targets]
+            need_columns(frame, self.y_names, "The data that this is to be like")
+        n, frame = len(frame), frame if test_df is None else self._with_test(frame, as_frame(test_df))
+        kept = drop_missing(frame, self.targets, missing_targets)
+        self.groups: np.ndarray | None = None
+        sides = self._split(frame, kept, n, splits, seed)
+        self.frame = frame.iloc[kept].reset_index(drop=True) if len(kept) < len(frame) else frame
+        self.splitter = splits if isinstance(splits, Splitter) else None
+        self._apply_own(sides[0])
+        if like is None:
+            train, dates = self.frame.iloc[sides[0]], self.procs.dates
+            self.roles = find_roles(
+                train, self.y_names, cat_names, cont_names, dates.names if dates else [], with_dates=dates is not None, aside=aside
+            )
+            inputs = self._input_blocks(train)
+        else:
+            like.check_columns(self.frame)
+            inputs = tuple(copy.deepcopy(block) for block in like.input_blocks)  # type: ignore[misc]
+        self.n_inp = len(inputs)
+        self.blocks: list[Block] = [*inputs, *(t.block for t in self.targets)]
+        self.table = self._table(sides)
+        self._fit_targets()
+        self.tensors: tuple[Tensor, ...] = tuple(self._encoded())
+
+    @staticmethod
+    def _check_like(*given: Any) -> None:
+        """Raises SettingError if something is said that `like` says already."""
+        names = ("procs", "cat_names", "cont_names", "y_names", "y_block")
+        said = [name for name, value in zip(names, given, strict=True) if value is not None]
+        if said:
+            raise SettingError(f"like= takes everything from the data it names: leave out {', '.join(said)}.")
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+    def _with_test(self, frame: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+        """The table with the test rows at its end."""
+        missing = [name for name in frame.columns if name not in test.columns]
+        if missing:
+            wanted = (
+                "their targets are needed to test with; rows without go to test_dl(df)"
+                if set(missing) & set(self.y_names)
+                else "both tables need the same columns"
+            )
+            raise DataError(f"test_df has no column {listed(map(repr, missing))}: {wanted}.")
+        both: Any = pd.concat([frame, test[list(frame.columns)]], ignore_index=True)
+        return both
+
+    def _split(self, frame: pd.DataFrame, kept: np.ndarray, n: int, splits: Splits, seed: int | None) -> tuple[np.ndarray, ...]:
+        """The positions of the sides among the kept rows, of which those from `n` on are the test's.
+
+        A splitter sees all rows, also those that are not kept: positions and lists of values are of the user's table.
+        """
+        rows = frame.iloc[:n]
+        rows.attrs = {"inputs": [], "targets": self.y_names}
+        splits = self._default_splitter(rows, seed) if splits is None else splits
+        if isinstance(splits, Splitter):
+            sides = splits(rows, rows)
+        else:
+            given = splits(rows) if callable(splits) else tuple(splits)
+            sides = check_sides(given, n, "splits", "Give at least one row to each side.")
+        if groups := getattr(splits, "groups", None):
+            self.groups = np.asarray(groups(frame, frame), dtype=object)[kept]
+        place = np.full(len(frame), -1)
+        place[kept] = np.arange(len(kept))
+        if n < len(frame) and len(sides) > 2:
+            raise SettingError("There are two test sets: test_df, and the splits have a third side. Give one of them.")
+        sides = (*sides, np.arange(n, len(frame))) if n < len(frame) else sides
+        moved = tuple(place[side][place[side] >= 0] for side in sides)
+        return check_sides(moved, len(kept), "The split, without the rows that have no target,")
+
+    def _default_splitter(self, frame: pd.DataFrame, seed: int | None) -> Splitter:
+        seed = 42 if seed is None else seed
+        if len(self.targets) == 1 and isinstance(self.targets[0].block, CategoryBlock):
+            counts = cells_of(frame, self.y_names[0]).value_counts()
+            if len(counts) and counts.iloc[-1] > 1:
+                return TrainTestSplitter(0.2, random_state=seed, stratify=True)
+        return RandomSplitter(0.2, seed=seed)
+
+    def _apply_own(self, train: np.ndarray) -> None:
+        """Sets up the user's own procs on the training rows, and applies them."""
+        for proc in self.procs.own:
+            if self.like is None:
+                proc.setup(self.frame.iloc[train])
+            self.frame = proc.applied(self.frame)
+
+    def _table(self, sides: Sequence[np.ndarray]) -> pd.DataFrame:
+        """The rows with their split, and their group where the splitter knows groups; columns of these names that were there are
+        called source_NAME."""
+        taken = [name for name in ("split", "group") if name in self.frame.columns]
+        table = self.frame.rename(columns={name: f"source_{name}" for name in taken})
+        split = np.full(len(table), None, dtype=object)
+        for name, side in zip(SPLITS, sides, strict=False):
+            split[side] = name
+        table["split"] = split
+        if self.groups is not None:
+            table["group"] = self.groups
+        targets = [f"source_{name}" if name in taken else name for name in self.y_names]
+        inputs = dict.fromkeys(name for block in self.blocks if isinstance(block, ColumnsBlock) for name in block.sources)
+        table.attrs = {"inputs": list(inputs), "targets": targets}
+        return table
+
+    # -- columns --------------------------------------------------------------------------------------------------
+    def _input_blocks(self, train: pd.DataFrame) -> tuple[ColumnsBlock, ...]:
+        roles, fill = self.roles, self.procs.fill
+        categories: list[CategoryFeature] = [CategoryFeature(name) for name in roles.categories]
+        numbers: list[NumberFeature] = [NumberFeature(name) for name in roles.numbers]
+        for name in roles.dates:
+            of_date = date_features(cells_of(train, name), self.procs.dates.cyclic if self.procs.dates else True)
+            categories += of_date[0]
+            numbers += of_date[1]
+        for feature in [*categories, *numbers]:
+            feature.learn(cells_of(train, feature.source))
+        for feature in numbers:
+            if fill is not None:
+                feature.fill = fill.value(feature, cells_of(train, feature.source))
+            if self.procs.normalize:
+                feature.learn_scale(cells_of(train, feature.source))
+        indicated = dict.fromkeys(f.source for f in numbers if f.na_seen) if fill is not None and fill.add_col else {}
+        return CategoriesBlock([*categories, *(MissingFeature(source) for source in indicated)]), NumbersBlock(numbers)
+
+    def _fit_targets(self) -> None:
+        """The targets learn from the training rows, and look at the rows of every side."""
+        sides = {split: rows_of(self.table, split) for split in SPLITS}
+        for target in self.targets:
+            target.learn(self.frame, sides, known=self.like is not None)
+
+    def _encoded(self) -> list[Tensor]:
+        inputs = [block.encode_all(self.frame) for block in self.blocks[: self.n_inp]]
+        used = np.flatnonzero(self.table["split"].notna())
+        targets = []
+        for target in self.targets:
+            some = target.encode(self.frame, used)
+            whole = torch.zeros(len(self.frame), *some.shape[1:], dtype=some.dtype)
+            whole[torch.from_numpy(used)] = some
+            targets.append(whole)
+        return [*inputs, *targets]
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+    @property
+    def y_names(self) -> list[str]:
+        return [name for target in self.targets for name in target.columns]
+
+    @property
+    def cat_names(self) -> list[str]:
+        return self.blocks[0].names  # type: ignore[attr-defined]
+
+    @property
+    def cont_names(self) -> list[str]:
+        return self.blocks[1].names if self.n_inp > 1 else []  # type: ignore[attr-defined]
+
+    @property
+    def classes(self) -> dict[str, list[Any]]:
+        return self.blocks[0].classes  # type: ignore[attr-defined]
+
+    @property
+    def train(self) -> Side:
+        """The training rows."""
+        return Side(self, "train")
+
+    @property
+    def valid(self) -> Side:
+        """The validation rows."""
+        return Side(self, "valid")
+
+    @property
+    def test(self) -> Side:
+        """The test rows."""
+        return Side(self, "test")
+
+    @property
+    def items(self) -> pd.DataFrame:
+        """All rows as the model gets them: the features, then the target(s)."""
+        return pd.concat([Side(self, None).xs, Side(self, None).ys], axis=1)
+
+    @property
+    def xs(self) -> pd.DataFrame:
+        return Side(self, None).xs
+
+    @property
+    def ys(self) -> pd.DataFrame:
+        return Side(self, None).ys
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def show(self, max_n: int = 10) -> None:
+        """Shows the first rows as the user gave them."""
+        from burnish.train.results import show_frame
+
+        shown: Any = self.frame[[*dict.fromkeys([*self.table.attrs["inputs"], *self.y_names])]]
+        show_frame(shown.head(max_n))
+
+    def dataloaders(self, bs: int = 64, **options: Any) -> TabularDataLoaders:
+        """The loaders of its splits; see ``TabularDataLoaders.from_prepared`` for the options."""
+        from burnish.tabular.dataloaders import TabularDataLoaders
+
+        return TabularDataLoaders.from_prepared(self, bs=bs, **options)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{s} {len(rows_of(self.table, s))}" for s in SPLITS if len(rows_of(self.table, s)))
+        return f"TabularPandas({sizes}; {len(self.cat_names)} categories, {len(self.cont_names)} numbers; target {', '.join(map(str, self.y_names)) or 'none'})"
+
+
+class Side:
+    """The rows of one side of a split (None: of all of them), as other models take them.
+
+    Attributes:
+        xs: the features: codes of categories, numbers filled and of one scale; by the features' names.
+        ys: the encoded target(s); y: the first of them, as a Series.
+        items: the rows as they were given.
+    """
+
+    def __init__(self, whole: TabularPandas, split: str | None) -> None:
+        self.whole = whole
+        self.rows = np.arange(len(whole.frame)) if split is None else rows_of(whole.table, split)
+        if not len(self.rows):
+            raise DataError(f"There are no {split} rows: the splits have none.")
+
+    @property
+    def xs(self) -> pd.DataFrame:
+        at = torch.from_numpy(self.rows)
+        blocks: list[Any] = self.whole.blocks[: self.whole.n_inp]
+        parts: Any = [pd.DataFrame(t[at].numpy(), columns=b.names) for t, b in zip(self.whole.tensors, blocks, strict=False)]
+        return pd.concat(parts, axis=1).set_index(pd.Index(self.rows))
+
+    @property
+    def ys(self) -> pd.DataFrame:
+        at, columns = torch.from_numpy(self.rows), {}
+        for tensor, target in zip(self.whole.tensors[self.whole.n_inp :], self.whole.targets, strict=True):
+            taken = tensor[at].reshape(len(self.rows), -1)
+            columns |= {name: taken[:, i].numpy() for i, name in enumerate(target.columns)}
+        return pd.DataFrame(columns, index=pd.Index(self.rows))
+
+    @property
+    def y(self) -> pd.Series:
+        return self.ys.iloc[:, 0]
+
+    @property
+    def items(self) -> pd.DataFrame:
+        return self.whole.frame.iloc[self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)

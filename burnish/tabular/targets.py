@@ -1,0 +1,155 @@
+"""What a table's target is: classes or numbers, chosen by what the column holds and said, or as the user says."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.data.block import Block
+from burnish.data.category import CategoryBlock
+from burnish.data.lazy import pd
+from burnish.data.notes import note
+from burnish.data.number import RegressionBlock
+from burnish.errors import DataError, SettingError, listed
+from burnish.tabular.features import kind_of_values
+from burnish.tabular.frames import cells_of, need_columns
+
+MOST_CLASSES = 20  # whole numbers with more different values than this are taken as numbers
+
+
+class Target:
+    """One target of a model: its block and the column(s) of the table that it is in.
+
+    Attributes:
+        block: CategoryBlock, RegressionBlock (over all of `columns`), or one of the user's own.
+        columns: their names.
+    """
+
+    def __init__(self, block: Block, columns: Sequence[str]) -> None:
+        self.block, self.columns = block, list(columns)
+
+    def learn(self, frame: pd.DataFrame, sides: Mapping[str, np.ndarray], known: bool = False) -> None:
+        """The block learns from the training rows (unless it is `known` from others), and looks at the rows of every side."""
+        for split, rows in sides.items():
+            cells = self._different(frame, rows)
+            if split == "train" and not known:
+                self.block.fit(cells)
+            try:
+                self.block.check(cells, [""] * len(cells), split)
+            except DataError:
+                every = self.cells(frame.iloc[rows])
+                self.block.check(every, [f"row {row}" for row in rows], split)  # with the rows' names
+                raise
+
+    def _different(self, frame: pd.DataFrame, rows: np.ndarray) -> list[Any]:
+        """The cells of some rows; of a category each one once, which is all that matters."""
+        if not isinstance(self.block, CategoryBlock):
+            return self.cells(frame.iloc[rows])
+        return cells_of(frame, self.columns[0]).iloc[rows].unique().tolist()
+
+    def encode(self, frame: pd.DataFrame, rows: np.ndarray) -> Tensor:
+        """The targets of some rows ``(rows, ...)``."""
+        if not isinstance(self.block, CategoryBlock):
+            return self.block.encode_all(self.cells(frame.iloc[rows]))
+        codes, different = pd.factorize(cells_of(frame, self.columns[0]).iloc[rows])
+        known = [self.block.encode(value) for value in different]
+        missing = self.block.encode(None) if self.block.add_na else torch.tensor(0)  # else there are none: see drop_missing
+        return torch.stack([*known, missing])[torch.from_numpy(codes)]
+
+    def cells(self, frame: pd.DataFrame) -> list[Any]:
+        """The raw cells, one a row; a list a row where the target is in several columns."""
+        return frame[self.columns[0]].tolist() if len(self.columns) == 1 else frame[self.columns].to_numpy().tolist()
+
+
+def find_targets(frame: pd.DataFrame, y_names: Any, y_block: Any = None) -> list[Target]:
+    """The target(s) of a table: several columns of numbers are one target, classes one each.
+
+    Args:
+        y_names: a name, or a list of them.
+        y_block: the block (a class, or one made), or a list of one a name; None chooses, and says what where it could be meant
+            otherwise.
+
+    Raises:
+        DataError: there is no such column, or it can't be a target.
+    """
+    names: list[Any] = [y_names] if isinstance(y_names, (str, int)) else list(y_names or ())
+    need_columns(frame, names, "y_names")
+    if len(set(names)) < len(names):
+        raise DataError(f"y_names has a column twice: {listed(map(repr, names))}.")
+    blocks = _given(y_block, names)
+    if len(blocks) == 1 and len(names) > 1 and blocks[0] is not None:
+        return [Target(blocks[0], names)]
+    chosen = [block if block is not None else choose_block(cells_of(frame, name)) for block, name in zip(blocks, names, strict=True)]
+    if len(chosen) > 1 and all(type(b) is RegressionBlock for b in chosen) and y_block is None:
+        return [Target(RegressionBlock(len(names)), names)]
+    return [Target(block, [name]) for block, name in zip(chosen, names, strict=True)]
+
+
+def _given(y_block: Any, names: Sequence[str]) -> list[Block | None]:
+    if y_block is None:
+        return [None] * len(names)
+    several: list[Any] = list(y_block) if isinstance(y_block, (list, tuple)) else [y_block]
+    made: list[Any] = [copy.deepcopy(b) if isinstance(b, Block) else b() if inspect.isclass(b) or callable(b) else b for b in several]
+    odd = next((b for b in made if not isinstance(b, Block)), None)
+    if odd is not None:
+        raise SettingError(f"y_block={odd!r}: expected a block such as CategoryBlock() or RegressionBlock().")
+    if len(made) not in (1, len(names)):
+        raise SettingError(f"y_block has {len(made)} blocks for the {len(names)} targets {listed(map(repr, names))}; give one each.")
+    if len(made) == 1 and len(names) > 1 and isinstance(made[0], CategoryBlock):
+        return [CategoryBlock(made[0].vocab, made[0].sort, made[0].add_na) for _ in names]
+    return made
+
+
+def choose_block(column: pd.Series) -> Block:
+    """Classes or numbers, by what a column holds: fractions and many different whole numbers are numbers, all else classes.
+
+    Few different whole numbers could be either; what is chosen is said, with how to choose the other.
+    """
+    cells = column.dropna()
+    if not len(cells):
+        raise DataError(f"The target {column.name!r} has no value: all {len(column)} cells are missing.")
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        raise DataError(
+            f"The target {column.name!r} holds dates. Predict a number made of them (days since ...), or pass y_block= if they are classes."
+        )
+    if isinstance(column.dtype, pd.CategoricalDtype) or kind_of_values(cells) != "number":
+        return CategoryBlock()
+    numbers = np.asarray(pd.to_numeric(cells), dtype=np.float64)
+    different = np.unique(numbers)
+    if (different != np.floor(different)).any():
+        return RegressionBlock()
+    values = f"{len(different)} different whole numbers ({listed((f'{v:g}' for v in different), 6)})"
+    if len(different) > min(MOST_CLASSES, max(2, len(cells) // 5)):
+        note(f"The target {column.name!r} has {values}: taken as a number. If they are classes: y_block=CategoryBlock().")
+        return RegressionBlock()
+    order = "" if len(different) == 2 else ", without an order"
+    note(f"The target {column.name!r} has {values}: taken as classes{order}. If it is an amount: y_block=RegressionBlock().")
+    return CategoryBlock()
+
+
+def drop_missing(frame: pd.DataFrame, targets: Sequence[Target], missing: str) -> np.ndarray:
+    """The positions of the rows that have all their targets. Those that haven't are told in a note, or an error.
+
+    Args:
+        missing: "drop" or "raise".
+    """
+    if missing not in ("drop", "raise"):
+        raise SettingError(f"missing_targets={missing!r}: expected 'drop' (leave such rows out and say so) or 'raise'.")
+    gone = np.zeros(len(frame), dtype=bool)
+    for target in targets:
+        block = target.block
+        if not (isinstance(block, CategoryBlock) and block.add_na):
+            gone |= frame[target.columns].isna().to_numpy().any(axis=1)
+    if gone.any():
+        at = np.flatnonzero(gone)
+        said = f"{len(at)} of {len(frame)} rows have no target ({listed((c for t in targets for c in t.columns), 4)}): rows {listed(at)}"
+        if missing == "raise" or gone.all():
+            raise DataError(f"{said}. Fill them in, or leave the rows out: df.dropna(subset=[...]).")
+        note(f"{said}. They are left out.")
+    return np.flatnonzero(~gone)

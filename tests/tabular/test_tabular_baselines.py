@@ -1,0 +1,97 @@
+"""Other models on the same rows and columns, beside the network's result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from test_tabular_learner import loaders, people
+
+from burnish.data.notes import captured_notes
+from burnish.data.number import RegressionBlock
+from burnish.errors import DataError, SettingError
+from burnish.tabular.baselines import matrix_of, outputs_of
+from burnish.tabular.dataloaders import TabularDataLoaders
+from burnish.tabular.learner import tabular_learner
+from burnish.train.export import load_learner
+
+
+def fitted(target="rich", **settings):
+    learn = tabular_learner(loaders(target, **settings), seed=1)
+    with captured_notes() as notes:
+        learn.fit_one_cycle(4, 1e-2)
+    return learn, " ".join(notes)
+
+
+@pytest.mark.parametrize("target", ["rich", "pay"])
+def test_each_model_has_a_row_with_its_interval_and_time(target):
+    learn, said = fitted(target)
+    table = learn.baselines()
+    assert table["model"].iloc[0].startswith("network") and table["model"].iloc[1].startswith("always answering")
+    assert table["model"].tolist()[2:] == ["linear model", "random forest", "gradient boosting"]
+    metric = learn.metrics[0].name
+    assert (table[f"{metric}_low"].iloc[2:] < table[metric].iloc[2:]).all() and (table["seconds"].iloc[2:] > 0).all()
+    own = learn.results["valid"].set_index("metric").loc[metric, "value"]
+    assert table[metric].iloc[0] == pytest.approx(own) and f"other models on the same rows, {metric}: linear model" in said
+
+
+def test_they_learn_what_there_is_to_learn():
+    table = fitted("pay")[0].baselines(metrics="r2_score").set_index("model")["r2_score"]
+    assert table["linear model"] > 0.95 and table["gradient boosting"] > 0.9 and abs(table.iloc[1]) < 0.1
+
+
+def test_a_model_that_is_clearly_better_is_named():
+    df = people()
+    with captured_notes():
+        dls = TabularDataLoaders.from_df(df, cat_names="job", cont_names=["age", "hours"], y_names="pay", seed=1)
+    learn = tabular_learner(dls, seed=1)
+    with captured_notes() as notes:
+        learn.fit(1, 1e-5)
+    assert "is clearly better here" in " ".join(notes)
+
+
+def test_their_rows_and_columns_are_the_networks():
+    learn, _ = fitted()
+    x, y = matrix_of(learn.dls, "valid")
+    cats, conts, target = (np.concatenate([b[i].numpy() for b in learn.dls.valid]) for i in range(3))
+    assert np.array_equal(x, np.concatenate([cats, conts], 1).astype(np.float32)) and np.array_equal(y, target)
+
+
+def test_a_class_that_training_lacks_has_next_to_no_probability():
+    learn, _ = fitted()
+    x, y = matrix_of(learn.dls, "train")
+    one = LogisticRegression().fit(np.concatenate([x, x[:1]]), np.append(np.zeros(len(y), dtype=int), 1))
+    outputs = outputs_of(one, learn.dls, "valid")
+    assert outputs.shape == (len(learn.dls.valid.rows), 2) and (outputs[:, 0] > outputs[:, 1]).all()
+
+
+def test_logarithms_are_taken_back():
+    learn, _ = fitted("pay", y_block=RegressionBlock(log=True))
+    assert learn.baselines(metrics="r2_score")["r2_score"].iloc[2] > 0.8
+
+
+def test_it_is_not_asked_of_what_has_no_rows_or_several_targets(tmp_path):
+    learn, _ = fitted()
+    with pytest.raises(DataError, match="loaded from a file"):
+        load_learner(learn.export(tmp_path / "m.burnish")).baselines()
+    with pytest.raises(SettingError, match="boosting"):
+        learn.baselines(models=["bosting"])
+
+
+def test_the_networks_embeddings_are_features_for_other_models():
+    learn, _ = fitted()
+    table = learn.baselines(models=["linear", "boosting"], embeddings=True, metrics="accuracy")
+    assert table["model"].tolist()[2:] == ["linear model on the network's embeddings", "gradient boosting on the network's embeddings"]
+    assert (table["accuracy"].iloc[2:] > 0.75).all() and not learn.model.training
+
+
+def test_large_tables_are_only_told_of_it(monkeypatch):
+    monkeypatch.setattr("burnish.tabular.baselines.MOST_CELLS", 10)
+    _, said = fitted()
+    assert "learn.baselines()" in said and "random forest" not in said
+
+
+def test_the_table_is_plain_numbers():
+    table = fitted()[0].baselines(models=["linear"])
+    assert isinstance(table, pd.DataFrame) and len(table) == 3 and table["accuracy"].between(0, 1).all()

@@ -1,0 +1,123 @@
+"""The command line on tables and ratings."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_cli import burnish as cli
+
+sys.path.insert(0, str(Path(__file__).parent / "tabular"))
+from test_tabular_learner import people
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("tables")
+    people(300).to_csv(made / "people.csv", index=False)
+    people(300).to_csv(made / "people.tsv", index=False, sep="\t")
+    people(300).to_parquet(made / "people.parquet")
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    return cli(
+        "train",
+        "people.csv",
+        "--target",
+        "rich",
+        "--epochs",
+        4,
+        "--test",
+        0.2,
+        "--categories",
+        "job",
+        "--numbers",
+        "age, hours",
+        cwd=folder,
+    )
+
+
+def test_training_tells_the_result_beside_other_models_and_writes_everything(trained, folder):
+    assert trained.returncode == 0, trained.stderr
+    for words in (
+        "300 rows and 5 columns",
+        "network (mlp)",
+        "gradient boosting",
+        "on the test split",
+        "burnish predict burnish-out/model.burnish",
+    ):
+        assert words in trained.stdout
+    assert {p.name for p in (folder / "burnish-out").iterdir()} == {"report.html", "model.burnish", "loss.png", "importance.png"}
+    page = (folder / "burnish-out/report.html").read_text()
+    for heading in ("Other models on the same rows", "What the predictions rest on", "The most wrong", "Before you trust it"):
+        assert heading in page
+
+
+@pytest.mark.parametrize("name", ["people.csv", "people.tsv", "people.parquet"])
+def test_rows_are_predicted_from_any_kind_of_file(trained, folder, name):
+    got = cli("predict", "burnish-out/model.burnish", name, "--csv", cwd=folder)
+    assert got.returncode == 0, got.stderr
+    lines = got.stdout.splitlines()
+    assert len(lines) == 301 and lines[0].endswith("rich_pred,rich_prob,p(no),p(yes)")
+
+
+def test_predictions_as_json_and_on_screen(trained, folder):
+    rows = json.loads(cli("predict", "burnish-out/model.burnish", "people.csv", "--json", cwd=folder).stdout)
+    assert len(rows) == 300 and rows[0]["rich_pred"] in ("yes", "no") and 0.5 <= rows[0]["rich_prob"] <= 1
+    got = cli("predict", "burnish-out/model.burnish", "people.csv", cwd=folder)
+    assert "rich_pred" in got.stdout and "280 more rows" in got.stderr
+
+
+def test_the_task_can_be_said(folder):
+    df = people(200).assign(n=lambda d: d["age"].fillna(40).astype(int) % 3)
+    df.to_csv(folder / "n.csv", index=False)
+    got = cli("train", "n.csv", "--target", "n", "--epochs", 1, "--out", "as-class", cwd=folder)
+    assert "taken as classes" in got.stderr and "--task number" in got.stderr and "accuracy" in got.stdout
+    got = cli("train", "n.csv", "--target", "n", "--epochs", 1, "--task", "number", "--out", "as-number", cwd=folder)
+    assert got.returncode == 0 and "rmse" in got.stdout
+
+
+def test_ratings_are_trained_on(folder):
+    sys.path.insert(0, str(Path(__file__).parent / "collab"))
+    from test_collab import ratings
+
+    ratings().to_csv(folder / "ratings.csv", index=False)
+    got = cli("train", "ratings.csv", "--user", "user", "--item", "film", "--rating", "stars", "--epochs", 2, "--out", "films", cwd=folder)
+    assert got.returncode == 0, got.stderr
+    assert {p.name for p in (folder / "films").iterdir()} == {"report.html", "model.burnish", "loss.png", "items.png"}
+    pd.DataFrame({"user": ["u1"], "film": ["film 1"]}).to_csv(folder / "pair.csv", index=False)
+    assert "stars_pred" in cli("predict", "films/model.burnish", "pair.csv", cwd=folder).stdout
+
+
+def test_showing_a_table_tells_its_columns_and_its_checks(folder):
+    got = cli("show", "people.csv", "--target", "rich", cwd=folder)
+    assert (
+        got.returncode == 0
+        and "job" in got.stdout
+        and "Data check" in got.stdout
+        and "burnish train people.csv --target rich" in got.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("train", "people.csv"), "--target NAME. The table has: job, age, hours, pay, rich"),
+        (("train", "people.csv", "--target", "ritch"), "Did you mean: rich"),
+        (("train", "people.csv", "--target", "rich", "--size", 64), "--size: these are options of photographs"),
+        (("train", "people.csv", "--target", "rich", "--task", "regression"), "--task 'regression'"),
+        (("train", "people.csv", "--target", "rich", "--user", "job"), "give one or the other"),
+        (("train", "people.csv", "--target", "rich", "--group", "job", "--time", "age"), "--group and --time"),
+        (("train", "peple.csv", "--target", "rich"), "Did you mean: people.csv"),
+        (("train", ".", "--target", "rich"), "--target: these are options of a table"),
+        (("predict", "burnish-out/model.burnish", "photo.jpg"), "predicts the rows of a table"),
+    ],
+)
+def test_what_cannot_be_says_why(trained, folder, args, said):
+    got = cli(*args, cwd=folder)
+    assert got.returncode == 2 and said in got.stderr, got.stderr
