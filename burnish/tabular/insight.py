@@ -11,6 +11,7 @@ from torch import Tensor
 
 from burnish.data.lazy import pd
 from burnish.data.randomness import derive
+from burnish.data.show import brief
 from burnish.data.tensors import Encoded, TensorLoader
 from burnish.data.whole import checked_whole
 from burnish.errors import DataError, SettingError, listed, nearest
@@ -109,7 +110,7 @@ def partial_dependence(
 def plot_dependence(
     learn: TabularLearner, columns: Sequence[str] | str, split: int | str = "valid", n: int = 20, label: Any = None
 ) -> None:
-    """Draws ``partial_dependence`` of one or several columns."""
+    """Draws ``partial_dependence`` of one or several columns: the mean prediction, and where the middle 80 % of the rows lie."""
     import matplotlib.pyplot as plt
 
     names = [columns] if isinstance(columns, str) else list(columns)
@@ -121,11 +122,14 @@ def plot_dependence(
     for ax, name in zip(axes.flat, names, strict=False):
         table = partial_dependence(learn, name, split, n, label=label)
         numbers = pd.api.types.is_numeric_dtype(table[name].dtype) or pd.api.types.is_datetime64_any_dtype(table[name].dtype)
-        x = table[name] if numbers else np.arange(len(table))
-        ax.fill_between(x, table["low"], table["high"], color="#4c78a8", alpha=0.2, linewidth=0)
-        ax.plot(x, table["prediction"], color="#4c78a8", marker="o", markersize=3)
-        if not numbers:
-            ax.set_xticks(x, [str(v)[:14] for v in table[name]], rotation=45, ha="right", fontsize=8)
+        if numbers:
+            ax.fill_between(table[name], table["low"], table["high"], color="#4c78a8", alpha=0.2, linewidth=0)
+            ax.plot(table[name], table["prediction"], color="#4c78a8", marker="o", markersize=3)
+        else:  # categories have no way from one to the next
+            x = np.arange(len(table))
+            ax.vlines(x, table["low"], table["high"], color="#4c78a8", alpha=0.2, linewidth=6)
+            ax.plot(x, table["prediction"], "o", color="#4c78a8", markersize=4)
+            ax.set_xticks(x, [brief(str(v), 16) for v in table[name]], rotation=45, ha="right", fontsize=8)
         ax.set_title(str(name), fontsize=10)
         ax.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel(_told(learn, label))
