@@ -39,9 +39,9 @@ def info() -> Info:
 
 def borrows() -> bool:
     """Whether a tensor too large for any free place is a block that goes back to the system as soon as it is freed. It is never
-    written to."""
+    written to. (Where it isn't such a block, it may leave as large a free place behind: ask seldom, or the places double.)"""
     before = info()
-    held = torch.empty(before.fordblks + 64 * MB, dtype=torch.uint8)
+    held = torch.empty(before.fordblks + 40 * MB, dtype=torch.uint8)  # glibc borrows blocks of 32 MB and more, whatever was freed before
     return info().hblkhd - before.hblkhd >= held.nbytes
 
 
@@ -83,7 +83,8 @@ class Look(Callback):
         self.seen: list[bool] = []
 
     def after_pred(self, learn: Learner) -> None:
-        self.seen.append(borrows())
+        if not self.seen:
+            self.seen.append(borrows())
 
 
 @pytest.mark.parametrize("act", ["fit", "validate", "get_preds"])
