@@ -98,7 +98,7 @@ COUNT = {"ames": np.log, "bikeshare": np.log1p}  # targets whose logarithm is pr
 
 
 def table(name: str, quick: bool = False) -> dict[str, Any]:
-    """Settings of a real table: a parquet file with its rows and which of them validate (a fifth at random, always the same one; of
+    """Settings of a real table: a CSV file with its rows and which of them validate (a fifth at random, always the same one; of
     bikeshare the last fifth in time), and what its columns are."""
     frame, target, kind = {
         "adult": lambda: (realdata.adult(), "income", "class"),
@@ -115,18 +115,18 @@ def table(name: str, quick: bool = False) -> dict[str, Any]:
     frame[cat] = frame[cat].astype(str).where(frame[cat].notna())
     n = len(frame)
     frame["is_valid"] = np.arange(n) >= 0.8 * n if name == "bikeshare" else np.random.default_rng(0).permutation(n) < n // 5
-    return {"table": _kept(frame, f"{name}{'_quick' * quick}"), "cat_names": cat, "cont_names": cont, "target": target, "kind": kind}
+    return {"table": _kept(frame, f"table_{name}{'_quick' * quick}"), "cat_names": cat, "cont_names": cont, "target": target, "kind": kind}
 
 
 def ratings(name: str, fold: int | None = None, quick: bool = False) -> dict[str, Any]:
-    """Settings of real ratings: a parquet file of users, items and ratings; a fifth of them validates: fold number `fold` of five."""
+    """Settings of real ratings: a CSV file of users, items and ratings; a fifth of them validates: fold number `fold` of five."""
     frame, _ = {"movielens_100k": realdata.movielens_100k, "movielens_1m": realdata.movielens_1m}[name]()
     frame = frame[["user_id", "item_id", "rating"]].astype({"user_id": str, "item_id": str, "rating": float})
     if quick:
         frame = frame.head(5000)
     order = np.random.default_rng(0).permutation(len(frame))
     frame["is_valid"] = order % 5 == (fold or 0) % 5
-    return {"table": _kept(frame, f"{name}_{fold or 0}{'_quick' * quick}"), "kind": "ratings"}
+    return {"table": _kept(frame, f"{name}_{fold or 0}{'_quick' * quick}"), "kind": "ratings", "cat_names": ["user_id", "item_id"]}
 
 
 def large_csv(n: int) -> dict[str, Any]:
@@ -141,5 +141,5 @@ def large_csv(n: int) -> dict[str, Any]:
 
 def _kept(frame: pd.DataFrame, name: str) -> str:
     SMALL.mkdir(parents=True, exist_ok=True)
-    frame.to_parquet(SMALL / f"{name}.parquet")
-    return str(SMALL / f"{name}.parquet")
+    frame.to_csv(SMALL / f"{name}.csv", index=False)
+    return str(SMALL / f"{name}.csv")
