@@ -13,8 +13,9 @@ from burnish.data.lazy import pd
 from burnish.data.table import rows_of
 from burnish.errors import DataError, SettingError, nearest
 from burnish.evaluate import outcome as outcomes
-from burnish.evaluate.outcome import Outcome, split_name
-from burnish.evaluate.summary import chosen_metrics, results_of_metrics
+from burnish.evaluate.outcome import split_name
+from burnish.evaluate.summary import chosen_metrics
+from burnish.tabular.baselines import row_of
 
 if TYPE_CHECKING:
     from burnish.collab.dataloaders import CollabDataLoaders
@@ -47,14 +48,14 @@ def baselines(learn: CollabLearner, split: int | str = "valid", metrics: Any = N
     chosen, found = chosen_metrics(learn, metrics), outcomes.run(learn, split_name(split))
     judged, _ = ratings_of(learn.dls, split_name(split))
     groups = outcomes.groups_of(learn.dls, found.rows)
-    rows = [_row(f"network ({learn.arch})", chosen, found, groups, float("nan"))]
+    rows = [row_of(f"network ({learn.arch})", chosen, found, groups, float("nan"))]
     low, high = learn.dls.target_blocks[0].y_range or (-np.inf, np.inf)  # type: ignore[attr-defined]
     for name in wanted:
         started = time.perf_counter()
         predict = known[name](x, y)
         seconds = time.perf_counter() - started
         output = torch.from_numpy(np.clip(predict(judged), low, high)).float()
-        rows.append(_row(NAMES[name], chosen, found._replace(output=output), groups, seconds))
+        rows.append(row_of(NAMES[name], chosen, found._replace(output=output), groups, seconds))
     return pd.DataFrame(rows)
 
 
@@ -74,13 +75,6 @@ def ratings_of(dls: CollabDataLoaders, split: str) -> tuple[Pairs, np.ndarray]:
         )
     at = torch.from_numpy(rows_of(dls.table, split))
     return dls.prepared.tensors[0][at].numpy(), dls.prepared.tensors[1][at].double().numpy()
-
-
-def _row(name: str, metrics: Any, found: Outcome, groups: Any, seconds: float) -> dict[str, Any]:
-    row: dict[str, Any] = {"model": name}
-    for result in results_of_metrics(metrics, found, None, groups):
-        row |= {result["metric"]: result["value"], **{f"{result['metric']}_{k}": result[k] for k in ("low", "high")}}
-    return {**row, "seconds": seconds}
 
 
 # -- the models -----------------------------------------------------------------------------------------------------------

@@ -72,16 +72,16 @@ def baselines(
     found = outcomes.run(learn, name)
     groups = outcomes.groups_of(dls, found.rows)
     base = baseline_of(dls)
-    rows = [_row(f"network ({learn.arch})", chosen, found, groups, float("nan"))]
+    rows = [row_of(f"network ({learn.arch})", chosen, found, groups, float("nan"))]
     if base is not None:
         constant = base.on(found.target)
-        rows.append(_row(constant.says, chosen, found._replace(output=constant.outputs(len(found.target))), groups, 0.0))
+        rows.append(row_of(constant.says, chosen, found._replace(output=constant.outputs(len(found.target))), groups, 0.0))
     network = plain(learn.model) if embeddings else None
     if network is not None and not hasattr(network, "inputs"):
         raise SettingError(f"embeddings=True needs a network of burnish's own for tables; this one is a {type(network).__name__}.")
     for fitted in fit_models(dls, models, network):
         output = outputs_of(fitted.model, dls, name, network)
-        rows.append(_row(fitted.name, chosen, found._replace(output=output), groups, fitted.seconds))
+        rows.append(row_of(fitted.name, chosen, found._replace(output=output), groups, fitted.seconds))
     return pd.DataFrame(rows)
 
 
@@ -100,7 +100,8 @@ def need_table(learn: TabularLearner) -> TabularDataLoaders:
     return dls  # pyright: ignore[reportReturnType]
 
 
-def _row(name: str, metrics: Sequence[Metric], found: Outcome, groups: Sequence[Any] | None, seconds: float) -> dict[str, Any]:
+def row_of(name: str, metrics: Sequence[Metric], found: Outcome, groups: Sequence[Any] | None, seconds: float) -> dict[str, Any]:
+    """A model's row of such a table: its metrics with their intervals, and the seconds to fit it."""
     row: dict[str, Any] = {"model": name}
     for result in results_of_metrics(metrics, found, None, groups):
         row |= {result["metric"]: result["value"], **{f"{result['metric']}_{k}": result[k] for k in ("low", "high")}}
