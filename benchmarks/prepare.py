@@ -131,12 +131,14 @@ def ratings(name: str, fold: int | None = None, quick: bool = False) -> dict[str
 
 def large_csv(n: int) -> dict[str, Any]:
     """Settings of a CSV file of `n` rows: the adult table over and over, in another order."""
-    frame, path = realdata.adult(), SMALL / f"adult_{n}.csv"
+    frame, path, small = realdata.adult(), SMALL / f"adult_{n}.csv", SMALL / "adult_small.csv"
     if not path.is_file():
         SMALL.mkdir(parents=True, exist_ok=True)
         frame.sample(n, replace=True, random_state=0).to_csv(path, index=False)
+    if not small.is_file():
+        frame.head(1000).to_csv(small, index=False)
     settings = table("adult")
-    return {k: settings[k] for k in ("cat_names", "cont_names", "target")} | {"csv": str(path)}
+    return {k: settings[k] for k in ("cat_names", "cont_names", "target")} | {"csv": str(path), "small": str(small)}
 
 
 def _kept(frame: pd.DataFrame, name: str) -> str:

@@ -74,7 +74,7 @@ def ratings_of(dls: CollabDataLoaders, split: str) -> tuple[Pairs, np.ndarray]:
             "There are no training ratings to fit other models to: this learner was loaded from a file. Assign data first: learn.dls = dls."
         )
     at = torch.from_numpy(rows_of(dls.table, split))
-    return dls.prepared.tensors[0][at].numpy(), dls.prepared.tensors[1][at].double().numpy()
+    return dls.prepared.tensors[0][at].long().numpy(), dls.prepared.tensors[1][at].double().numpy()
 
 
 # -- the models -----------------------------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def ranking(learn: CollabLearner, split: int | str = "valid", k: int = 10) -> pd
     dls = learn.dls
     if dls.prepared is None:
         raise DataError("There are no rows to rank for: this learner was loaded from a file. Assign data first: learn.dls = dls.")
-    codes = dls.prepared.tensors[0]
+    codes = dls.prepared.tensors[0].long()
     train, judged = (codes[torch.from_numpy(rows_of(dls.table, name))] for name in ("train", split_name(split)))
     items = torch.arange(1, dls.features[1].unknown)
     judged = judged[(judged[:, 0] < dls.features[0].unknown) & (judged[:, 1] < dls.features[1].unknown)]

@@ -178,6 +178,11 @@ def cell(row: Any, column: Any) -> Any:
 
 def is_missing(value: Any) -> bool:
     """None, NaN, NaT and pandas' NA."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool:  # most cells; pandas takes its time
+        return False
+    if kind is float:
+        return value != value
     return value is None or (bool(pd.api.types.is_scalar(value)) and bool(pd.isna(value)))
 
 

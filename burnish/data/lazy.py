@@ -18,7 +18,10 @@ class LazyModule(ModuleType):
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("__") and attribute not in ("__version__", "__all__", "__doc__"):
             raise AttributeError(attribute)
-        return getattr(importlib.import_module(self.__name__), attribute)
+        module = vars(self).get("__module")
+        if module is None:
+            module = vars(self)["__module"] = importlib.import_module(self.__name__)
+        return getattr(module, attribute)
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         if attribute.startswith("__"):

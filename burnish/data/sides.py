@@ -84,9 +84,9 @@ def _as_positions(side: Any, name: str, n: int, who: str) -> np.ndarray:
     outside = array[(array < 0) | (array >= n)]
     if len(outside):
         raise DataError(f"{who} gave positions {listed(outside)} in the {name} side, but the {n} item(s) have positions 0 to {n - 1}.")
-    values, counts = np.unique(array, return_counts=True)
-    if (counts > 1).any():
-        raise DataError(f"{who} has positions {listed(values[counts > 1])} more than once in the {name} side. Name each item once.")
+    often = np.bincount(array, minlength=1)
+    if (often > 1).any():
+        raise DataError(f"{who} has positions {listed(np.flatnonzero(often > 1))} more than once in the {name} side. Name each item once.")
     return array
 
 

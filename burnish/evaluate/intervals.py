@@ -25,6 +25,7 @@ from burnish.evaluate.classification import ClassCounts
 from burnish.evaluate.custom import OptimMetric
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.ranking import StoredScores
+from burnish.evaluate.regression import Moments
 from burnish.evaluate.shapes import class_outputs
 from burnish.train.metric import AverageMetric, Metric, value_of
 
@@ -148,6 +149,8 @@ def interval(
         return Interval(value, low, high, n, method)
     if isinstance(metric, ClassCounts) and groups is None and not getattr(metric, "weights", None):
         return Interval(value, *_of_counts(metric, output, target, level, n_boot, seed), n, "percentile")
+    if isinstance(metric, Moments):
+        return Interval(value, *_of_moments(metric, output, target, level, n_boot, seed, groups))
     if isinstance(metric, StoredScores):  # sorting all scores again and again is slow: fewer times when they are many
         n_boot = int(np.clip(2e7 / max(1, output.numel()), min(200, n_boot), n_boot))
     failed: list[Exception] = []
@@ -287,6 +290,57 @@ def _of_counts(metric: ClassCounts, output: Tensor, target: Tensor, level: float
         counts[:, 2].index_add_(1, decided, drawn)
         found.append(metric.score(counts)[[_defined(metric, c) for c in counts]])
     return _quantiles(torch.cat(found).numpy(), level)
+
+
+def _of_moments(
+    metric: Moments, output: Tensor, target: Tensor, level: float, n_boot: int, seed: int, groups: Sequence[Any] | None
+) -> tuple[float, float, int, str]:
+    """A metric of means and covariances follows from the means of values and of their products: resampling samples is weighing
+    these. Of many samples, its slope there tells how it moves with each (the delta method)."""
+    values = metric.values(output, target).double().cpu()
+    centre = values.mean(1)
+    off = values - centre[:, None]
+    terms = torch.cat([off, (off[..., None] * off[..., None, :]).flatten(2)], 2).transpose(0, 1)  # (samples, outputs, 12)
+    n, outputs = len(terms), len(centre)
+    sums, counts = terms.flatten(1), torch.ones(n, dtype=torch.float64)
+    if groups is not None:
+        code = torch.from_numpy(np.unique(np.asarray([str(g) for g in groups]), return_inverse=True)[1].reshape(-1))
+        m = int(code.max()) + 1
+        sums, counts = torch.zeros(m, sums.shape[1]).double().index_add_(0, code, sums), torch.bincount(code, minlength=m).double()
+
+    def score(means: Tensor) -> Tensor:
+        """Means of the terms ``(..., outputs * 12)`` to the metric's values ``(...)``."""
+        mean, product = means.reshape(-1, 12).split([3, 9], 1)
+        spread = (product.reshape(-1, 3, 3) - mean[:, :, None] * mean[:, None, :]) * n
+        each = metric.value(n, mean + centre.repeat(len(mean) // outputs, 1), spread)
+        return each.reshape(means.shape[:-1] + (outputs,)).mean(-1)
+
+    m, total = len(sums), counts.sum()
+    if m < 2:
+        return *NOWHERE, n, "percentile"
+    if m > MANY:
+        means = (sums.sum(0) / total).requires_grad_()
+        with torch.enable_grad():
+            at = score(means)
+            (slope,) = torch.autograd.grad(at, means)
+        half = _z(level) * float(((sums - counts[:, None] * means.detach()) @ slope).square().sum().sqrt() / total)
+        return at.item() - half, at.item() + half, n, "normal"
+    rng, drawn = _rng(seed), []
+    for _ in range(n_boot):
+        weight = torch.from_numpy(np.bincount(rng.integers(m, size=m), minlength=m)).double()
+        drawn.append(weight @ sums / (weight @ counts))
+    found = _scored(score, drawn)
+    return *(_quantiles(found, level) if len(found) * 2 >= n_boot else NOWHERE), n, "percentile"
+
+
+def _scored(score: Callable[[Tensor], Tensor], means: list[Tensor]) -> np.ndarray:
+    """The values of resampled means, of those that have one."""
+    try:
+        return score(torch.stack(means)).numpy()
+    except ValueError:  # one has no variation
+        if len(means) == 1:
+            return np.zeros(0)
+        return np.concatenate([_scored(score, [mean]) for mean in means])
 
 
 def _defined(metric: ClassCounts, counts: Tensor) -> bool:

@@ -58,9 +58,7 @@ class Moments(CallableMetric):
         self._spread: Tensor | None = None  # (outputs, 3, 3): sums of products of deviations
 
     def update(self, preds: Tensor, targs: Tensor) -> None:
-        output, target = elementwise(preds.detach(), targs.detach(), self.name)
-        output, target = (t.reshape(len(t), -1).to(wide(t.device)) for t in (output, target))
-        values = torch.stack([output, target, target - output], -1).transpose(0, 1)  # (outputs, batch, 3)
+        values = self.values(preds, targs)
         n, mean = values.shape[1], values.mean(1)
         off = values - mean[:, None]
         spread = off.transpose(1, 2) @ off
@@ -70,6 +68,12 @@ class Moments(CallableMetric):
         gap, total = mean - self._mean, self._n + n
         self._spread = self._spread + spread + gap[:, :, None] * gap[:, None, :] * (self._n * n / total)
         self._mean, self._n = self._mean + gap * (n / total), total
+
+    def values(self, preds: Tensor, targs: Tensor) -> Tensor:
+        """Of each output and sample: output, target and their difference ``(outputs, batch, 3)``."""
+        output, target = elementwise(preds.detach(), targs.detach(), self.name)
+        output, target = (t.reshape(len(t), -1).to(wide(t.device)) for t in (output, target))
+        return torch.stack([output, target, target - output], -1).transpose(0, 1)
 
     def value(self, n: int, mean: Tensor, spread: Tensor) -> Tensor:
         """The score of each output from float64 CPU tensors ``(outputs, 3)`` and ``(outputs, 3, 3)``."""

@@ -166,7 +166,8 @@ def matrix_of(dls: TabularDataLoaders, split: str, network: Any = None) -> tuple
         x = torch.cat([t.float() for t in given], 1)
     else:
         with torch.no_grad():
-            x = network.eval().inputs(*(t.to(dls.device) for t in given)).float().cpu()
+            given = [t.to(dls.device) if t.is_floating_point() else t.to(dls.device).long() for t in given]
+            x = network.eval().inputs(*given).float().cpu()
     return x.numpy(), to.tensors[to.n_inp][at].numpy()
 
 

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from burnish.data.block import Block
 from burnish.data.lazy import pd
 from burnish.errors import DataError
-from burnish.tabular.features import CategoryFeature, Feature, NumberFeature, cell_of
+from burnish.tabular.features import CategoryFeature, Feature, MissingFeature, NumberFeature, cell_of
 from burnish.tabular.frames import cells_of
 
 
@@ -24,10 +24,14 @@ class ColumnsBlock(Block):
     """
 
     of_row: ClassVar[bool] = True
-    dtype: ClassVar[torch.dtype]
 
     def __init__(self, features: Sequence[Any] = ()) -> None:
         self.features: list[Any] = list(features)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which type the table is held."""
+        raise NotImplementedError
 
     @property
     def names(self) -> list[str]:
@@ -57,10 +61,10 @@ class ColumnsBlock(Block):
                 if len(raws)
                 else torch.zeros(0, len(self.features), dtype=self.dtype)
             )
-        columns = [self._column(feature, raws) for feature in self.features]
-        if not columns:
-            return torch.zeros(len(raws), 0, dtype=self.dtype)
-        return torch.from_numpy(np.stack(columns, axis=1)).to(self.dtype)
+        made = torch.empty(len(raws), len(self.features), dtype=self.dtype)
+        for i, feature in enumerate(self.features):
+            made.numpy()[:, i] = self._column(feature, raws)
+        return made
 
     def _column(self, feature: Feature, frame: pd.DataFrame) -> np.ndarray:
         return feature.of_column(cells_of(frame, feature.source))
@@ -79,17 +83,29 @@ class ColumnsBlock(Block):
 
 
 class CategoriesBlock(ColumnsBlock):
-    """The categories of a table as codes: ``(batch, columns)`` int64."""
+    """The categories of a table as codes: ``(batch, columns)`` int64, held in as few bytes as they need."""
 
     kind: ClassVar[str] = "categories"
     name: ClassVar[str] = "categories"
-    dtype: ClassVar[torch.dtype] = torch.int64
     features: list[CategoryFeature]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        most = max((f.unknown for f in self.features), default=0)
+        return next(t for t in (torch.int16, torch.int32, torch.int64) if most <= torch.iinfo(t).max)
+
+    def on_device(self) -> nn.Module:
+        return ToLong()
 
     @property
     def classes(self) -> dict[str, list[Any]]:
         """Feature to its categories, in the order of their codes ("#na#", the missing ones, first)."""
         return {f.name: list(f.classes) for f in self.features}
+
+    @property
+    def unknown(self) -> list[int]:
+        """The code of an unknown category, one a column; -1 for a column that can have none."""
+        return [-1 if isinstance(f, MissingFeature) else f.unknown for f in self.features]
 
 
 class NumbersBlock(ColumnsBlock):
@@ -97,8 +113,18 @@ class NumbersBlock(ColumnsBlock):
 
     kind: ClassVar[str] = "numbers"
     name: ClassVar[str] = "numbers"
-    dtype: ClassVar[torch.dtype] = torch.float32
     features: list[NumberFeature]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32
+
+
+class ToLong(nn.Module):
+    """Codes as the int64 that lookups take."""
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return codes.long()
 
 
 def as_row(raw: Any) -> Mapping[str, Any]:

@@ -35,10 +35,11 @@ def check_prepared(to: TabularPandas, quick: bool = False) -> Report:
     Args:
         quick: only what is cheap.
     """
-    splits = to.table["split"].where(to.table["split"].notna(), None).tolist()
+    sides = to.table["split"].to_numpy()
     whole = not quick or len(to.frame) <= QUICK_ROWS
-    issues = [*_ids(to, splits), *_time(to, splits)]
+    issues = [*_ids(to, sides), *_time(to, sides)]
     if whole:
+        splits = to.table["split"].where(to.table["split"].notna(), None).tolist()
         issues += [*check_sizes_of_sides(splits), *_repeated(to, splits)]
         for target in to.targets:
             if target.block.kind == "category":
@@ -99,11 +100,10 @@ def _has_objects(frame: pd.DataFrame) -> bool:
     return any(map(pd.api.types.is_object_dtype, frame.dtypes))
 
 
-def _ids(to: TabularPandas, splits: Sequence[str | None]) -> Iterator[Issue]:
+def _ids(to: TabularPandas, sides: np.ndarray) -> Iterator[Issue]:
     """Columns named like ids, whose values have several rows, on more than one side."""
     if to.ids_repeat or isinstance(to.splitter, GroupSplitter):
         return
-    sides = np.array([s or "" for s in splits])
     for name in to.frame.columns:
         if name in to.y_names or not _ID.search(str(name)):
             continue
@@ -122,11 +122,10 @@ def _ids(to: TabularPandas, splits: Sequence[str | None]) -> Iterator[Issue]:
             )  # fmt: skip
 
 
-def _time(to: TabularPandas, splits: Sequence[str | None]) -> Iterator[Issue]:
+def _time(to: TabularPandas, sides: np.ndarray) -> Iterator[Issue]:
     """A table in the order of a date, of which a random split validates on rows between those it trains on."""
     if isinstance(to.splitter, (TimeSplitter, GroupSplitter)):
         return
-    sides = np.array([s or "" for s in splits])
     train, valid = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "valid")
     if len(train) < 3 or len(valid) < 3 or not (train.min() < valid.mean() < train.max()):
         return

@@ -22,7 +22,6 @@ from burnish.data.tensors import Encoded, TensorLoader
 from burnish.errors import DataError, SettingError, hinting, listed, nearest
 from burnish.tabular.blocks import ColumnsBlock, as_row
 from burnish.tabular.check import check_prepared
-from burnish.tabular.features import MissingFeature
 from burnish.tabular.frames import as_frame, read_csv
 from burnish.tabular.prepare import Side, Splits, TabularPandas
 from burnish.tabular.procs import TabularProc
@@ -122,7 +121,7 @@ class TabularDataLoaders(DataLoaders):
         rows = {split: rows_of(to.table, split) for split in SPLITS}
         weights = dls._balance(balance, lambda: to.tensors[to.n_inp][torch.from_numpy(rows["train"])])
         encoded = Encoded(to.tensors)
-        dls.batch_tfms = [UnknownCategories([-1 if isinstance(f, MissingFeature) else f.unknown for f in to.blocks[0].features])]  # type: ignore[attr-defined]
+        dls.batch_tfms = [UnknownCategories(to.blocks[0].unknown)]  # type: ignore[attr-defined]
         for split, where in rows.items():
             if split == "test" and not len(where):
                 continue
@@ -320,12 +319,8 @@ class TabularDataLoaders(DataLoaders):
 
     def _say_surprises_of_few(self, rows: list[Mapping[str, Any]], tensors: list[torch.Tensor]) -> None:
         """The same for a few rows, which are made a table only where there is something to say; each thing is said once."""
-        new = any(
-            int(code) == feature.unknown
-            for feature, codes in zip(self.blocks[0].features, tensors[0].T, strict=True)  # type: ignore[attr-defined]
-            if not isinstance(feature, MissingFeature)
-            for code in codes
-        )
+        unknown: list[int] = self.blocks[0].unknown  # type: ignore[attr-defined]
+        new = any(code == at for codes in tensors[0].tolist() for code, at in zip(codes, unknown, strict=True))
         gaps = any(is_missing(row[s]) for block in self.input_blocks[1:] for s in block.sources for row in rows)  # type: ignore[attr-defined]
         if new or gaps:
             with captured_notes() as notes:

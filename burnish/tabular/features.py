@@ -108,8 +108,11 @@ class CategoryFeature(Feature):
     def _keys(self, parts: pd.Series) -> tuple[np.ndarray, list[Any]]:
         """For each cell the position of its category (-1 missing), and the categories that there are."""
         if isinstance(parts.dtype, pd.CategoricalDtype):  # in pandas' own order
-            own = parts.cat.remove_unused_categories()
-            codes, different = own.cat.codes.to_numpy(), own.cat.categories
+            codes, own = parts.cat.codes.to_numpy(), parts.cat.categories
+            used = np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(own)))
+            place = np.full(len(own) + 1, -1, dtype=np.int32)  # of the missing ones, whose code is -1, too
+            place[used] = np.arange(len(used))
+            codes, different = place[codes], own[used]
         else:
             try:
                 codes, different = pd.factorize(parts)
@@ -146,7 +149,7 @@ class CategoryFeature(Feature):
     def of_column(self, column: pd.Series) -> np.ndarray:
         codes, keys = self._keys(self.parts(column))
         known = [self.index.get(key, self.unknown) for key in keys]
-        return np.array([*known, 0 if self.na_seen else self.unknown], dtype=np.int64)[codes]  # -1, the missing ones, is the last
+        return np.array([*known, 0 if self.na_seen else self.unknown], dtype=np.int32)[codes]  # -1, the missing ones, is the last
 
     def said(self, made: float) -> Any:
         code = int(made)

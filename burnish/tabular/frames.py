@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from burnish.data.lazy import pd
 from burnish.errors import DataError, listed, nearest
 
+_DATE = re.compile(r"\d{4}-\d{2}")
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
@@ -64,8 +69,7 @@ def read_csv(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
         beside = [p.name for p in path.parent.glob("*.csv")] if path.parent.is_dir() else []
         raise FileNotFoundError(f"There is no file {str(path)!r} (looked from {str(Path.cwd())!r}).{nearest(path.name, beside)}")
     try:
-        settings: dict[str, Any] = {"skipinitialspace": True, "low_memory": False, **options}
-        frame: pd.DataFrame = pd.read_csv(path, **settings)
+        frame = _read(path, {"skipinitialspace": True, **options})
     except pd.errors.EmptyDataError:
         raise DataError(f"{str(path)!r} is empty: {path.stat().st_size} bytes, without a line of column names.") from None
     except UnicodeDecodeError as error:
@@ -78,6 +82,16 @@ def read_csv(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
     if len(frame.columns) == 1 and (hint := _other_separator(path, options)):
         raise DataError(f"{str(path)!r} has a single column, {str(frame.columns[0])[:80]!r}.{hint}")
     return check_frame(frame, f"{str(path)!r}")
+
+
+def _read(path: Path, settings: dict[str, Any]) -> pd.DataFrame:
+    """The file read in parts, at once, which is faster; as a whole where the parts of a column turn out to be of different types."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.DtypeWarning)
+        try:
+            return pd.read_csv(path, **settings)
+        except pd.errors.DtypeWarning:
+            return pd.read_csv(path, **{**settings, "low_memory": False})
 
 
 def _other_separator(path: Path, options: dict[str, Any]) -> str:
@@ -98,6 +112,33 @@ def _encoding(path: Path) -> str:
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "the mark of UTF-16 (encoding='utf-16')"
     return "no mark of an encoding at its beginning"
+
+
+def texts_as_categories(frame: pd.DataFrame, leave: Collection[Any] = ()) -> pd.DataFrame:
+    """The table with its texts that repeat as pandas' categories, in their order: then what is asked of a column is asked of few.
+
+    Args:
+        leave: columns that stay as they are, as those do that look like dates.
+    """
+    made = {}
+    for name in frame.columns:
+        column = cells_of(frame, name)
+        if name in leave or not _is_text(column):
+            continue
+        codes, different = pd.factorize(column)
+        if len(different) > len(column) / 2 or not len(different) or _DATE.match(different[0]):
+            continue
+        texts = np.asarray(different, dtype=object)
+        order = np.argsort(texts, kind="stable")
+        place = np.append(np.argsort(order), -1)  # -1, the missing ones, is the last
+        made[name] = pd.Series(pd.Categorical.from_codes(place[codes], categories=texts[order]), index=frame.index)
+    return frame.assign(**made) if made else frame
+
+
+def _is_text(column: pd.Series) -> bool:
+    if column.dtype == object:
+        return pd.api.types.infer_dtype(column, skipna=True) == "string"
+    return isinstance(column.dtype, pd.StringDtype)
 
 
 def cells_of(frame: pd.DataFrame, name: Any) -> pd.Series:

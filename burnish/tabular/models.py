@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from burnish.data.number import SigmoidRange
 from burnish.errors import SettingError, listed, nearest
+
+NARROW = 32  # numbers of an embedding up to which it is looked up together with others
 
 
 def emb_sz_rule(n_cat: int) -> int:
@@ -38,25 +41,57 @@ def get_emb_sz(classes: Mapping[str, Sequence[Any]], sz_dict: Mapping[str, int] 
 
 
 class Embeddings(nn.Module):
-    """An embedding for each category, one after the other: ``(batch, columns)`` int64 to ``(batch, sum of widths)``.
+    """An embedding for each category: ``(batch, columns)`` int64 to ``(batch, sum of widths)``, those of up to 32 numbers first.
+
+    Those lie one after the other in one `weight` and are looked up at once: a lookup each is most of a small network's time.
 
     Args:
         sizes: (rows, width) of each.
         p: dropout on the result.
     """
 
+    weight: nn.Parameter
+    column: Tensor
+    stride: Tensor
+    start: Tensor
+
     def __init__(self, sizes: Sequence[tuple[int, int]], p: float = 0.0) -> None:
         super().__init__()
-        self.embeds = nn.ModuleList(nn.Embedding(rows, width) for rows, width in sizes)
-        for embed in self.embeds:
-            nn.init.trunc_normal_(embed.weight, std=0.01)  # type: ignore[arg-type]
+        self.sizes = [(int(rows), int(width)) for rows, width in sizes]
+        self.narrow = [i for i, (_, width) in enumerate(self.sizes) if width <= NARROW]
+        self.wide = nn.ModuleDict({str(i): nn.Embedding(*self.sizes[i]) for i in range(len(self.sizes)) if i not in self.narrow})
+        self.width = sum(width for _, width in self.sizes)
+        ends = np.cumsum([0, *(rows * width for rows, width in map(self.sizes.__getitem__, self.narrow))])
+        self.begins = dict(zip(self.narrow, ends.tolist(), strict=False))
+        self.weight = nn.Parameter(torch.empty(int(ends[-1])))
+        each = [(i, self.sizes[i][1], self.begins[i] + k) for i in self.narrow for k in range(self.sizes[i][1])]
+        for name, values in zip(("column", "stride", "start"), zip(*each, strict=True) if each else ((), (), ()), strict=True):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.int64), persistent=False)
+        for table in (self.weight, *(embed.weight for embed in self.wide.values())):
+            nn.init.trunc_normal_(table, std=0.01)  # type: ignore[arg-type]
         self.drop = nn.Dropout(p)
-        self.width = sum(width for _, width in sizes)
 
     def forward(self, codes: Tensor) -> Tensor:
-        if not len(self.embeds):
-            return torch.zeros(len(codes), 0, device=codes.device)
-        return self.drop(torch.cat([embed(column) for embed, column in zip(self.embeds, codes.unbind(1), strict=True)], 1))
+        if not self.sizes:
+            return self.weight.new_zeros(len(codes), 0)
+        # a code's numbers lie at start + code * width, start + 1 + code * width, ...
+        places = codes.index_select(1, self.column) * self.stride + self.start
+        parts = [self.weight.index_select(0, places.flatten()).view(places.shape)]
+        parts += [embed(codes[:, int(i)]) for i, embed in self.wide.items()]
+        return self.drop(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, i: int) -> nn.Embedding:
+        """The embedding of column `i`; its weight ``(rows, width)`` is the one here, not a copy."""
+        i = range(len(self))[i]
+        if i not in self.begins:
+            return self.wide[str(i)]  # type: ignore[return-value]
+        rows, width = self.sizes[i]
+        return nn.Embedding.from_pretrained(
+            self.weight.detach()[self.begins[i] : self.begins[i] + rows * width].view(rows, width), freeze=False
+        )
 
 
 class TabularModel(nn.Module):

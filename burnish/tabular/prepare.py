@@ -19,7 +19,7 @@ from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock, NumbersBlock
 from burnish.tabular.dates import date_features
 from burnish.tabular.features import CategoryFeature, MissingFeature, NumberFeature
-from burnish.tabular.frames import as_frame, cells_of, need_columns
+from burnish.tabular.frames import as_frame, cells_of, need_columns, texts_as_categories
 from burnish.tabular.procs import Procs
 from burnish.tabular.roles import find_roles
 from burnish.tabular.targets import Target, drop_missing, find_targets
@@ -86,8 +86,10 @@ class TabularPandas:
         self.frame = frame.iloc[kept].reset_index(drop=True) if len(kept) < len(frame) else frame
         self.splitter = splits if isinstance(splits, Splitter) else None
         self._apply_own(sides[0])
+        dates = self.procs.dates
+        cells = texts_as_categories(self.frame, [*self.y_names, *((dates and dates.names) or [])])
         if like is None:
-            train, dates = self.frame.iloc[sides[0]], self.procs.dates
+            train = cells.iloc[sides[0]]
             self.roles = find_roles(
                 train, self.y_names, cat_names, cont_names, dates.names if dates else [], with_dates=dates is not None, aside=aside
             )
@@ -99,7 +101,7 @@ class TabularPandas:
         self.blocks: list[Block] = [*inputs, *(t.block for t in self.targets)]
         self.table = self._table(sides)
         self._fit_targets()
-        self.tensors: tuple[Tensor, ...] = tuple(self._encoded())
+        self.tensors: tuple[Tensor, ...] = tuple(self._encoded(cells))
 
     @staticmethod
     def _check_like(*given: Any) -> None:
@@ -202,8 +204,8 @@ class TabularPandas:
         for target in self.targets:
             target.learn(self.frame, sides, known=self.like is not None)
 
-    def _encoded(self) -> list[Tensor]:
-        inputs = [block.encode_all(self.frame) for block in self.blocks[: self.n_inp]]
+    def _encoded(self, cells: pd.DataFrame) -> list[Tensor]:
+        inputs = [block.encode_all(cells) for block in self.blocks[: self.n_inp]]
         used = np.flatnonzero(self.table["split"].notna())
         targets = []
         for target in self.targets:
@@ -279,6 +281,11 @@ class TabularPandas:
         return f"TabularPandas({sizes}; {len(self.cat_names)} categories, {len(self.cont_names)} numbers; target {', '.join(map(str, self.y_names)) or 'none'})"
 
 
+def _wide(tensor: Tensor) -> Tensor:
+    """Codes as int64: in fewer bytes, sums of a user's own with them would overflow."""
+    return tensor if tensor.is_floating_point() else tensor.long()
+
+
 class Side:
     """The rows of one side of a split (None: of all of them), as other models take them.
 
@@ -298,7 +305,7 @@ class Side:
     def xs(self) -> pd.DataFrame:
         at = torch.from_numpy(self.rows)
         blocks: list[Any] = self.whole.blocks[: self.whole.n_inp]
-        parts: Any = [pd.DataFrame(t[at].numpy(), columns=b.names) for t, b in zip(self.whole.tensors, blocks, strict=False)]
+        parts: Any = [pd.DataFrame(_wide(t[at]).numpy(), columns=b.names) for t, b in zip(self.whole.tensors, blocks, strict=False)]
         return pd.concat(parts, axis=1).set_index(pd.Index(self.rows))
 
     @property

@@ -396,7 +396,8 @@ class Learner(HasCallbacks):
         """
         self.dl, self.batches, self.training, self.batch_index = dl, dl, training, 0
         self.n_batches = count_batches(dl, "training" if training else "validation")
-        self.model.train(training)
+        if any(m.training is not training for m in self.model.modules()):
+            self.model.train(training)
         if training:
             dl.epoch, self.n_passes = self.n_passes, self.n_passes + 1
             for module in self._steady_norms:

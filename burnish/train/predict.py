@@ -259,7 +259,8 @@ def undisturbed(learn: Learner) -> Iterator[None]:
         finally:
             vars(learn).update(kept)
             for module, mode in modes:
-                module.training = mode
+                if module.training is not mode:  # setting it costs more than looking
+                    module.training = mode
 
 
 # -- items ------------------------------------------------------------------------------------------------------------

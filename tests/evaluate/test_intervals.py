@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 
 from burnish.errors import SettingError
-from burnish.evaluate.intervals import bootstrap, bootstrap_mean, interval, wilson
+from burnish.evaluate.intervals import bootstrap, bootstrap_mean, evaluated, interval, wilson
 from burnish.evaluate.metrics import (
     METRICS,
     MULTI_LABEL,
@@ -23,6 +23,7 @@ from burnish.evaluate.metrics import (
     accuracy_multi,
     metric_by_name,
     optim_metric,
+    resolve_metrics,
 )
 
 
@@ -137,6 +138,30 @@ def test_few_samples() -> None:
     assert all(map(math.isnan, bootstrap_mean([2.0, 2.0, 2.0])))  # three alike don't make it certain
     one = interval(accuracy, torch.tensor([[2.0, 1.0]]), torch.tensor([0]))
     assert one.value == 1 and one.low == pytest.approx(wilson(1, 1)[0])
+
+
+@pytest.mark.parametrize("name", ["r2_score", "explained_variance", "pearson"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_metrics_of_means_and_covariances_have_the_interval_of_resampled_samples(name: str, grouped: bool) -> None:
+    rng = torch.Generator().manual_seed(1)
+    target = torch.randn(400, 2, generator=rng) * 3 + 1950
+    output = target + torch.randn(400, 2, generator=rng)
+    groups = np.random.default_rng(0).integers(0, 40, 400) if grouped else None
+    found = interval(name, output, target, groups=groups)
+    metric = resolve_metrics(name)[0]
+    expected = bootstrap(lambda i: evaluated(metric, output[i], target[i]), 400, groups=groups)
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-9) and found.method == "percentile"
+
+
+@pytest.mark.parametrize("name", ["r2_score", "explained_variance", "pearson"])
+def test_metrics_of_means_and_covariances_of_many_samples_agree_with_the_bootstrap(name: str) -> None:
+    rng = torch.Generator().manual_seed(1)
+    target = torch.randn(10_001, generator=rng)
+    output = target + torch.randn(10_001, generator=rng) / 2
+    found, metric = interval(name, output, target), resolve_metrics(name)[0]
+    low, high = bootstrap(lambda i: evaluated(metric, output[i], target[i]), 10_001, n_boot=400)
+    assert found.method == "normal"
+    assert (found.low, found.high) == pytest.approx((low, high), abs=(high - low) / 8)
 
 
 def test_many_samples_are_quick_and_agree_with_the_bootstrap() -> None:

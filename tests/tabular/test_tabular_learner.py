@@ -161,9 +161,9 @@ def test_numbers_and_classes_are_predicted_together(tmp_path):
     with captured_notes():
         dls = TabularDataLoaders.from_df(people(), cat_names="job", cont_names=["age", "hours"], y_names=["pay", "rich"], seed=1)
     learn = tabular_learner(dls, seed=1)
-    table = learn.fit_one_cycle(8, 1e-2)
+    table = learn.fit_one_cycle(16, 1e-2)
     last = table.iloc[-1]
-    assert last["pay_rmse"] < 8000 and last["rich_accuracy"] > 0.85
+    assert last["pay_rmse"] < 4000 and last["rich_accuracy"] > 0.85
     row = people().iloc[0]
     (pay, rich), _, (_, probs) = learn.predict(row)
     assert 10_000 < pay < 90_000 and rich in ("yes", "no") and probs.shape == (2,)
@@ -305,7 +305,7 @@ def test_categories_or_numbers_alone_will_do(cats, conts, tmp_path):
 
 def test_settings_of_the_network():
     learn = tabular_learner(loaders(), layers=[16], emb_szs={"job": 5}, config=tabular_config(ps=0.1, use_bn=False), seed=0)
-    assert learn.model.embeds.embeds[0].weight.shape == (5, 5)
+    assert learn.model.embeds[0].weight.shape == (5, 5)
     assert [type(m).__name__ for m in learn.model.layers] == ["Linear", "ReLU", "Dropout", "Linear"]
     assert emb_sz_rule(100) == 21 and get_emb_sz({"a": ["#na#", "x"]}) == [(3, 2)]
 
