@@ -15,6 +15,7 @@ from burnish.data.block import Block
 from burnish.data.transforms import BatchTransform
 from burnish.errors import DataError
 
+_AT_ONCE = 8192  # rows that are looked up and finished at once; a batch is a part of them
 _SHARE_OF_DEVICE = 0.5  # of the device's free memory that a data set may take up
 
 
@@ -97,11 +98,16 @@ class TensorLoader(RowLoader):
     def _pass(self, epoch: int, first: int) -> Iterator[Batch]:
         order, bs = self.order(epoch), self.bs
         index = torch.from_numpy(order).to(self.tensors[0].device)
+        several = max(1, _AT_ONCE // bs) if all(vars(type(t)).get("by_sample", False) for t in self.batch_tfms) else 1
+        batches: list[Batch] = []
         for number in range(first, len(self)):
-            start = number * bs
-            batch = self._at(index[start : start + bs], epoch, number)
+            start, place = number * bs, number % several
+            if place == 0 or not batches:
+                begin = start - place * bs
+                whole = self._at(index[begin : begin + several * bs], epoch, number - place)
+                batches = list(zip(*(t.split(bs) for t in whole), strict=True))
             self.last_rows, self.next_place = order[start : start + bs].tolist(), number + 1
-            yield batch
+            yield batches[place]
 
     def _at(self, index: Tensor, epoch: int, number: int) -> Batch:
         taken = tuple(t.index_select(0, index) for t in self.tensors)

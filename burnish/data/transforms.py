@@ -82,9 +82,15 @@ class BatchTransform(nn.Module, Configurable):
     ``(batch, channel, height, width)``), `kinds` the ``Block.kind`` of each, `rng` a CPU generator in training and None
     otherwise. Draw on the CPU with `rng` and send the parameters to the device with ``non_blocking=True``; never read
     a value back.
+
+    Class attributes:
+        when: "always", or "train" for one that leaves validation and prediction alone.
+        by_sample: True for one that does the same to a sample whatever else is in its batch, so that several batches may be done
+            at once. Not inherited: what a subclass adds may look around.
     """
 
     when: ClassVar[str] = "always"
+    by_sample: ClassVar[bool] = False
 
     def apply(self, batch: list[Tensor], kinds: Sequence[str], rng: torch.Generator | None) -> list[Tensor]:
         raise NotImplementedError

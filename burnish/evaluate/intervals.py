@@ -313,7 +313,7 @@ def _of_moments(
         mean, product = means.reshape(-1, 12).split([3, 9], 1)
         spread = (product.reshape(-1, 3, 3) - mean[:, :, None] * mean[:, None, :]) * n
         each = metric.value(n, mean + centre.repeat(len(mean) // outputs, 1), spread)
-        return each.reshape(means.shape[:-1] + (outputs,)).mean(-1)
+        return each.reshape((*means.shape[:-1], outputs)).mean(-1)
 
     m, total = len(sums), counts.sum()
     if m < 2:

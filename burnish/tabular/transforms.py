@@ -20,6 +20,7 @@ class UnknownCategories(BatchTransform):
     """
 
     when: ClassVar[str] = "train"
+    by_sample: ClassVar[bool] = True
     unknown: Tensor
 
     def __init__(self, codes: Sequence[int], p: float = 0.01) -> None:

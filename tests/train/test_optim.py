@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
 import numpy as np
@@ -48,6 +49,85 @@ def test_fused_steps_are_plain_steps() -> None:
             opt.zero_grad()
         found.append(model[1].weight.detach())
     torch.testing.assert_close(*found)
+
+
+def _pair() -> tuple[nn.Module, nn.Module, torch.optim.Optimizer, torch.optim.Optimizer]:
+    """Two equal networks, with burnish's AdamW and PyTorch's."""
+    torch.manual_seed(0)
+    a = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+    b = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+    b.load_state_dict(a.state_dict())
+    groups = [[{"params": m[0].parameters(), "weight_decay": 0.1}, {"params": m[2].parameters()}] for m in (a, b)]
+    return (
+        a,
+        b,
+        AdamW(groups[0], lr=0.01),
+        torch.optim.AdamW(groups[1], lr=0.01, betas=(0.9, 0.99), eps=1e-5, weight_decay=0.01, fused=True),
+    )
+
+
+def _backward(*models: nn.Module, seed: int = 0) -> None:
+    x = torch.randn(8, 5, generator=torch.Generator().manual_seed(seed))
+    for model in models:
+        model(x).square().sum().backward()
+
+
+def test_the_lean_step_is_pytorchs_whatever_happens_between_steps() -> None:
+    a, b, lean, plain = _pair()
+    for i in range(12):
+        lean.zero_grad()
+        plain.zero_grad()
+        _backward(a, b, seed=i)
+        if i == 4:  # a parameter without gradient
+            a[0].bias.grad = b[0].bias.grad = None
+        if i == 6:
+            state = copy.deepcopy(lean.state_dict())
+            for opt in (lean, plain):
+                opt.load_state_dict(copy.deepcopy(state))
+        for group in (*lean.param_groups, *plain.param_groups):
+            group["lr"] = 0.01 * (i + 1)
+        lean.step()
+        plain.step()
+        assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True)), i
+    assert str(lean.state_dict()) == str(plain.state_dict())
+    assert all(p.grad is None for p in a.parameters()) is False and lean.zero_grad() is None
+    assert all(p.grad is None for p in a.parameters())
+
+
+def test_the_lean_step_runs_hooks_and_closures() -> None:
+    a, b, lean, plain = _pair()
+    called: list[str] = []
+    for opt in (lean, plain):
+        _backward(a, b)
+        opt.step()
+        opt.register_step_pre_hook(lambda *_: called.append("before"))
+        handle = opt.register_step_post_hook(lambda *_: called.append("after"))
+        opt.step()
+        opt.step()
+        handle.remove()
+        opt.step()
+    assert called == ["before", "after", "before", "after", "before"] * 2
+
+    def closure() -> torch.Tensor:
+        lean.zero_grad()
+        loss = a(torch.ones(2, 5)).sum()
+        loss.backward()
+        return loss
+
+    before = float(a(torch.ones(2, 5)).sum().detach())
+    assert float(lean.step(closure).detach()) == pytest.approx(before) != float(a(torch.ones(2, 5)).sum().detach())
+
+
+def test_a_parameter_added_to_a_group_is_trained() -> None:
+    a, _, lean, _ = _pair()
+    for _ in range(2):
+        _backward(a)
+        lean.step()
+    extra = nn.Parameter(torch.ones(3))
+    lean.add_param_group({"params": [extra]})
+    (a(torch.ones(2, 5)) * extra).sum().backward()
+    lean.step()
+    assert not torch.equal(extra, torch.ones(3))
 
 
 def test_biases_and_norms_do_not_decay() -> None:
