@@ -80,9 +80,9 @@ def _as_positions(side: Any, name: str, n: int, who: str) -> np.ndarray:
         )
     if len(array) and not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"{who} gave a {name} side with {array.tolist()[0]!r}; positions must be whole numbers from 0 to {n - 1}.")
-    array = array.astype(np.int64)
-    outside = array[(array < 0) | (array >= n)]
-    if len(outside):
+    array = array.astype(np.int64, copy=False)
+    if len(array) and (array.min() < 0 or array.max() >= n):
+        outside = array[(array < 0) | (array >= n)]
         raise DataError(f"{who} gave positions {listed(outside)} in the {name} side, but the {n} item(s) have positions 0 to {n - 1}.")
     often = np.bincount(array, minlength=1)
     if (often > 1).any():

@@ -13,7 +13,7 @@ from burnish.data.block import Block
 from burnish.data.lazy import pd
 from burnish.errors import DataError
 from burnish.tabular.features import CategoryFeature, Feature, MissingFeature, NumberFeature, cell_of
-from burnish.tabular.frames import cells_of
+from burnish.tabular.frames import cells_of, each
 
 
 class ColumnsBlock(Block):
@@ -62,8 +62,12 @@ class ColumnsBlock(Block):
                 else torch.zeros(0, len(self.features), dtype=self.dtype)
             )
         made = torch.empty(len(raws), len(self.features), dtype=self.dtype)
-        for i, feature in enumerate(self.features):
-            made.numpy()[:, i] = self._column(feature, raws)
+        cells = made.numpy()
+
+        def fill(i: int) -> None:
+            cells[:, i] = self._column(self.features[i], raws)
+
+        each(fill, range(len(self.features)), len(raws))
         return made
 
     def _column(self, feature: Feature, frame: pd.DataFrame) -> np.ndarray:

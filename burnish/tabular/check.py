@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from burnish.data.check_labels import check_labels, check_sizes_of_sides
 from burnish.data.findings import Issue, Report
 from burnish.data.lazy import pd
 from burnish.data.split import GroupSplitter, TimeSplitter
+from burnish.data.table import SPLITS
 from burnish.errors import listed
 from burnish.tabular.dates import looks_like_dates
 from burnish.tabular.prepare import TabularPandas
@@ -35,7 +36,7 @@ def check_prepared(to: TabularPandas, quick: bool = False) -> Report:
     Args:
         quick: only what is cheap.
     """
-    sides = to.table["split"].to_numpy()
+    sides = {name: np.flatnonzero(to.table["split"] == name) for name in SPLITS}
     whole = not quick or len(to.frame) <= QUICK_ROWS
     issues = [*_ids(to, sides), *_time(to, sides)]
     if whole:
@@ -100,7 +101,7 @@ def _has_objects(frame: pd.DataFrame) -> bool:
     return any(map(pd.api.types.is_object_dtype, frame.dtypes))
 
 
-def _ids(to: TabularPandas, sides: np.ndarray) -> Iterator[Issue]:
+def _ids(to: TabularPandas, sides: Mapping[str, np.ndarray]) -> Iterator[Issue]:
     """Columns named like ids, whose values have several rows, on more than one side."""
     if to.ids_repeat or isinstance(to.splitter, GroupSplitter):
         return
@@ -110,8 +111,8 @@ def _ids(to: TabularPandas, sides: np.ndarray) -> Iterator[Issue]:
         column: Any = to.frame[name]
         if column.dtype == object and any(isinstance(c, (list, dict, set)) for c in column.iloc[:50]):
             continue
-        trained = set(column[sides == "train"].dropna().unique())
-        judged = column[(sides == "valid") | (sides == "test")].dropna()
+        trained = set(column.iloc[sides["train"]].dropna().unique())
+        judged = column.iloc[np.sort(np.concatenate([sides["valid"], sides["test"]]))].dropna()
         both = judged.isin(trained)
         if column.nunique() < 0.9 * len(column) and both.mean() > 0.05:
             yield Issue(
@@ -122,11 +123,11 @@ def _ids(to: TabularPandas, sides: np.ndarray) -> Iterator[Issue]:
             )  # fmt: skip
 
 
-def _time(to: TabularPandas, sides: np.ndarray) -> Iterator[Issue]:
+def _time(to: TabularPandas, sides: Mapping[str, np.ndarray]) -> Iterator[Issue]:
     """A table in the order of a date, of which a random split validates on rows between those it trains on."""
     if isinstance(to.splitter, (TimeSplitter, GroupSplitter)):
         return
-    train, valid = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "valid")
+    train, valid = sides["train"], sides["valid"]
     if len(train) < 3 or len(valid) < 3 or not (train.min() < valid.mean() < train.max()):
         return
     for name in to.frame.columns:

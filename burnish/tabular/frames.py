@@ -6,16 +6,19 @@ import csv
 import os
 import re
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from burnish.data.lazy import pd
 from burnish.errors import DataError, listed, nearest
 
+A, B = TypeVar("A"), TypeVar("B")
 _DATE = re.compile(r"\d{4}-\d{2}")
+_LONG = 50_000  # rows from which on columns are worked on side by side
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
@@ -120,19 +123,31 @@ def texts_as_categories(frame: pd.DataFrame, leave: Collection[Any] = ()) -> pd.
     Args:
         leave: columns that stay as they are, as those do that look like dates.
     """
-    made = {}
-    for name in frame.columns:
-        column = cells_of(frame, name)
-        if name in leave or not _is_text(column):
-            continue
-        codes, different = pd.factorize(column)
-        if len(different) > len(column) / 2 or not len(different) or _DATE.match(different[0]):
-            continue
-        texts = np.asarray(different, dtype=object)
-        order = np.argsort(texts, kind="stable")
-        place = np.append(np.argsort(order), -1)  # -1, the missing ones, is the last
-        made[name] = pd.Series(pd.Categorical.from_codes(place[codes], categories=texts[order]), index=frame.index)
+    names = [name for name in frame.columns if name not in leave]
+    found = dict(zip(names, each(_as_categories, [cells_of(frame, name) for name in names], len(frame)), strict=True))
+    made = {name: column for name, column in found.items() if column is not None}
     return frame.assign(**made) if made else frame
+
+
+def each(function: Callable[[A], B], columns: Sequence[A], rows: int) -> list[B]:
+    """What a function makes of each column: of long ones side by side, for pandas and numpy let go of the interpreter meanwhile."""
+    if rows < _LONG:
+        return [function(column) for column in columns]
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(function, columns))
+
+
+def _as_categories(column: pd.Series) -> pd.Series | None:
+    """The column as pandas' categories, if it is of texts that repeat, and no dates."""
+    if not _is_text(column):
+        return None
+    codes, different = pd.factorize(column)
+    if len(different) > len(column) / 2 or not len(different) or _DATE.match(different[0]):
+        return None
+    texts = np.asarray(different, dtype=object)
+    order = np.argsort(texts, kind="stable")
+    place = np.append(np.argsort(order), -1).astype(np.int32)  # -1, the missing ones, is the last
+    return pd.Series(pd.Categorical.from_codes(place[codes], categories=texts[order]), index=column.index)
 
 
 def _is_text(column: pd.Series) -> bool:

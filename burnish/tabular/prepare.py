@@ -19,7 +19,7 @@ from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock, NumbersBlock
 from burnish.tabular.dates import date_features
 from burnish.tabular.features import CategoryFeature, MissingFeature, NumberFeature
-from burnish.tabular.frames import as_frame, cells_of, need_columns, texts_as_categories
+from burnish.tabular.frames import as_frame, cells_of, each, need_columns, texts_as_categories
 from burnish.tabular.procs import Procs
 from burnish.tabular.roles import find_roles
 from burnish.tabular.targets import Target, drop_missing, find_targets
@@ -89,7 +89,7 @@ class TabularPandas:
         dates = self.procs.dates
         cells = texts_as_categories(self.frame, [*self.y_names, *((dates and dates.names) or [])])
         if like is None:
-            train = cells.iloc[sides[0]]
+            train = cells.iloc[np.sort(sides[0])]
             self.roles = find_roles(
                 train, self.y_names, cat_names, cont_names, dates.names if dates else [], with_dates=dates is not None, aside=aside
             )
@@ -168,10 +168,10 @@ class TabularPandas:
         called source_NAME."""
         taken = [name for name in ("split", "group") if name in self.frame.columns]
         table = self.frame.rename(columns={name: f"source_{name}" for name in taken})
-        split = np.full(len(table), None, dtype=object)
-        for name, side in zip(SPLITS, sides, strict=False):
-            split[side] = name
-        table["split"] = split
+        place = np.full(len(table), len(SPLITS))
+        for i, side in enumerate(sides):
+            place[side] = i
+        table["split"] = pd.Series([*SPLITS, None]).take(place).array
         if self.groups is not None:
             table["group"] = self.groups
         targets = [f"source_{name}" if name in taken else name for name in self.y_names]
@@ -188,13 +188,16 @@ class TabularPandas:
             of_date = date_features(cells_of(train, name), self.procs.dates.cyclic if self.procs.dates else True)
             categories += of_date[0]
             numbers += of_date[1]
-        for feature in [*categories, *numbers]:
-            feature.learn(cells_of(train, feature.source))
-        for feature in numbers:
-            if fill is not None:
-                feature.fill = fill.value(feature, cells_of(train, feature.source))
-            if self.procs.normalize:
-                feature.learn_scale(cells_of(train, feature.source))
+
+        def learn(feature: CategoryFeature | NumberFeature) -> None:
+            column = cells_of(train, feature.source)
+            feature.learn(column)
+            if isinstance(feature, NumberFeature):
+                feature.fill = feature.fill if fill is None else fill.value(feature, column)
+                if self.procs.normalize:
+                    feature.learn_scale(column)
+
+        each(learn, [*categories, *numbers], len(train))
         indicated = dict.fromkeys(f.source for f in numbers if f.na_seen) if fill is not None and fill.add_col else {}
         return CategoriesBlock([*categories, *(MissingFeature(source) for source in indicated)]), NumbersBlock(numbers)
 
