@@ -225,8 +225,13 @@ class NumberFeature(Feature):
         numbers, wrong = numbers_of(column, missing)
         if wrong.any():
             raise self._wrong(column, wrong, "number")
-        numbers = np.where(missing, np.nan, numbers).astype(np.float64, copy=False)
-        if np.isinf(numbers).any():
+        if numbers.dtype != np.float64:
+            numbers = numbers.astype(np.float64)
+        if missing.any():
+            numbers = np.where(missing, np.nan, numbers)
+        with np.errstate(all="ignore"):
+            finite = np.isfinite(numbers.sum())  # a sum is quicker, and finite in most columns
+        if not finite and np.isinf(numbers).any():
             at = np.flatnonzero(np.isinf(numbers))
             raise DataError(
                 f"Column {self.source!r} has {len(at)} infinite number(s): rows {listed(at)}. Mend them, or make them missing: "
@@ -264,7 +269,9 @@ class NumberFeature(Feature):
         return (self.number(cell) - self.mean) / self.std
 
     def of_column(self, column: pd.Series) -> np.ndarray:
-        return ((self._filled(column) - self.mean) / self.std).astype(np.float32)
+        made = self._filled(column) - self.mean
+        made /= self.std
+        return made
 
     def said(self, made: float) -> Any:
         value = float(made) * self.std + self.mean

@@ -140,11 +140,13 @@ class TabularPandas:
             sides = check_sides(given, n, "splits", "Give at least one row to each side.")
         if groups := getattr(splits, "groups", None):
             self.groups = np.asarray(groups(frame, frame), dtype=object)[kept]
-        place = np.full(len(frame), -1)
-        place[kept] = np.arange(len(kept))
         if n < len(frame) and len(sides) > 2:
             raise SettingError("There are two test sets: test_df, and the splits have a third side. Give one of them.")
         sides = (*sides, np.arange(n, len(frame))) if n < len(frame) else sides
+        if len(kept) == len(frame):
+            return sides
+        place = np.full(len(frame), -1)
+        place[kept] = np.arange(len(kept))
         moved = tuple(place[side][place[side] >= 0] for side in sides)
         return check_sides(moved, len(kept), "The split, without the rows that have no target,")
 
