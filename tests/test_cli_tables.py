@@ -46,7 +46,7 @@ def test_training_tells_the_result_beside_other_models_and_writes_everything(tra
     assert trained.returncode == 0, trained.stderr
     for words in (
         "300 rows and 5 columns",
-        "network (mlp)",
+        "network (realmlp)",
         "gradient boosting",
         "on the test split",
         "burnish predict burnish-out/model.burnish",

@@ -19,7 +19,7 @@ def measure(side: Any, s: dict[str, Any]) -> dict[str, float]:
 
 def epoch(side: Any, s: dict[str, Any]) -> dict[str, float]:
     """Figures: seconds of an epoch (training and validation), the median of several after one to warm up."""
-    learn = _learner(side, s, _table(s))
+    learn = _learner(side, s, _table(s), same=True)
     times = []
     for _ in range(WARM + s["epochs"]):
         start = perf_counter()
@@ -31,7 +31,7 @@ def epoch(side: Any, s: dict[str, Any]) -> dict[str, float]:
 def predict(side: Any, s: dict[str, Any]) -> dict[str, float]:
     """Figures: seconds of so many predictions of a single row."""
     table = _table(s)
-    learn = _learner(side, s, table)
+    learn = _learner(side, s, table, same=True)
     side.fit_quietly(learn, 1, s["lr"])
     rows = [table.iloc[i] for i in range(s["calls"])]
     side.predict_row(learn, rows[0])
@@ -75,8 +75,8 @@ def _table(s: dict[str, Any]) -> pd.DataFrame:
     return pd.read_csv(s["table"], dtype=dict.fromkeys(s["cat_names"], str))
 
 
-def _learner(side: Any, s: dict[str, Any], table: pd.DataFrame) -> Any:
+def _learner(side: Any, s: dict[str, Any], table: pd.DataFrame, same: bool = False) -> Any:
     valid = np.flatnonzero(table.pop("is_valid")).tolist() if s["kind"] != "class" or "is_valid" in table else []
     if s["kind"] == "ratings":
         return side.ratings_learner(table, valid, s["bs"], s["seed"], s.get("n_factors", 50))
-    return side.table_learner(table, s["cat_names"], s["cont_names"], s["target"], valid, s["bs"], s["seed"], s["kind"])
+    return side.table_learner(table, s["cat_names"], s["cont_names"], s["target"], valid, s["bs"], s["seed"], s["kind"], same)

@@ -101,15 +101,17 @@ def interpretation() -> Any:
 # -- tables and ratings -------------------------------------------------------------------------------------------------
 
 
-def table_learner(table: Any, cat_names: Any, cont_names: Any, target: str, valid: Any, bs: int, seed: int, kind: str) -> Any:
-    """A table's learner with the library's defaults; `kind` is "class" or "number"."""
+def table_learner(
+    table: Any, cat_names: Any, cont_names: Any, target: str, valid: Any, bs: int, seed: int, kind: str, same: bool = False
+) -> Any:
+    """A table's learner with the library's defaults; `kind` is "class" or "number". With `same`, of the network that both libraries have."""
     from burnish.tabular.all import CategoryBlock, RegressionBlock, TabularDataLoaders, tabular_learner
 
     dls = TabularDataLoaders.from_df(
         table, cat_names=cat_names, cont_names=cont_names, y_names=target, y_block=(CategoryBlock if kind == "class" else RegressionBlock)(),
         valid_idx=valid, bs=bs, seed=seed,
     )  # fmt: skip
-    return tabular_learner(dls, seed=seed)
+    return tabular_learner(dls, arch="mlp" if same else None, seed=seed)
 
 
 def table_from_csv(path: str, cat_names: Any, cont_names: Any, target: str, seed: int, bs: int) -> Any:

@@ -118,7 +118,10 @@ def interpretation() -> Any:
 # -- tables and ratings -------------------------------------------------------------------------------------------------
 
 
-def table_learner(table: Any, cat_names: Any, cont_names: Any, target: str, valid: Any, bs: int, seed: int, kind: str) -> Any:
+def table_learner(
+    table: Any, cat_names: Any, cont_names: Any, target: str, valid: Any, bs: int, seed: int, kind: str, same: bool = False
+) -> Any:
+    """`same` is for burnish, whose default is another network."""
     from fastai.tabular.all import (
         Categorify,
         CategoryBlock,

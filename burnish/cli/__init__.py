@@ -60,7 +60,7 @@ Data = Annotated[
         help="A folder with a sub-folder of photographs a class, or a table; or 'sample', the photographs that come along.",
     ),
 ]
-Arch = Annotated[str | None, typer.Option(help="The architecture; for photographs any name timm knows, for a table 'mlp' or 'realmlp'.")]
+Arch = Annotated[str | None, typer.Option(help="The architecture; for photographs any name timm knows, for a table 'realmlp' or 'mlp'.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training data in which the whole model learns.")]
 FreezeEpochs = Annotated[int, typer.Option(min=0, help="(photographs) Passes before those, in which only the head learns.")]
 Size = Annotated[int, typer.Option(min=8, help="(photographs) Side in pixels of what the model sees.")]

@@ -63,7 +63,7 @@ def train(
         console.print(
             f"\nTraining {learn.arch} to predict {what}, batches of {learn.dls.bs}, on {learn.dls.device}, seed {seed}.", highlight=False
         )
-        learn.fit_one_cycle(_epochs(learn) if epochs is None else epochs, 1e-2 if lr is None else lr)
+        learn.fit_one_cycle(_epochs(learn) if epochs is None else epochs, lr)
         others = learn.baselines() if hasattr(learn, "baselines") else None
         if others is not None:
             _say_models(console, others)
@@ -113,7 +113,7 @@ def _table_learner(
         balance=balance,
         device=device,
     )
-    return tabular_learner(dls, seed=seed, arch=arch or "mlp")
+    return tabular_learner(dls, seed=seed, arch=arch)
 
 
 def _ratings_learner(

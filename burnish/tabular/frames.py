@@ -16,7 +16,8 @@ import numpy as np
 from burnish.data.lazy import pd
 from burnish.errors import DataError, listed, nearest
 
-A, B = TypeVar("A"), TypeVar("B")
+A = TypeVar("A")
+B = TypeVar("B")
 _DATE = re.compile(r"\d{4}-\d{2}")
 _LONG = 50_000  # rows from which on columns are worked on side by side
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -94,7 +95,8 @@ def _read(path: Path, settings: dict[str, Any]) -> pd.DataFrame:
         try:
             return pd.read_csv(path, **settings)
         except pd.errors.DtypeWarning:
-            return pd.read_csv(path, **{**settings, "low_memory": False})
+            settings["low_memory"] = False
+            return pd.read_csv(path, **settings)
 
 
 def _other_separator(path: Path, options: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,26 +23,31 @@ from burnish.evaluate.metrics import resolve_metrics
 from burnish.tabular import forest, insight
 from burnish.tabular.baselines import BaselineNote, baselines
 from burnish.tabular.dataloaders import TabularDataLoaders
-from burnish.tabular.models import TabularModel, get_emb_sz
-from burnish.tabular.modern import RealMLP
+from burnish.tabular.models import TabularModel, emb_sz_rule, get_emb_sz
+from burnish.tabular.modern import MOST_ROWS, RealMLP, modern_emb_sz
 from burnish.train.freezing import trainable_params
 from burnish.train.learner import Callbacks
-from burnish.train.optim import AdamW, OptFunc
+from burnish.train.optim import AdamW, LearningRate, OptFunc
 
 __all__ = ["ARCHITECTURES", "TabularLearner", "build", "tabular_config", "tabular_learner", "trainable_params"]
 
 
 class Architecture(NamedTuple):
-    """A network for tables: its class, the widths of its hidden layers, and the settings that ``config=`` may name."""
+    """A network for tables: its class, the widths of its hidden layers, the rule of its embeddings' widths, the learning rate where none is
+    given, and the settings that ``config=`` may name."""
 
     model: type[nn.Module]
     layers: tuple[int, ...]
+    emb_sz: Callable[[int], int]
+    lr: float
     settings: tuple[str, ...]
 
 
 ARCHITECTURES = {
-    "mlp": Architecture(TabularModel, (200, 100), ("ps", "embed_p", "y_range", "use_bn", "bn_final", "bn_cont", "act_cls", "lin_first")),
-    "realmlp": Architecture(RealMLP, (256, 256, 256), ("ps", "periods", "spread", "smooth", "y_range")),
+    "realmlp": Architecture(RealMLP, (256, 256, 256), modern_emb_sz, 2e-2, ("ps", "bins", "smooth", "y_range")),
+    "mlp": Architecture(
+        TabularModel, (200, 100), emb_sz_rule, 1e-3, ("ps", "embed_p", "y_range", "use_bn", "bn_final", "bn_cont", "act_cls", "lin_first")
+    ),
 }
 
 
@@ -92,8 +98,8 @@ def tabular_config(
 @hinting
 def tabular_learner(
     dls: TabularDataLoaders, layers: Sequence[int] | None = None, emb_szs: Mapping[str, int] | None = None,
-    config: Mapping[str, Any] | None = None, n_out: int | None = None, y_range: tuple[float, float] | None = None, *, arch: str = "mlp",
-    loss_func: Callable[..., Tensor] | None = None, opt_func: OptFunc = AdamW, lr: float = 1e-3, cbs: Callbacks = None, metrics: Any = None,
+    config: Mapping[str, Any] | None = None, n_out: int | None = None, y_range: tuple[float, float] | None = None, *, arch: str | None = None,
+    loss_func: Callable[..., Tensor] | None = None, opt_func: OptFunc = AdamW, lr: LearningRate | None = None, cbs: Callbacks = None, metrics: Any = None,
     path: str | Path = ".", model_dir: str | Path = "models", wd: float | None = None, wd_bn_bias: bool = False,
     moms: tuple[float, float, float] = (0.95, 0.85, 0.95), seed: int | None = None, precision: str = "auto",
     device: torch.device | str | None = None,
@@ -102,12 +108,14 @@ def tabular_learner(
 
     Args:
         dls: the data.
-        layers: widths of the hidden layers; [200, 100] by default (of "realmlp" three of 256).
+        layers: widths of the hidden layers; by default three of 256 (of "mlp" [200, 100]).
         emb_szs: widths of embeddings, by feature, where they shouldn't follow ``emb_sz_rule``.
         config: settings of the network, as ``tabular_config(...)`` gives them.
         n_out: outputs; the target's own number by default.
         y_range: (low, high) that predicted numbers never leave.
-        arch: "mlp", embeddings and layers (``TabularModel``), or "realmlp" (``RealMLP``).
+        arch: "realmlp" (``RealMLP``), which was better on every table it was tried on (docs/recipes.md), or "mlp" (``TabularModel``):
+            embeddings and layers, several times faster. None is "realmlp", or "mlp" where `config` has settings that only it has.
+        lr: the learning rate where a fit is given none: by default 2e-2, of "mlp" 1e-3.
         metrics: functions, Metrics or names; the target's own by default, ``[]`` for none.
         seed: fixes the first weights and what is random in training (order follows ``dls.seed``); else drawn.
         The rest: see ``Learner``.
@@ -115,6 +123,7 @@ def tabular_learner(
     Raises:
         SettingError: something doesn't fit the data.
     """
+    arch = _default_arch(config) if arch is None else arch
     if arch not in ARCHITECTURES:
         raise SettingError(f"arch={arch!r}: expected one of {', '.join(map(repr, ARCHITECTURES))}.{nearest(str(arch), ARCHITECTURES)}")
     if not isinstance(dls, TabularDataLoaders):
@@ -129,15 +138,14 @@ def tabular_learner(
     if arch == "realmlp":
         settings.setdefault("smooth", "selu" if dls.target_blocks[0].kind == "category" else "mish")
     model_config = {
-        "builder": "tabular", "arch": arch, "emb_szs": [list(s) for s in get_emb_sz(dls.classes, emb_szs)], "n_cont": len(dls.cont_names),
-        "out_sz": dls.c if n_out is None else n_out, "layers": list(layers if layers is not None else ARCHITECTURES[arch].layers), "settings": settings,
+        "builder": "tabular", "arch": arch, "emb_szs": [list(s) for s in get_emb_sz(dls.classes, emb_szs, ARCHITECTURES[arch].emb_sz)],
+        "n_cont": len(dls.cont_names), "out_sz": dls.c if n_out is None else n_out,
+        "layers": list(layers if layers is not None else ARCHITECTURES[arch].layers), "settings": settings,
         "target": [block.config() for block in dls.target_blocks],
     }  # fmt: skip
     seed = fresh_seed() if seed is None else seed
-    with own_globals(derive(seed, "init")):
-        model = _make(model_config)
     learn = TabularLearner(
-        dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, cbs=cbs, metrics=resolve_metrics(_default_metrics(dls) if metrics is None else metrics),
+        dls, _begun(model_config, dls, seed), loss_func=loss_func, opt_func=opt_func, lr=ARCHITECTURES[arch].lr if lr is None else lr, cbs=cbs, metrics=resolve_metrics(_default_metrics(dls) if metrics is None else metrics),
         path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, moms=moms, seed=seed, precision=precision, device=device,
     )  # fmt: skip
     learn.arch = arch
@@ -148,6 +156,22 @@ def tabular_learner(
     else:
         learn.model_config = model_config
     return learn
+
+
+def _default_arch(config: Mapping[str, Any] | None) -> str:
+    only = set(ARCHITECTURES["mlp"].settings) - set(ARCHITECTURES["realmlp"].settings)
+    return "mlp" if only & set(config or ()) else "realmlp"
+
+
+def _begun(model_config: dict[str, Any], dls: TabularDataLoaders, seed: int) -> nn.Module:
+    """The network with its first weights, and what it takes from training rows (some, spread over all of them)."""
+    with own_globals(derive(seed, "init")):
+        model = _make(model_config)
+    if isinstance(model, RealMLP):
+        train = dls.train
+        rows = torch.from_numpy(np.sort(train.rows)[:: max(1, len(train.rows) // MOST_ROWS)])
+        model.learn_bins(*(t[rows.to(t.device)] for t in train.tensors[: dls.n_inp]))
+    return model
 
 
 def build(model_config: dict[str, Any]) -> nn.Module:
@@ -181,8 +205,10 @@ def checked_settings(arch: str, config: Mapping[str, Any] | None, y_range: tuple
     settings, known = dict(config or {}), ARCHITECTURES[arch].settings
     unknown = [name for name in settings if name not in known]
     if unknown:
+        others = [name for other in ARCHITECTURES.values() for name in other.settings]
         raise SettingError(
-            f"config has {unknown[0]!r}, which is no setting of the network {arch!r}.{nearest(unknown[0], known)} They are: {', '.join(known)}."
+            f"config has {unknown[0]!r}, which is no setting of the network {arch!r}.{nearest(unknown[0], [*known, *others])} They are: "
+            f"{'; '.join(f'of {name!r} ' + ', '.join(a.settings) for name, a in ARCHITECTURES.items())}."
         )
     if y_range is not None:
         if settings.get("y_range") not in (None, y_range):

@@ -24,12 +24,15 @@ def emb_sz_rule(n_cat: int) -> int:
     return min(600, round(1.6 * n_cat**0.56))
 
 
-def get_emb_sz(classes: Mapping[str, Sequence[Any]], sz_dict: Mapping[str, int] | None = None) -> list[tuple[int, int]]:
+def get_emb_sz(
+    classes: Mapping[str, Sequence[Any]], sz_dict: Mapping[str, int] | None = None, rule: Callable[[int], int] = emb_sz_rule
+) -> list[tuple[int, int]]:
     """(rows, width) of each category's embedding: a row a class ("#na#" is the first), and one more for unknown categories.
 
     Args:
         classes: feature to its classes, as ``dls.classes`` gives them.
         sz_dict: widths of your own by feature.
+        rule: from a number of categories to the width of the others.
     """
     own = dict(sz_dict or {})
     unknown = [name for name in own if name not in classes]
@@ -37,7 +40,7 @@ def get_emb_sz(classes: Mapping[str, Sequence[Any]], sz_dict: Mapping[str, int] 
         raise SettingError(
             f"emb_szs names {listed(map(repr, unknown))}, which is no category here.{nearest(str(unknown[0]), classes)} They are: {listed(classes, 20)}."
         )
-    return [(len(c) + 1, int(own.get(name, emb_sz_rule(len(c))))) for name, c in classes.items()]
+    return [(len(c) + 1, int(own.get(name, rule(len(c))))) for name, c in classes.items()]
 
 
 class Embeddings(nn.Module):

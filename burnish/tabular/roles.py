@@ -174,7 +174,7 @@ def _nested(column: pd.Series) -> str | None:
 def _teaches_nothing(column: pd.Series, is_category: bool) -> str | None:
     """Why a column can teach a model nothing, or None."""
     first = column.iloc[:1000].dropna()
-    if 1 < (different := first.nunique()) and (not is_category or different < len(first)):
+    if (different := first.nunique()) > 1 and (not is_category or different < len(first)):
         return None  # as the first rows show
     filled = column.dropna()
     if not len(filled):

@@ -19,6 +19,7 @@ from burnish.evaluate.summary import assess
 from burnish.tabular.dataloaders import TabularDataLoaders
 from burnish.tabular.learner import ARCHITECTURES, tabular_config, tabular_learner
 from burnish.tabular.models import TabularModel, emb_sz_rule, get_emb_sz
+from burnish.tabular.modern import PiecewiseNumbers
 from burnish.tabular.procs import TabularProc
 from burnish.train.callback import Callback
 from burnish.train.callbacks import EMA, Checkpoint, EarlyStopping, GradientClip
@@ -153,8 +154,8 @@ def test_several_numbers_are_predicted_together():
     with captured_notes():
         dls = TabularDataLoaders.from_df(df, cat_names="job", cont_names=["age", "hours"], y_names=["pay", "age2"], seed=1)
     learn = tabular_learner(dls, seed=1)
-    learn.fit_one_cycle(8, 1e-2)
-    assert learn.predict(df.iloc[0]).probs.shape == (2,) and assess(learn, metrics="r2_score")["value"].iloc[0] > 0.8
+    learn.fit_one_cycle(16, 1e-2)
+    assert learn.predict(df.iloc[0]).probs.shape == (2,) and assess(learn, metrics="r2_score")["value"].iloc[0] > 0.95
 
 
 def test_numbers_and_classes_are_predicted_together(tmp_path):
@@ -310,6 +311,31 @@ def test_settings_of_the_network():
     assert emb_sz_rule(100) == 21 and get_emb_sz({"a": ["#na#", "x"]}) == [(3, 2)]
 
 
+def test_the_default_network_is_realmlp_or_the_one_whose_settings_are_given():
+    assert [tabular_learner(loaders(), config=config).arch for config in (None, {"ps": 0.1}, {"use_bn": False})] == [
+        "realmlp",
+        "realmlp",
+        "mlp",
+    ]
+    learn = tabular_learner(loaders(), emb_szs={"job": 3})
+    assert learn.lr == 2e-2 and learn.model.embeds[0].weight.shape == (5, 3) and 0 not in learn.model.few
+    assert 0 in tabular_learner(loaders()).model.few and tabular_learner(loaders(), arch="mlp").lr == 1e-3
+
+
+def test_a_number_is_told_piece_by_piece_as_the_training_rows_divide_it(tmp_path):
+    values = torch.cat([torch.zeros(900), torch.rand(90, generator=torch.Generator().manual_seed(0)), torch.tensor([50.0] * 9 + [1000.0])])
+    numbers = PiecewiseNumbers(2, bins=16, width=3)
+    numbers.learn(torch.stack([values, torch.ones(1000)], 1))
+    edges = numbers.edges[0]
+    assert edges[0] == 0 and edges.max() == 1000 and (edges.diff() >= 0).all() and ((edges > 0) & (edges < 1)).sum() >= 5
+    out = numbers(torch.tensor([[0.0, 1.0], [0.5, 1.0], [1e9, 1.0], [-1e9, 5.0]]))
+    assert out.shape == (4, 2 * 4) and out.isfinite().all() and out[:, 0].abs().max() <= 3
+    assert not torch.allclose(out[0, 1:4], out[1, 1:4])
+    learn = tabular_learner(loaders(), seed=1)
+    again = load_learner(learn.export(tmp_path / "m.burnish"))
+    assert torch.equal(again.model.numbers.edges, learn.model.numbers.edges.cpu()) and len(learn.model.numbers.edges[0].unique()) > 50
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("target", ["rich", "pay", ["pay", "rich"]])
 def test_every_architecture_learns_every_kind_of_target_and_exports(arch, target, tmp_path):
@@ -335,7 +361,9 @@ def test_y_range_holds_predictions_in_it(arch, tmp_path):
         ({"arch": "mlpp"}, "mlp"),
         ({"config": {"embedp": 0.1}}, "embed_p"),
         ({"emb_szs": {"jobs": 3}}, "job"),
-        ({"config": {"ps": [0.1]}}, "one for each of the 2 hidden layers"),
+        ({"config": {"ps": [0.1]}}, "one for each of the 3 hidden layers"),
+        ({"arch": "mlp", "config": {"ps": [0.1]}}, "one for each of the 2 hidden layers"),
+        ({"arch": "mlp", "config": {"bins": 8}}, "'realmlp' ps, bins"),
     ],
 )
 def test_settings_that_are_none_are_refused_with_what_there_is(settings, said):
