@@ -129,6 +129,12 @@ def ratings(name: str, fold: int | None = None, quick: bool = False) -> dict[str
     return {"table": _kept(frame, f"{name}_{fold or 0}{'_quick' * quick}"), "kind": "ratings", "cat_names": ["user_id", "item_id"]}
 
 
+def folds(name: str, quick: bool = False) -> dict[str, Any]:
+    """Settings of real ratings in five folds: each seed has another one of them."""
+    made = [ratings(name, fold, quick) for fold in range(5)]
+    return {**made[0], "tables": [one["table"] for one in made]}
+
+
 def large_csv(n: int) -> dict[str, Any]:
     """Settings of a CSV file of `n` rows: the adult table over and over, in another order."""
     frame, path, small = realdata.adult(), SMALL / f"adult_{n}.csv", SMALL / "adult_small.csv"

@@ -140,6 +140,10 @@ def fit_by_default(learn: Any, epochs: int) -> None:
         learn.fit_one_cycle(epochs)
 
 
+def fit_ratings(learn: Any, epochs: int) -> None:
+    fit_by_default(learn, epochs)
+
+
 def predict_row(learn: Any, row: Any) -> Any:
     return learn.predict(row)
 

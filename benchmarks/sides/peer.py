@@ -164,7 +164,7 @@ def ratings_learner(table: Any, valid: Any, bs: int, seed: int, n_factors: int) 
     to = TabularCollab(table, [Categorify], [user, item], y_names=[rating], y_block=TransformBlock(), splits=splits)
     dls = to.dataloaders(path=".", bs=bs)
     dls.__class__ = CollabDataLoaders
-    return collab_learner(dls, n_factors=n_factors)
+    return collab_learner(dls, n_factors=n_factors, y_range=(0.5, 5.5))  # as its documentation has it
 
 
 def fit_quietly(learn: Any, epochs: int, lr: float) -> None:
@@ -175,6 +175,12 @@ def fit_quietly(learn: Any, epochs: int, lr: float) -> None:
 def fit_by_default(learn: Any, epochs: int) -> None:
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(epochs)
+
+
+def fit_ratings(learn: Any, epochs: int) -> None:
+    """With the rate and the decay of its documentation's example: with its defaults it has not learned much by then."""
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(epochs, 5e-3, wd=0.1)
 
 
 def predict_row(learn: Any, row: Any) -> Any:
