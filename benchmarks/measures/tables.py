@@ -19,7 +19,7 @@ def measure(side: Any, s: dict[str, Any]) -> dict[str, float]:
 
 def epoch(side: Any, s: dict[str, Any]) -> dict[str, float]:
     """Figures: seconds of an epoch (training and validation), the median of several after one to warm up."""
-    learn = _learner(side, s, _table(s), same=True)
+    learn = _learner(side, s, read_table(s), same=True)
     times = []
     for _ in range(WARM + s["epochs"]):
         start = perf_counter()
@@ -30,7 +30,7 @@ def epoch(side: Any, s: dict[str, Any]) -> dict[str, float]:
 
 def predict(side: Any, s: dict[str, Any]) -> dict[str, float]:
     """Figures: seconds of so many predictions of a single row."""
-    table = _table(s)
+    table = read_table(s)
     learn = _learner(side, s, table, same=True)
     side.fit_quietly(learn, 1, s["lr"])
     rows = [table.iloc[i] for i in range(s["calls"])]
@@ -55,13 +55,14 @@ def quality(side: Any, s: dict[str, Any]) -> dict[str, float]:
     Classes: error and log loss; numbers: root mean squared error. Beside it how much larger the error is than that of scikit-learn's
     gradient boosting with its defaults, of the same rows and columns.
     """
-    table = _table(s)
-    boosting = _boosting(s, table.copy())
+    table = read_table(s)
+    boosting = boosting_error(s, table.copy())
     start = perf_counter()
     learn = _learner(side, s, table)
     side.fit_by_default(learn, s["epochs"])
     seconds = perf_counter() - start
     preds, targets = (np.asarray(t, dtype=np.float64) for t in side.table_preds(learn))
+    targets = targets.reshape(-1)  # the peer's have a second dimension
     if s["kind"] == "class":
         chosen = preds[np.arange(len(targets)), targets.astype(int)]
         error = float((preds.argmax(1) != targets).mean())
@@ -71,25 +72,25 @@ def quality(side: Any, s: dict[str, Any]) -> dict[str, float]:
             "loss": float(-np.log(np.clip(chosen, 1e-7, 1)).mean()),
             "seconds": seconds,
         }
-    error = _rmse(preds, targets)
+    error = rmse(preds, targets)
     return {"error": error, "over_boosting": error - boosting, "seconds": seconds}
 
 
 def ratings(side: Any, s: dict[str, Any]) -> dict[str, float]:
     """Figures: root mean squared error on a fold of the ratings, another one for each seed, and seconds; the peer by its documented recipe."""
-    table = _table({**s, "table": s["tables"][s["seed"] % len(s["tables"])]})
+    table = read_table({**s, "table": s["tables"][s["seed"] % len(s["tables"])]})
     start = perf_counter()
     learn = _learner(side, s, table)
     side.fit_ratings(learn, s["epochs"])
     seconds = perf_counter() - start
-    return {"error": _rmse(*(np.asarray(t, dtype=np.float64) for t in side.table_preds(learn))), "seconds": seconds}
+    return {"error": rmse(*(np.asarray(t, dtype=np.float64) for t in side.table_preds(learn))), "seconds": seconds}
 
 
-def _rmse(preds: np.ndarray, targets: np.ndarray) -> float:
+def rmse(preds: np.ndarray, targets: np.ndarray) -> float:
     return float(np.sqrt(np.mean((preds.reshape(-1) - targets.reshape(-1)) ** 2)))
 
 
-def _boosting(s: dict[str, Any], table: pd.DataFrame) -> float:
+def boosting_error(s: dict[str, Any], table: pd.DataFrame) -> float:
     """The error of gradient boosting on the rows that validate."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.preprocessing import OrdinalEncoder
@@ -101,10 +102,10 @@ def _boosting(s: dict[str, Any], table: pd.DataFrame) -> float:
     few = [i for i, c in enumerate(cats.categories_) if len(c) <= 255]
     kind = HistGradientBoostingClassifier if s["kind"] == "class" else HistGradientBoostingRegressor
     found = kind(categorical_features=few, random_state=0).fit(x[~valid], target[~valid]).predict(x[valid])
-    return float((found != target[valid]).mean()) if s["kind"] == "class" else _rmse(found, target[valid].to_numpy())
+    return float((found != target[valid]).mean()) if s["kind"] == "class" else rmse(found, target[valid].to_numpy())
 
 
-def _table(s: dict[str, Any]) -> pd.DataFrame:
+def read_table(s: dict[str, Any]) -> pd.DataFrame:
     """The rows, their categories as texts on both sides."""
     return pd.read_csv(s["table"], dtype=dict.fromkeys(s["cat_names"], str))
 

@@ -15,7 +15,7 @@ from burnish.errors import DataError, SettingError, nearest
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate.outcome import split_name
 from burnish.evaluate.summary import chosen_metrics
-from burnish.tabular.baselines import row_of
+from burnish.tabular.baselines import fit_seconds, row_of
 
 if TYPE_CHECKING:
     from burnish.collab.dataloaders import CollabDataLoaders
@@ -36,7 +36,7 @@ def baselines(learn: CollabLearner, split: int | str = "valid", metrics: Any = N
         models: which of "mean", "biases", "neighbours" (of the items: Sarwar et al. 2001), "factors" (matrix factorisation by
             alternating least squares, its penalty chosen on a tenth of the training ratings: Hu, Koren and Volinsky 2008).
 
-    Returns: a row a model: columns model, for each metric NAME, NAME_low, NAME_high (95 % interval), and seconds (to fit).
+    Returns: a row a model: columns model, for each metric NAME, NAME_low, NAME_high (95 % interval), and seconds (to fit; of the network its last fit, none where that is not known).
     """
     known = {"mean": _mean, "biases": _biases, "neighbours": _neighbours, "factors": _factors}
     wanted = list(known if models is None else models)
@@ -48,7 +48,7 @@ def baselines(learn: CollabLearner, split: int | str = "valid", metrics: Any = N
     chosen, found = chosen_metrics(learn, metrics), outcomes.run(learn, split_name(split))
     judged, _ = ratings_of(learn.dls, split_name(split))
     groups = outcomes.groups_of(learn.dls, found.rows)
-    rows = [row_of(f"network ({learn.arch})", chosen, found, groups, float("nan"))]
+    rows = [row_of(f"network ({learn.arch})", chosen, found, groups, fit_seconds(learn))]
     low, high = learn.dls.target_blocks[0].y_range or (-np.inf, np.inf)  # type: ignore[attr-defined]
     for name in wanted:
         started = time.perf_counter()

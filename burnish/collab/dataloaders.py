@@ -219,8 +219,8 @@ def _say_unknown(dls: CollabDataLoaders) -> None:
     codes = dls.prepared.tensors[0].numpy()[judged]
     new = [int((codes[:, i] == feature.unknown).sum()) for i, feature in enumerate(dls.features)]
     if any(new):
-        shown = " and ".join(f"{n} have a {feature.name}" for n, feature in zip(new, dls.features, strict=True) if n)
-        note(f"Of {len(codes)} rows that judge, {shown} without a row that trains, and are answered from what everybody likes.")
+        shown = " and ".join(f"the {feature.name} of {n}" for n, feature in zip(new, dls.features, strict=True) if n)
+        note(f"Of {len(codes):,} rows that judge, {shown} has no row that trains: they are answered from what everybody likes.")
 
 
 def _say_repeated(frame: pd.DataFrame, names: Sequence[str]) -> None:

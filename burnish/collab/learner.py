@@ -67,7 +67,7 @@ def collab_learner(
     layers: Sequence[int] | None = None, config: Mapping[str, Any] | None = None, y_range: tuple[float, float] | None = None,
     loss_func: Callable[..., Tensor] | None = None, *, opt_func: OptFunc = AdamW, lr: float = 5e-3, cbs: Callbacks = None, metrics: Any = None,
     path: str | Path = ".", model_dir: str | Path = "models", wd: float | None = 0.1, wd_bn_bias: bool = False,
-    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), seed: int | None = None, precision: str = "auto",
+    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), seed: int | None = None, precision: str = "fp32",
     device: torch.device | str | None = None,
 ) -> CollabLearner:  # fmt: skip
     """A learner for ratings.
@@ -79,6 +79,7 @@ def collab_learner(
         emb_szs, layers, config: of that network: widths by column, hidden layers ([n_factors] by default), further settings.
         y_range: (low, high) that predictions never leave; the data's by default.
         wd: weight decay: what keeps vectors of few ratings near zero.
+        precision: as of ``Learner``; half precision would cost accuracy here and gain nothing.
         The rest: see ``Learner``.
 
     Raises:

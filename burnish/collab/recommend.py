@@ -68,7 +68,8 @@ def similar(learn: CollabLearner, item: Any, k: int = 10) -> pd.DataFrame:
 
 
 def plot_items(learn: CollabLearner, n: int = 50, figsize: tuple[float, float] = (9, 7)) -> None:
-    """Draws the most rated items on the two main axes of their vectors (principal components): what is near is liked alike."""
+    """Draws the most rated items on the two main axes of their vectors (principal components): what is near is liked alike. Of names
+    that would lie on each other the most rated item's is written."""
     import matplotlib.pyplot as plt
 
     model, feature = _vectors(learn), learn.dls.features[1]
@@ -81,13 +82,23 @@ def plot_items(learn: CollabLearner, n: int = 50, figsize: tuple[float, float] =
     places = ((weight - weight.mean(0)) @ axes[:2].T)[most].numpy()
     titles = learn.dls.named([feature.classes[1:][i] for i in most.tolist()])
     labels = titles["title"] if "title" in titles else titles["item"].astype(str)
-    _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    fig, ax = plt.subplots(figsize=figsize, layout="constrained")
     ax.scatter(places[:, 0], places[:, 1], s=6, color="#4c78a8")
-    for (x, y), label in zip(places, labels, strict=True):
-        ax.text(x, y, str(label)[:28], fontsize=7.5)
+    ax.margins(x=0.12)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
+    texts = [
+        ax.annotate(str(label)[:28], at, (3, 2), textcoords="offset points", fontsize=7.5) for at, label in zip(places, labels, strict=True)
+    ]
+    fig.canvas.draw()  # only now is it known where they come to lie
+    kept: list[Any] = []
+    for text in texts:
+        box = text.get_window_extent()
+        if any(box.overlaps(other) for other in kept):
+            text.remove()
+        else:
+            kept.append(box)
 
 
 # -- parts --------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +28,7 @@ from burnish.train.metric import Metric
 if TYPE_CHECKING:
     from burnish.tabular.dataloaders import TabularDataLoaders
     from burnish.tabular.learner import TabularLearner
+    from burnish.train.learner import Learner
 
 MODELS = {"linear": "linear model", "forest": "random forest", "boosting": "gradient boosting"}
 MOST_CELLS = 3_000_000  # training rows times columns up to which a fit shows these models beside its result, unasked
@@ -59,7 +61,7 @@ def baselines(
         embeddings: give them the network's embeddings in place of the categories, and see what those are worth.
 
     Returns: a row a model, the network's first and then always the same answer: columns model, for each metric NAME, NAME_low,
-        NAME_high (95 % interval), and seconds (to fit; none for the network).
+        NAME_high (95 % interval), and seconds (to fit; of the network its last fit, none where that is not known).
 
     Raises:
         DataError: the data has no table to fit to (a loaded model), or several targets.
@@ -72,7 +74,7 @@ def baselines(
     found = outcomes.run(learn, name)
     groups = outcomes.groups_of(dls, found.rows)
     base = baseline_of(dls)
-    rows = [row_of(f"network ({learn.arch})", chosen, found, groups, float("nan"))]
+    rows = [row_of(f"network ({learn.arch})", chosen, found, groups, fit_seconds(learn))]
     if base is not None:
         constant = base.on(found.target)
         rows.append(row_of(constant.says, chosen, found._replace(output=constant.outputs(len(found.target))), groups, 0.0))
@@ -108,6 +110,12 @@ def row_of(name: str, metrics: Sequence[Metric], found: Outcome, groups: Sequenc
     return {**row, "seconds": seconds}
 
 
+def fit_seconds(learn: Learner) -> float:
+    """How long the learner's last fit took; nan where its weights are not of a fit here."""
+    rows = [] if learn.replaced else learn.recorder.rows
+    return sum(row["time"] for row in rows) if rows else math.nan
+
+
 # -- fitting --------------------------------------------------------------------------------------------------------------
 def fit_models(dls: TabularDataLoaders, models: Sequence[str], network: Any = None) -> list[Fitted]:
     """The models, each fitted at the first call for these data and kept with them; those on a network's embeddings anew."""
@@ -117,9 +125,9 @@ def fit_models(dls: TabularDataLoaders, models: Sequence[str], network: Any = No
     sizes = [feature.rows for feature in block.features] if network is None else []
     for name in models:
         if name not in kept:
-            started = time.perf_counter()
             x, y = matrix_of(dls, "train", network)
             model = make_model(name, isinstance(dls.target_blocks[0], RegressionBlock), sizes, x.shape[1] - len(sizes))
+            started = time.perf_counter()  # what importing scikit-learn takes is not the first one's
             model.fit(x, to_fit(dls, y))
             of = "" if network is None else " on the network's embeddings"
             kept[name] = Fitted(f"{MODELS[name]}{of}", model, time.perf_counter() - started)

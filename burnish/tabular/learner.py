@@ -101,7 +101,7 @@ def tabular_learner(
     config: Mapping[str, Any] | None = None, n_out: int | None = None, y_range: tuple[float, float] | None = None, *, arch: str | None = None,
     loss_func: Callable[..., Tensor] | None = None, opt_func: OptFunc = AdamW, lr: LearningRate | None = None, cbs: Callbacks = None, metrics: Any = None,
     path: str | Path = ".", model_dir: str | Path = "models", wd: float | None = None, wd_bn_bias: bool = False,
-    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), seed: int | None = None, precision: str = "auto",
+    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), seed: int | None = None, precision: str = "fp32",
     device: torch.device | str | None = None,
 ) -> TabularLearner:  # fmt: skip
     """A learner for a table.
@@ -113,10 +113,10 @@ def tabular_learner(
         config: settings of the network, as ``tabular_config(...)`` gives them.
         n_out: outputs; the target's own number by default.
         y_range: (low, high) that predicted numbers never leave.
-        arch: "realmlp" (``RealMLP``), which was better on every table it was tried on (docs/recipes.md), or "mlp" (``TabularModel``):
-            embeddings and layers, several times faster. None is "realmlp", or "mlp" where `config` has settings that only it has.
+        arch: "realmlp" (``RealMLP``), or "mlp" (``TabularModel``), faster and less exact; None is "mlp" where `config` is of it alone.
         lr: the learning rate where a fit is given none: by default 2e-2, of "mlp" 1e-3.
         metrics: functions, Metrics or names; the target's own by default, ``[]`` for none.
+        precision: as of ``Learner``; half precision would cost accuracy here and gain nothing.
         seed: fixes the first weights and what is random in training (order follows ``dls.seed``); else drawn.
         The rest: see ``Learner``.
 

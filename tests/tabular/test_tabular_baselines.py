@@ -54,7 +54,7 @@ def test_a_model_that_is_clearly_better_is_named():
 def test_their_rows_and_columns_are_the_networks():
     learn, _ = fitted()
     x, y = matrix_of(learn.dls, "valid")
-    cats, conts, target = (np.concatenate([b[i].numpy() for b in learn.dls.valid]) for i in range(3))
+    cats, conts, target = (np.concatenate([b[i].cpu().numpy() for b in learn.dls.valid]) for i in range(3))
     assert np.array_equal(x, np.concatenate([cats, conts], 1).astype(np.float32)) and np.array_equal(y, target)
 
 
