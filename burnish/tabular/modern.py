@@ -2,8 +2,7 @@
 
 After Holzmueller, Grinsztajn and Steinwart 2024, "Better by default" (arXiv:2407.04491): numbers clipped softly, categories one-hot
 where they are few, a learned scale of each input, layers whose steps don't depend on their width (the neural tangent parametrisation),
-and smooth activations. Numbers are told piece by piece instead of by periodic functions, which was measured to be better
-(docs/recipes.md).
+and smooth activations. Numbers are told piece by piece instead of by periodic functions, which was measured to be better.
 """
 
 from __future__ import annotations
