@@ -32,6 +32,7 @@ __all__ = ["CollabLearner", "build", "collab_learner", "trainable_params"]
 class CollabLearner(Learner):
     """A learner of ratings."""
 
+    usual_precision = "fp32"
     dls: CollabDataLoaders
     baselines = baselines
     ranking = ranking
@@ -67,7 +68,7 @@ def collab_learner(
     layers: Sequence[int] | None = None, config: Mapping[str, Any] | None = None, y_range: tuple[float, float] | None = None,
     loss_func: Callable[..., Tensor] | None = None, *, opt_func: OptFunc = AdamW, lr: float = 5e-3, cbs: Callbacks = None, metrics: Any = None,
     path: str | Path = ".", model_dir: str | Path = "models", wd: float | None = 0.1, wd_bn_bias: bool = False,
-    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), seed: int | None = None, precision: str = "fp32",
+    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), seed: int | None = None, precision: str = "auto",
     device: torch.device | str | None = None,
 ) -> CollabLearner:  # fmt: skip
     """A learner for ratings.
@@ -79,7 +80,7 @@ def collab_learner(
         emb_szs, layers, config: of that network: widths by column, hidden layers ([n_factors] by default), further settings.
         y_range: (low, high) that predictions never leave; the data's by default.
         wd: weight decay: what keeps vectors of few ratings near zero.
-        precision: as of ``Learner``; half precision would cost accuracy here and gain nothing.
+        precision: as of ``Learner``, but "auto" is fp32: half precision would cost accuracy here and gain nothing.
         The rest: see ``Learner``.
 
     Raises:

@@ -54,6 +54,7 @@ ARCHITECTURES = {
 class TabularLearner(Learner):
     """A learner of a table's rows; a fit tells its result beside those of other models."""
 
+    usual_precision = "fp32"
     standard_cbs = (*Learner.standard_cbs, BaselineNote)
     dls: TabularDataLoaders
     baselines = baselines
@@ -101,7 +102,7 @@ def tabular_learner(
     config: Mapping[str, Any] | None = None, n_out: int | None = None, y_range: tuple[float, float] | None = None, *, arch: str | None = None,
     loss_func: Callable[..., Tensor] | None = None, opt_func: OptFunc = AdamW, lr: LearningRate | None = None, cbs: Callbacks = None, metrics: Any = None,
     path: str | Path = ".", model_dir: str | Path = "models", wd: float | None = None, wd_bn_bias: bool = False,
-    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), seed: int | None = None, precision: str = "fp32",
+    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), seed: int | None = None, precision: str = "auto",
     device: torch.device | str | None = None,
 ) -> TabularLearner:  # fmt: skip
     """A learner for a table.
@@ -116,7 +117,7 @@ def tabular_learner(
         arch: "realmlp" (``RealMLP``), or "mlp" (``TabularModel``), faster and less exact; None is "mlp" where `config` is of it alone.
         lr: the learning rate where a fit is given none: by default 2e-2, of "mlp" 1e-3.
         metrics: functions, Metrics or names; the target's own by default, ``[]`` for none.
-        precision: as of ``Learner``; half precision would cost accuracy here and gain nothing.
+        precision: as of ``Learner``, but "auto" is fp32: half precision would cost accuracy here and gain nothing.
         seed: fixes the first weights and what is random in training (order follows ``dls.seed``); else drawn.
         The rest: see ``Learner``.
 

@@ -90,6 +90,7 @@ class Learner(HasCallbacks):
     fit_args: dict[str, Any]  # what the last fit was called with, as JSON
     results: dict[str, Any]  # split -> its results with their intervals (a table), where a callback or assess worked them out
     replaced: bool  # whether weights were loaded since the last fit began: its history doesn't tell of them
+    usual_precision: ClassVar[str] = "auto"  # what "auto" is for learners of this kind
     standard_cbs: ClassVar[tuple[type[Callback], ...]] = (FirstBatchCheck, Recorder, Progress)  # what every learner has
     xb: tuple[Any, ...]
     yb: tuple[Any, ...]
@@ -131,7 +132,7 @@ class Learner(HasCallbacks):
         self.opt_func, self.wd_bn_bias = opt_func, wd_bn_bias
         self.train_bn, self.moms = train_bn, recipes.checked_moms(moms)
         self.path, self.model_dir = Path(path), Path(model_dir)
-        self.precision = Precision(precision, self.device)
+        self.precision = Precision(self.usual_precision if precision == "auto" else precision, self.device)
         self.model = model
         self.loss_func = self._default_loss() if loss_func is None else as_loss(loss_func)
         if isinstance(self.loss_func, nn.Module):

@@ -53,3 +53,16 @@ def test_the_weight_is_a_share():
     for wrong in (0, 1, 5):
         with pytest.raises(SettingError, match="share of the answer"):
             learn.ensemble(weight=wrong)
+
+
+def test_numbers_are_never_rounded_to_half_precision_unasked(tmp_path, monkeypatch):
+    monkeypatch.setattr("burnish.train.precision.cpu_has_bf16", lambda: True)
+    learn = tabular_learner(loaders("pay"), seed=1)
+    made = [
+        learn,
+        learn.ensemble(),
+        load_learner(learn.export(tmp_path / "m.burnish")),
+        load_learner(learn.ensemble().export(tmp_path / "e.burnish")),
+    ]
+    assert [one.precision.format for one in made] == ["fp32"] * 4
+    assert tabular_learner(loaders("pay"), precision="bf16").precision.format == "bf16"
