@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.number import SigmoidRange
+from burnish.data.whole import whole_number
 from burnish.errors import SettingError, listed, nearest
 
 NARROW = 32  # numbers of an embedding up to which it is looked up together with others
@@ -40,6 +41,9 @@ def get_emb_sz(
         raise SettingError(
             f"emb_szs names {listed(map(repr, unknown))}, which is no category here.{nearest(str(unknown[0]), classes)} They are: {listed(classes, 20)}."
         )
+    odd = [name for name, width in own.items() if whole_number(width, least=1) is None]
+    if odd:
+        raise SettingError(f"emb_szs has {odd[0]!r}: {own[odd[0]]!r}; expected how many numbers describe a category, at least 1.")
     return [(len(c) + 1, int(own.get(name, rule(len(c))))) for name, c in classes.items()]
 
 
@@ -54,6 +58,7 @@ class Embeddings(nn.Module):
     """
 
     weight: nn.Parameter
+    rows: Tensor
     column: Tensor
     stride: Tensor
     start: Tensor
@@ -70,6 +75,7 @@ class Embeddings(nn.Module):
         each = [(i, self.sizes[i][1], self.begins[i] + k) for i in self.narrow for k in range(self.sizes[i][1])]
         for name, values in zip(("column", "stride", "start"), zip(*each, strict=True) if each else ((), (), ()), strict=True):
             self.register_buffer(name, torch.tensor(values, dtype=torch.int64), persistent=False)
+        self.register_buffer("rows", torch.tensor([rows for rows, _ in self.sizes], dtype=torch.int64), persistent=False)
         for table in (self.weight, *(embed.weight for embed in self.wide.values())):
             nn.init.trunc_normal_(table, std=0.01)  # type: ignore[arg-type]
         self.drop = nn.Dropout(p)
@@ -77,11 +83,23 @@ class Embeddings(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         if not self.sizes:
             return self.weight.new_zeros(len(codes), 0)
+        if codes.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
+            self._check(codes)
         # a code's numbers lie at start + code * width, start + 1 + code * width, ...
         places = codes.index_select(1, self.column) * self.stride + self.start
         parts = [self.weight.index_select(0, places.flatten()).view(places.shape)]
         parts += [embed(codes[:, int(i)]) for i, embed in self.wide.items()]
         return self.drop(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
+
+    def _check(self, codes: Tensor) -> None:
+        """Raises IndexError for codes that have no row: where all rows lie in one weight they would be answered by another column's."""
+        wrong = (codes < 0) | (codes >= self.rows)
+        if wrong.any():
+            row, column = wrong.nonzero()[0].tolist()
+            raise IndexError(
+                f"The code {int(codes[row, column])} in row {row}, column {column} has no embedding: codes of this column go from 0 to "
+                f"{self.sizes[column][0] - 1}. Make codes with the data's own blocks: learn.dls.test_dl(df)."
+            )
 
     def __len__(self) -> int:
         return len(self.sizes)

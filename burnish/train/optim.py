@@ -77,10 +77,10 @@ class LeanAdamW(torch.optim.AdamW):
 
     def _remembered(self) -> list[tuple[list[Any], ...]] | None:
         """For each group its parameters, their moments and numbers of steps; None where they are not to be had."""
-        at = (self.state, self.param_groups, len(self.param_groups), sum(len(g["params"]) for g in self.param_groups))
+        at = (self.state, self.param_groups, len(self.state), len(self.param_groups), sum(len(g["params"]) for g in self.param_groups))
         if self._known is not None and all(a is b or (type(a) is int and a == b) for a, b in zip(at, self._known, strict=False)):
             return self._known[-1]
-        lists = []
+        lists, self._known = [], None
         for group in self.param_groups:
             states = [self.state.get(p) for p in group["params"]]
             if not all(states) or group["amsgrad"] or group["maximize"] or not group["fused"] or not isinstance(group["lr"], float):

@@ -18,7 +18,7 @@ from burnish.evaluate.interpret import ClassificationInterpretation, Interpretat
 from burnish.evaluate.summary import assess
 from burnish.tabular.dataloaders import TabularDataLoaders
 from burnish.tabular.learner import ARCHITECTURES, tabular_config, tabular_learner
-from burnish.tabular.models import TabularModel, emb_sz_rule, get_emb_sz
+from burnish.tabular.models import Embeddings, TabularModel, emb_sz_rule, get_emb_sz
 from burnish.tabular.modern import PiecewiseNumbers
 from burnish.tabular.procs import TabularProc
 from burnish.train.callback import Callback
@@ -339,6 +339,14 @@ def test_a_number_is_told_piece_by_piece_as_the_training_rows_divide_it(tmp_path
     assert torch.equal(again.model.numbers.edges, learn.model.numbers.edges.cpu()) and len(learn.model.numbers.edges[0].unique()) > 50
 
 
+@pytest.mark.parametrize("code", [-1, 3])
+def test_a_code_without_an_embedding_is_an_error_and_not_another_columns(code):
+    embeds = Embeddings([(3, 2), (5, 40), (4, 2)])
+    assert embeds(torch.tensor([[2, 4, 3]])).shape == (1, 44)
+    with pytest.raises(IndexError, match=f"code {code} in row 1, column 0.*from 0 to 2"):
+        embeds(torch.tensor([[2, 4, 3], [code, 0, 0]]))
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("target", ["rich", "pay", ["pay", "rich"]])
 def test_every_architecture_learns_every_kind_of_target_and_exports(arch, target, tmp_path):
@@ -364,6 +372,7 @@ def test_y_range_holds_predictions_in_it(arch, tmp_path):
         ({"arch": "mlpp"}, "mlp"),
         ({"config": {"embedp": 0.1}}, "embed_p"),
         ({"emb_szs": {"jobs": 3}}, "job"),
+        ({"emb_szs": {"job": 0}}, "at least 1"),
         ({"config": {"ps": [0.1]}}, "one for each of the 3 hidden layers"),
         ({"arch": "mlp", "config": {"ps": [0.1]}}, "one for each of the 2 hidden layers"),
         ({"arch": "mlp", "config": {"bins": 8}}, "'realmlp' ps, bins"),
