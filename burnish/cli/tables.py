@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".arrow", ".feather")
 TASKS = ("auto", "class", "number")
 MOST_SHOWN = 20  # rows of predictions on screen
 
@@ -29,16 +29,9 @@ def is_table(given: str) -> bool:
 
 def read(file: str) -> pd.DataFrame:
     """A table's file."""
-    from burnish.tabular.frames import check_frame, read_csv
+    from burnish.tabular.files import read_file
 
-    path = Path(file)
-    if path.suffix.lower() != ".parquet":
-        return read_csv(path, **({"sep": "\t"} if path.suffix.lower() == ".tsv" else {}))
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {file!r} (looked from {str(Path.cwd())!r}).")
-    import pandas as pd
-
-    return check_frame(pd.read_parquet(path), repr(file))
+    return read_file(file)
 
 
 def train(

@@ -19,7 +19,8 @@ from burnish.errors import DataError, hinting, listed
 from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock
 from burnish.tabular.dataloaders import TabularDataLoaders
 from burnish.tabular.features import CategoryFeature
-from burnish.tabular.frames import as_frame, cells_of, need_columns, read_csv
+from burnish.tabular.files import read_csv
+from burnish.tabular.frames import as_frame, cells_of, need_columns
 from burnish.tabular.prepare import Splits, TabularPandas
 from burnish.tabular.procs import Categorify
 
@@ -72,7 +73,7 @@ class CollabDataLoaders(TabularDataLoaders):
             implicit: the rows are things that were done (views, clicks, purchases), without a rating: what was done is to rank above
                 what was not.
         """
-        frame = as_frame(ratings)
+        frame = as_frame(ratings, in_memory=True)
         if implicit:
             check_implicit(rating_name, y_range)
             frame = frame.assign(**{DONE: 1.0})
@@ -102,7 +103,7 @@ class CollabDataLoaders(TabularDataLoaders):
         **options: Unpack[RatingsOptions],
     ) -> CollabDataLoaders:  # fmt: skip
         """From a CSV file; see ``from_df``. A table that needs other options of ``pandas.read_csv`` is read with it."""
-        said = {k: v for k, v in (("sep", sep), ("encoding", encoding)) if v is not None}
+        said: dict[str, Any] = {k: v for k, v in (("sep", sep), ("encoding", encoding)) if v is not None}
         return cls.from_df(
             read_csv(csv, **said), valid_pct, user_name, item_name, rating_name, seed, path, test_pct=test_pct, splitter=splitter,
             y_range=y_range, titles=titles, implicit=implicit, **options,
@@ -136,7 +137,7 @@ class CollabDataLoaders(TabularDataLoaders):
         self, df: Any, valid_idx: Sequence[int] | None = None, *, splitter: Splits = None, bs: int | None = None, seed: int | None = None,
         missing_targets: str = "drop",
     ) -> Self:  # fmt: skip
-        frame = as_frame(df)
+        frame = as_frame(df, in_memory=True)
         if self.target_names[0] == [DONE]:
             frame = frame.assign(**{DONE: 1.0})
         made = super().new(frame, valid_idx, splitter=splitter, bs=bs, seed=seed, missing_targets=missing_targets)

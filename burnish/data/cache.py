@@ -234,6 +234,8 @@ class _Disk(_Store):
                 found = tuple(_of_array(arrays[name]) if name in arrays else raw for name, raw in zip(names, raws, strict=True))
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # a damaged entry is an entry not there, until it is made anew
             return None
+        except SystemError:  # Python 3.11 at times, where several threads parse at once (an array's header): read it afresh
+            return None
         with contextlib.suppress(OSError):
             os.utime(file)  # used: not the first to make room
         return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from burnish.data.label import cell, is_missing
 from burnish.data.lazy import pd
+from burnish.data.mapped import plain_column
 from burnish.errors import DataError, listed, nearest
 
 
@@ -28,11 +29,11 @@ def column_values(by: Any, items: Any, table: pd.DataFrame | None, argument: str
 
 def _named_column(name: str | int, items: Any, table: pd.DataFrame | None, argument: str) -> list[Any]:
     if isinstance(items, pd.DataFrame) and (name in items.columns or isinstance(name, int)):
-        return list(items[name] if name in items.columns else items.iloc[:, name])
+        return list(plain_column(items[name] if name in items.columns else items.iloc[:, name]))
     if not isinstance(items, pd.DataFrame) and all(isinstance(i, (pd.Series, Mapping)) or hasattr(i, "_asdict") for i in items):
         return [cell(item, name) for item in items]
     if table is not None and name in table.columns:
-        return list(table[name])
+        return list(plain_column(table[name]))
     columns = [] if table is None else list(map(str, table.columns))
     columns = list(map(str, items.columns)) if isinstance(items, pd.DataFrame) else columns
     there = f"The columns are: {listed(columns, 12)}." if columns else "The items have no columns (they are no rows of a table)."

@@ -119,7 +119,7 @@ class RegressionBlock(Block):
     def _array(raws: Sequence[Any], rows: Sequence[object] | None = None) -> np.ndarray:
         """Raw cells as ``(samples, numbers)`` float64; what is missing is nan."""
         try:
-            return np.array(raws, dtype=np.float64).reshape(len(raws), -1)
+            return np.asarray(raws, dtype=np.float64).reshape(len(raws), -1)
         except (ValueError, TypeError):
             pass
         cells = [_numbers(raw) for raw in raws]
@@ -146,7 +146,7 @@ class RegressionBlock(Block):
         return torch.tensor(numbers[0] if self.n_out == 1 else numbers, dtype=torch.float32)
 
     def encode_all(self, raws: Sequence[Any]) -> Tensor:
-        values = torch.from_numpy(self._array(raws)).float()
+        values = torch.from_numpy(self._array(raws).astype(np.float32))
         return values[:, 0].contiguous() if self.n_out == 1 else values
 
     def decode(self, encoded: Tensor) -> Any:

@@ -21,6 +21,7 @@ from burnish.data.columns import called, column_values, paths_of, refuse_missing
 from burnish.data.config import Configurable
 from burnish.data.label import is_missing
 from burnish.data.lazy import pd
+from burnish.data.mapped import plain_column
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed
 from burnish.data.sides import SIDES, Sides, check_shares, check_sides, cut, positive_int, side_sizes, sides_of_marks
@@ -187,7 +188,7 @@ class TrainTestSplitter(Splitter):
                     "stratify=True takes the labels from the DataBlock's table, and there is none here. Pass the labels: stratify=[...], one an item."
                 )
             # missing labels are one group here; the target's block refuses them and names their files
-            return ["#missing#" if is_missing(label) else label for label in table[targets[-1]]]
+            return ["#missing#" if is_missing(label) else label for label in plain_column(table[targets[-1]])]
         return column_values(by, items, table, "stratify")
 
 
@@ -418,6 +419,10 @@ class TimeSplitter(Splitter):
         return side[times[side] <= next_start - pd.Timedelta(self.gap).to_timedelta64()]  # type: ignore[union-attr]
 
     def _times(self, items: Any, table: pd.DataFrame | None) -> np.ndarray:
+        if isinstance(self.time, str) and isinstance(items, pd.DataFrame) and self.time in items.columns:
+            column = plain_column(items[self.time])
+            if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufM" and not column.isna().any():
+                return column.to_numpy()
         values = column_values(self.time, items, table, "time")
         refuse_missing(values, "time", "Fill the times in, or drop these items")
         if all(isinstance(v, (int, float, np.integer, np.floating)) for v in values):

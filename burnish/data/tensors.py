@@ -12,10 +12,13 @@ from torch import Tensor
 
 from burnish.data.batches import Batch, RowLoader
 from burnish.data.block import Block
+from burnish.data.randomness import derive
 from burnish.data.transforms import BatchTransform
 from burnish.errors import DataError
 
 _AT_ONCE = 8192  # rows that are looked up and finished at once; a batch is a part of them
+_STRETCH = 4096  # rows that lie together in a file, and are read together
+_MIXED = 256  # stretches whose rows are mixed
 _SHARE_OF_DEVICE = 0.5  # of the device's free memory that a data set may take up
 
 
@@ -23,11 +26,12 @@ class Encoded:
     """The encoded rows of a whole table, one tensor a block, where they are trained on; the loaders of its splits share it.
 
     Args:
-        tensors: ``(rows, ...)`` each, on the CPU; they may be mapped from a file.
+        tensors: ``(rows, ...)`` each, on the CPU.
+        mapped: whether they are mapped from files, which are quick to read where rows that lie together are read together.
     """
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._home = tuple(tensors)
+    def __init__(self, tensors: Sequence[Tensor], mapped: bool = False) -> None:
+        self._home, self.mapped = tuple(tensors), mapped
         self._there: dict[torch.device, tuple[Tensor, ...]] = {}
 
     def __len__(self) -> int:
@@ -89,6 +93,21 @@ class TensorLoader(RowLoader):
         super().to(device)
         self.tensors = self.encoded.on(self.device)
         return self
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows in the order of pass `epoch`: of a table in files stretches of rows in random order, many of them mixed at a time, so
+        that a pass reads every part of a file once."""
+        if not (self.shuffle and self.encoded.mapped and self.tensors is self.encoded.on(torch.device("cpu"))) or self.weights is not None:
+            return super().order(epoch)
+        rng = np.random.default_rng(derive(self.seed, "order", epoch))
+        out, place = np.empty_like(self.rows), 0
+        stretches = rng.permutation(-(-self.n // _STRETCH))
+        for start in range(0, len(stretches), _MIXED):
+            taken = [self.rows[k * _STRETCH : (k + 1) * _STRETCH] for k in stretches[start : start + _MIXED]]
+            mixed = rng.permutation(np.concatenate(taken))
+            out[place : place + len(mixed)] = mixed
+            place += len(mixed)
+        return out
 
     def iter_from(self, first: int) -> Iterator[Batch]:
         epoch = self.epoch

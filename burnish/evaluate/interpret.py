@@ -11,6 +11,7 @@ from torch import Tensor
 
 from burnish.data.batches import RowLoader
 from burnish.data.lazy import pd
+from burnish.data.mapped import plain_rows
 from burnish.data.notes import captured_notes, note
 from burnish.data.show import draw_sample
 from burnish.errors import DataError, SettingError, listed, nearest
@@ -159,7 +160,7 @@ class Interpretation:
         ours = self._columns()
         if self.dl is not None or whole is None or not len(whole):
             return pd.DataFrame({"actual": self._readable(self.targs), **ours})
-        table = whole.iloc[self.rows]
+        table = plain_rows(whole.iloc[self.rows])
         return table.rename(columns={c: f"source_{c}" for c in ours if c in table}).assign(**ours)
 
     def _columns(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from burnish.data.lazy import pd
+from burnish.data.mapped import is_mapped
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
 from burnish.data.table import rows_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 MODELS = {"linear": "linear model", "forest": "random forest", "boosting": "gradient boosting"}
 MOST_CELLS = 3_000_000  # training rows times columns up to which a fit shows these models beside its result, unasked
+MOST_FITTED = 100_000_000  # cells that other models are fitted to, of tables that stay in files
 MOST_BINS = 255  # categories up to which gradient boosting takes a column as categories
 _LEAST = 1e-7  # a probability that a model calls 0
 
@@ -125,7 +127,7 @@ def fit_models(dls: TabularDataLoaders, models: Sequence[str], network: Any = No
     sizes = [feature.rows for feature in block.features] if network is None else []
     for name in models:
         if name not in kept:
-            x, y = matrix_of(dls, "train", network)
+            x, y = matrix_of(dls, "train", network, most=MOST_FITTED if is_mapped(dls.table) else None)
             model = make_model(name, isinstance(dls.target_blocks[0], RegressionBlock), sizes, x.shape[1] - len(sizes))
             started = time.perf_counter()  # what importing scikit-learn takes is not the first one's
             model.fit(x, to_fit(dls, y))
@@ -163,12 +165,24 @@ def make_model(name: str, numbers: bool, sizes: Sequence[int], n_cont: int) -> A
     return make_pipeline(ColumnTransformer(parts), RidgeCV(np.logspace(-2, 3, 6)) if numbers else LogisticRegression(max_iter=1000))
 
 
-def matrix_of(dls: TabularDataLoaders, split: str, network: Any = None) -> tuple[np.ndarray, np.ndarray]:
+def matrix_of(dls: TabularDataLoaders, split: str, network: Any = None, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The rows of a split as other models take them: codes, then numbers ``(rows, columns)`` float32 (or what a network makes of
-    them before its layers); and the encoded target."""
+    them before its layers); and the encoded target.
+
+    Args:
+        most: cells of the table (rows times columns) from which on some of the rows are drawn, and it is said.
+    """
     to = dls.prepared
     assert to is not None
-    at = torch.from_numpy(rows_of(dls.table, split))
+    rows = rows_of(dls.table, split)
+    columns = sum(t.shape[1] for t in to.tensors[: to.n_inp])
+    if most is not None and len(rows) * columns > most:
+        some = np.sort(np.random.default_rng(0).choice(rows, max(1, most // columns), replace=False))
+        note(
+            f"The other models are fitted to {len(some):,} of the {len(rows):,} {split} rows, drawn at random: they need them all in memory."
+        )
+        rows = some
+    at = torch.from_numpy(rows)
     given = [t[at] for t in to.tensors[: to.n_inp]]
     if network is None:
         x = torch.cat([t.float() for t in given], 1)

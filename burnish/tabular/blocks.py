@@ -76,7 +76,7 @@ class ColumnsBlock(Block):
     def surprises(self, frame: pd.DataFrame, encoded: Tensor) -> list[str]:
         """What these rows have that the training rows had not."""
         made = encoded.numpy()
-        found = (f.surprise(frame[f.source], made[:, i]) for i, f in enumerate(self.features))
+        found = (f.surprise(cells_of(frame, f.source), made[:, i]) for i, f in enumerate(self.features))
         return [said for said in found if said]
 
     def decode(self, encoded: Tensor) -> dict[str, Any]:

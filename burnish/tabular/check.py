@@ -11,10 +11,12 @@ import numpy as np
 from burnish.data.check_labels import check_labels, check_sizes_of_sides
 from burnish.data.findings import Issue, Report
 from burnish.data.lazy import pd
+from burnish.data.mapped import is_mapped
 from burnish.data.split import GroupSplitter, TimeSplitter
 from burnish.data.table import SPLITS
 from burnish.errors import listed
 from burnish.tabular.dates import looks_like_dates
+from burnish.tabular.frames import cells_of
 from burnish.tabular.prepare import TabularPandas
 
 QUICK_ROWS = 100_000  # of larger tables only what is cheap is looked at when they are made ready
@@ -37,7 +39,7 @@ def check_prepared(to: TabularPandas, quick: bool = False) -> Report:
         quick: only what is cheap.
     """
     sides = {name: np.flatnonzero(to.table["split"] == name) for name in SPLITS}
-    whole = not quick or len(to.frame) <= QUICK_ROWS
+    whole = len(to.frame) <= QUICK_ROWS or not (quick or is_mapped(to.frame))
     issues = [*_ids(to, sides), *_time(to, sides)]
     if whole:
         splits = to.table["split"].where(to.table["split"].notna(), None).tolist()
@@ -108,7 +110,7 @@ def _ids(to: TabularPandas, sides: Mapping[str, np.ndarray]) -> Iterator[Issue]:
     for name in to.frame.columns:
         if name in to.y_names or not _ID.search(str(name)):
             continue
-        column: Any = to.frame[name]
+        column: Any = cells_of(to.frame, name)
         if column.dtype == object and any(isinstance(c, (list, dict, set)) for c in column.iloc[:50]):
             continue
         trained = set(column.iloc[sides["train"]].dropna().unique())
@@ -131,8 +133,11 @@ def _time(to: TabularPandas, sides: Mapping[str, np.ndarray]) -> Iterator[Issue]
     if len(train) < 3 or len(valid) < 3 or not (train.min() < valid.mean() < train.max()):
         return
     for name in to.frame.columns:
-        column: Any = to.frame[name]
-        if name not in to.y_names and looks_like_dates(column):
+        head = cells_of(to.frame.iloc[:100], name).dropna()
+        if name in to.y_names or (len(head) and not looks_like_dates(head)):
+            continue
+        column: Any = cells_of(to.frame, name)
+        if looks_like_dates(column):
             moments: Any = pd.to_datetime(column.dropna(), format="ISO8601" if column.dtype == object else None)
             if moments.is_monotonic_increasing and moments.nunique() > max(10, len(moments) / 100):
                 yield Issue(
@@ -146,14 +151,16 @@ def _answers(to: TabularPandas) -> Iterator[Issue]:
     """Columns from which alone the target follows."""
     if len(to.targets) != 1 or len(to.targets[0].columns) != 1:
         return
-    train = to.frame.iloc[np.flatnonzero((to.table["split"] == "train").to_numpy(dtype=bool))]
+    rows = np.flatnonzero((to.table["split"] == "train").to_numpy(dtype=bool))
     name = to.y_names[0]
-    target = train[name]
+    target = cells_of(to.frame, name).iloc[rows]
     for column in to.table.attrs["inputs"]:
-        if column not in train.columns or not _tells(train[column], target, to.targets[0].block.kind == "number"):
+        if column not in to.frame.columns:
+            continue
+        if not _tells(cells_of(to.frame, column).iloc[rows], target, to.targets[0].block.kind == "number"):
             continue
         yield Issue(
-            "answer", "high", f"From the column {column!r} alone {name!r} follows, without an error in {len(train)} training rows.",
+            "answer", "high", f"From the column {column!r} alone {name!r} follows, without an error in {len(rows)} training rows.",
             f"If it is known only when {name!r} is, the model will be of no use: leave it out.",
         )  # fmt: skip
 
@@ -172,7 +179,7 @@ def _tells(column: Any, target: Any, number: bool) -> bool:
 
 def _missing(to: TabularPandas) -> Iterator[Issue]:
     for column in to.table.attrs["inputs"]:
-        share = float(np.mean(to.frame[column].isna())) if column in to.frame.columns else 0.0
+        share = float(np.mean(cells_of(to.frame, column).isna())) if column in to.frame.columns else 0.0
         if share > _MOSTLY:
             yield Issue(
                 "mostly_missing", "low", f"{column!r} is missing in {share:.0%} of the rows.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
@@ -14,6 +15,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.findings import Report
 from burnish.data.label import is_missing
 from burnish.data.lazy import pd
+from burnish.data.mapped import is_mapped, row_at
 from burnish.data.notes import captured_notes, note
 from burnish.data.randomness import fresh_seed
 from burnish.data.split import GroupSplitter, IndexSplitter
@@ -22,8 +24,9 @@ from burnish.data.tensors import Encoded, TensorLoader
 from burnish.errors import DataError, SettingError, hinting, listed, nearest
 from burnish.tabular.blocks import ColumnsBlock, as_row
 from burnish.tabular.check import check_prepared
-from burnish.tabular.frames import as_frame, read_csv
-from burnish.tabular.prepare import Side, Splits, TabularPandas
+from burnish.tabular.files import read_csv, read_file
+from burnish.tabular.frames import as_frame
+from burnish.tabular.prepare import Side, Splits, TabularPandas, encode_rows
 from burnish.tabular.procs import TabularProc
 from burnish.tabular.targets import Target
 from burnish.tabular.transforms import UnknownCategories
@@ -61,7 +64,7 @@ class TabularDataLoaders(DataLoaders):
         cls, df: Any, path: str | Path = ".", procs: Any = None, cat_names: Any = None, cont_names: Any = None, y_names: Any = None,
         y_block: Any = None, valid_idx: Sequence[int] | None = None, *, splitter: Splits = None, test_df: Any = None, seed: int | None = None,
         missing_targets: str = "drop", bs: int = 64, val_bs: int | None = None, device: torch.device | str | None = None, shuffle: bool = True,
-        drop_last: bool | None = None, balance: str | None = None,
+        drop_last: bool | None = None, balance: str | None = None, in_memory: bool | None = None,
     ) -> TabularDataLoaders:  # fmt: skip
         """From a table.
 
@@ -74,13 +77,14 @@ class TabularDataLoaders(DataLoaders):
             test_df: rows of their own for the last test, with their targets.
             bs: rows a batch. val_bs: of a validation batch; None takes larger ones, which change no result.
             seed: fixes order and split. balance: see ``DataBlock.dataloaders``.
+            in_memory: see ``TabularPandas``.
         """
         if valid_idx is not None and splitter is not None:
             raise SettingError("valid_idx and splitter were both given; use one or the other.")
         splits = splitter if valid_idx is None else IndexSplitter(valid_idx)
         to = TabularPandas(
             df, procs, cat_names, cont_names, y_names, y_block, splits, test_df=test_df, seed=seed, missing_targets=missing_targets,
-            aside=_aside(splits),
+            aside=_aside(splits), in_memory=in_memory,
         )  # fmt: skip
         return cls.from_prepared(
             to, bs=bs, val_bs=val_bs, path=path, device=device, seed=seed, shuffle=shuffle, drop_last=drop_last, balance=balance
@@ -90,13 +94,27 @@ class TabularDataLoaders(DataLoaders):
     def from_csv(
         cls, csv: str | Path, path: str | Path = ".", procs: Any = None, cat_names: Any = None, cont_names: Any = None, y_names: Any = None,
         y_block: Any = None, valid_idx: Sequence[int] | None = None, *, skipinitialspace: bool = True, sep: str | None = None, encoding: str | None = None,
-        splitter: Splits = None, test_df: Any = None, seed: int | None = None, missing_targets: str = "drop", **options: Unpack[LoaderOptions],
+        splitter: Splits = None, test_df: Any = None, seed: int | None = None, missing_targets: str = "drop", in_memory: bool | None = None,
+        **options: Unpack[LoaderOptions],
     ) -> TabularDataLoaders:  # fmt: skip
-        """From a CSV file. A table that needs other options of ``pandas.read_csv`` is read with it, and goes to ``from_df``."""
+        """From a CSV file; see ``from_df``. A table that needs other options of ``pandas.read_csv`` is read with it."""
         said = {k: v for k, v in (("sep", sep), ("encoding", encoding)) if v is not None}
         return cls.from_df(
-            read_csv(csv, skipinitialspace=skipinitialspace, **said), path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splitter=splitter, test_df=test_df,
-            seed=seed, missing_targets=missing_targets, **options,
+            read_csv(csv, in_memory, skipinitialspace=skipinitialspace, **said), path, procs, cat_names, cont_names, y_names, y_block, valid_idx,
+            splitter=splitter, test_df=test_df, seed=seed, missing_targets=missing_targets, in_memory=in_memory, **options,
+        )  # fmt: skip
+
+    @classmethod
+    def from_file(
+        cls, file: str | Path, path: str | Path = ".", procs: Any = None, cat_names: Any = None, cont_names: Any = None, y_names: Any = None,
+        y_block: Any = None, valid_idx: Sequence[int] | None = None, *, splitter: Splits = None, test_df: Any = None, seed: int | None = None,
+        missing_targets: str = "drop", in_memory: bool | None = None, **options: Unpack[LoaderOptions],
+    ) -> TabularDataLoaders:  # fmt: skip
+        """From a file, by its ending: CSV (.csv, .tsv), Parquet (also a folder of such files), Arrow (.arrow, .feather). A table that is
+        large beside the free memory stays in files (see ``TabularPandas``). The rest: see ``from_df``."""
+        return cls.from_df(
+            read_file(file, in_memory), path, procs, cat_names, cont_names, y_names, y_block, valid_idx, splitter=splitter, test_df=test_df, seed=seed,
+            missing_targets=missing_targets, in_memory=in_memory, **options,
         )  # fmt: skip
 
     @classmethod
@@ -120,7 +138,7 @@ class TabularDataLoaders(DataLoaders):
         dls.check_balance(balance, shuffle)
         rows = {split: rows_of(to.table, split) for split in SPLITS}
         weights = dls._balance(balance, lambda: to.tensors[to.n_inp][torch.from_numpy(rows["train"])])
-        encoded = Encoded(to.tensors)
+        encoded = Encoded(to.tensors, mapped=is_mapped(to.frame))
         dls.batch_tfms = [UnknownCategories(to.blocks[0].unknown)]  # type: ignore[attr-defined]
         for split, where in rows.items():
             if split == "test" and not len(where):
@@ -131,7 +149,7 @@ class TabularDataLoaders(DataLoaders):
                     encoded,
                     to.blocks,
                     where,
-                    to.frame.iloc.__getitem__,
+                    partial(row_at, to.frame),
                     batch_tfms=dls.batch_tfms,
                     bs=bs if train else val_bs or max(bs, 1024),
                     train=train,
@@ -229,11 +247,12 @@ class TabularDataLoaders(DataLoaders):
         """
         rows = self._rows(test_items)
         blocks = self.blocks if with_labels else self.input_blocks
-        tensors = [block.encode_all(rows) for block in self.input_blocks]
         if isinstance(rows, pd.DataFrame):
+            tensors = encode_rows(self.input_blocks, rows)
             self._say_surprises(rows, tensors)
-            raw: Any = rows.iloc.__getitem__
+            raw: Any = partial(row_at, rows)
         else:
+            tensors = [block.encode_all(rows) for block in self.input_blocks]
             self._say_surprises_of_few(rows, tensors)
             raw = rows.__getitem__
         if with_labels:

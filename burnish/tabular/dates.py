@@ -79,9 +79,9 @@ def moments_of(column: pd.Series, name: str) -> pd.Series:
     moments = None if numbers else pd.to_datetime(column, format="ISO8601", errors="coerce")
     wrong = ~missing if moments is None else moments.isna().to_numpy() & ~missing
     if moments is None or wrong.any():
-        at = np.flatnonzero(wrong)
+        at = np.flatnonzero(wrong).tolist()
         raise DataError(
-            f"Column {name!r} has {len(at)} cell(s) that are no dates: {listed((f'{column.iloc[i]!r} (row {i})' for i in at), 3)}. Dates must be datetimes or ISO "
+            f"Column {name!r} has {len(at)} cell(s) that are no dates: {listed((f'{column.iloc[i]!r} (row {column.index[i]})' for i in at), 3)}. Dates must be datetimes or ISO "
             f"texts (2024-03-31 18:00). Convert them first: df[{name!r}] = pd.to_datetime(df[{name!r}], dayfirst=..., format=..., unit=...)."
         )
     return moments.dt.tz_localize(None) if getattr(moments.dtype, "tz", None) is not None else moments

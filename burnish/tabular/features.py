@@ -55,8 +55,8 @@ class Feature(Configurable):
 
     def _wrong(self, column: pd.Series, wrong: np.ndarray, expected: str) -> DataError:
         """The error for cells that can't be what they should be."""
-        at = np.flatnonzero(wrong)
-        shown = listed((f"{column.iloc[i]!r} (row {i})" for i in at), _MOST_SHOWN)
+        at = np.flatnonzero(wrong).tolist()
+        shown = listed((f"{column.iloc[i]!r} (row {column.index[i]})" for i in at), _MOST_SHOWN)
         return DataError(f"Column {self.source!r} has {len(at)} cell(s) that are no {expected}: {shown}. It was learned as {expected}s.")
 
 
@@ -232,7 +232,7 @@ class NumberFeature(Feature):
         with np.errstate(all="ignore"):
             finite = np.isfinite(numbers.sum())  # a sum is quicker, and finite in most columns
         if not finite and np.isinf(numbers).any():
-            at = np.flatnonzero(np.isinf(numbers))
+            at = column.index[np.isinf(numbers)]
             raise DataError(
                 f"Column {self.source!r} has {len(at)} infinite number(s): rows {listed(at)}. Mend them, or make them missing: "
                 f"df[{self.source!r}].replace([np.inf, -np.inf], np.nan)."
@@ -245,7 +245,7 @@ class NumberFeature(Feature):
         if not missing.any():
             return numbers
         if self.fill is None:
-            raise self._no_fill(np.flatnonzero(missing))
+            raise self._no_fill(column.index[missing])
         return np.where(missing, self.fill, numbers)
 
     def _no_fill(self, rows: Any) -> DataError:

@@ -1,38 +1,39 @@
-"""Tables from anywhere as pandas: CSV files, DataFrames of pandas, polars or Arrow; and what a table must be."""
+"""Tables from anywhere as pandas: DataFrames of pandas, polars or Arrow; what a table must be, and its columns one by one."""
 
 from __future__ import annotations
 
-import csv
-import os
 import re
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from burnish.data.lazy import pd
+from burnish.data.mapped import is_mapped, keeps_mapped, of_arrow, plain_column, plain_rows
 from burnish.errors import DataError, listed, nearest
 
 A = TypeVar("A")
 B = TypeVar("B")
 _DATE = re.compile(r"\d{4}-\d{2}")
 _LONG = 50_000  # rows from which on columns are worked on side by side
-_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
-def as_frame(source: Any) -> pd.DataFrame:
+def as_frame(source: Any, in_memory: bool | None = None) -> pd.DataFrame:
     """A table as a pandas DataFrame: pandas' own, or anything that speaks Arrow or the dataframe interchange (polars, pyarrow,
     duckdb ...), with positions as its index. The cells are shared, not copied, where that is possible.
+
+    Args:
+        in_memory: whether columns of Arrow are brought into memory, as pandas itself has them; None lets their size decide.
 
     Raises:
         DataError: it is no table, has no rows or no columns, or two columns have one name.
     """
     if isinstance(source, pd.DataFrame):
         frame = source.reset_index(drop=True)
-    elif hasattr(source, "to_pandas"):  # polars, pyarrow, cudf
+    elif hasattr(source, "__arrow_c_stream__"):  # pyarrow, polars, duckdb
+        frame = of_arrow(source)
+    elif hasattr(source, "to_pandas"):  # cudf
         frame = source.to_pandas().reset_index(drop=True)
     elif hasattr(source, "__dataframe__"):
         frame = pd.api.interchange.from_dataframe(source).reset_index(drop=True)
@@ -43,6 +44,8 @@ def as_frame(source: Any) -> pd.DataFrame:
             f"A table was expected (a DataFrame of pandas or polars, an Arrow table, a dict of columns), got a {type(source).__name__}. "
             "A CSV file goes to from_csv(path)."
         )
+    if is_mapped(frame) and not keeps_mapped(frame, in_memory):
+        frame = plain_rows(frame)
     return check_frame(frame, "The table")
 
 
@@ -61,64 +64,6 @@ def check_frame(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     return frame
 
 
-def read_csv(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
-    """A CSV file as a table, by ``pandas.read_csv``, whose options may be given.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        DataError: it is empty, of another encoding, or its separator is another one (the message says which).
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        beside = [p.name for p in path.parent.glob("*.csv")] if path.parent.is_dir() else []
-        raise FileNotFoundError(f"There is no file {str(path)!r} (looked from {str(Path.cwd())!r}).{nearest(path.name, beside)}")
-    try:
-        frame = _read(path, {"skipinitialspace": True, **options})
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{str(path)!r} is empty: {path.stat().st_size} bytes, without a line of column names.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{str(path)!r} isn't in UTF-8 (byte {error.start} is {error.object[error.start : error.start + 1]!r}). Tables saved by Excel are often in "
-            f"Windows' encoding: from_csv({path.name!r}, encoding='cp1252'); one saved as 'CSV UTF-8' needs nothing. Found here: {_encoding(path)}."
-        ) from None
-    except pd.errors.ParserError as error:
-        raise DataError(f"{str(path)!r} can't be read as a CSV file: {str(error).strip()}.{_other_separator(path, options)}") from error
-    if len(frame.columns) == 1 and (hint := _other_separator(path, options)):
-        raise DataError(f"{str(path)!r} has a single column, {str(frame.columns[0])[:80]!r}.{hint}")
-    return check_frame(frame, f"{str(path)!r}")
-
-
-def _read(path: Path, settings: dict[str, Any]) -> pd.DataFrame:
-    """The file read in parts, at once, which is faster; as a whole where the parts of a column turn out to be of different types."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.DtypeWarning)
-        try:
-            return pd.read_csv(path, **settings)
-        except pd.errors.DtypeWarning:
-            settings["low_memory"] = False
-            return pd.read_csv(path, **settings)
-
-
-def _other_separator(path: Path, options: dict[str, Any]) -> str:
-    """A hint, if the first line looks as if it had another separator than the one it was read with."""
-    with open(path, encoding=options.get("encoding") or "utf-8", errors="replace", newline="") as file:
-        first = file.readline().rstrip("\r\n")
-    used = options.get("sep") or options.get("delimiter") or ","
-    counts = {sep: len(next(csv.reader([first], delimiter=sep), [])) for sep in _SEPARATORS if sep != used}
-    best = max(counts, key=lambda sep: counts[sep])
-    if counts[best] < 2:
-        return ""
-    return f" Its first line has {counts[best]} parts between {_SEPARATORS[best]}s: from_csv(path, sep={best!r})."
-
-
-def _encoding(path: Path) -> str:
-    """What a file's bytes look like, in words."""
-    head = path.read_bytes()[:4]
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "the mark of UTF-16 (encoding='utf-16')"
-    return "no mark of an encoding at its beginning"
-
-
 def texts_as_categories(frame: pd.DataFrame, leave: Collection[Any] = ()) -> pd.DataFrame:
     """The table with its texts that repeat as pandas' categories, in their order: then what is asked of a column is asked of few.
 
@@ -129,6 +74,25 @@ def texts_as_categories(frame: pd.DataFrame, leave: Collection[Any] = ()) -> pd.
     found = dict(zip(names, each(_as_categories, [cells_of(frame, name) for name in names], len(frame)), strict=True))
     made = {name: column for name, column in found.items() if column is not None}
     return frame.assign(**made) if made else frame
+
+
+class ColumnByColumn:
+    """The columns of some rows of a table in files, each brought into memory when it is asked for: what ``texts_as_categories`` makes.
+
+    Args:
+        rows: their positions, in order. leave: see ``texts_as_categories``.
+    """
+
+    def __init__(self, frame: pd.DataFrame, rows: np.ndarray, leave: Collection[Any] = ()) -> None:
+        self.frame, self.rows, self.leave, self.columns = frame, rows, leave, frame.columns
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: Any) -> pd.Series:
+        column: Any = self.frame[name]
+        made = None if name in self.leave else _as_categories(column)
+        return (plain_column(column) if made is None else made).iloc[self.rows]
 
 
 def each(function: Callable[[A], B], columns: Sequence[A], rows: int) -> list[B]:
@@ -153,14 +117,17 @@ def _as_categories(column: pd.Series) -> pd.Series | None:
 
 
 def _is_text(column: pd.Series) -> bool:
+    """Whether a column, also of Arrow's, is of texts."""
+    if isinstance(column.dtype, pd.ArrowDtype):
+        return column.dtype.type is str
     if column.dtype == object:
         return pd.api.types.infer_dtype(column, skipna=True) == "string"
     return isinstance(column.dtype, pd.StringDtype)
 
 
 def cells_of(frame: pd.DataFrame, name: Any) -> pd.Series:
-    """One column of a table, whose names are known to be different: a Series."""
-    return frame[name]  # pyright: ignore[reportReturnType]
+    """One column of a table, whose names are known to be different: a Series, in memory."""
+    return plain_column(frame[name])
 
 
 def need_columns(frame: pd.DataFrame, names: Sequence[Any], argument: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from burnish.data.lazy import pd
+from burnish.data.mapped import plain_rows
 from burnish.data.randomness import derive
 from burnish.data.show import brief
 from burnish.data.tensors import Encoded, TensorLoader
@@ -19,6 +20,7 @@ from burnish.evaluate.outcome import split_name
 from burnish.evaluate.summary import loss_interval
 from burnish.tabular.blocks import ColumnsBlock, as_row
 from burnish.tabular.features import NumberFeature
+from burnish.tabular.frames import cells_of
 
 if TYPE_CHECKING:
     from burnish.tabular.dataloaders import TabularDataLoaders
@@ -93,12 +95,12 @@ def partial_dependence(
     loader = dls[split_name(split)].in_order()
     rng = np.random.default_rng(derive(learn.seed, "dependence"))
     taken = np.sort(rng.choice(loader.rows, min(rows, len(loader.rows)), replace=False))
-    train = frame.iloc[dls.train.rows][where]
+    train = cells_of(frame, where).iloc[dls.train.rows]
     values, counts = _values(dls, train, where, n)
     which = None if dls.target_blocks[0].kind != "category" else len(dls.vocab) - 1 if label is None else _class(dls, label)
     found = []
     for value, count in zip(values, counts, strict=True):
-        changed = frame.iloc[taken].copy()
+        changed = plain_rows(frame.iloc[taken]).copy()
         changed[where] = pd.Series([value] * len(changed), index=changed.index, dtype=train.dtype)
         preds = _preds_of(learn, changed)
         chosen = preds[:, which] if which is not None else preds.reshape(len(preds), -1)[:, 0]

@@ -13,20 +13,22 @@ from torch import Tensor
 from burnish.data.block import Block
 from burnish.data.category import CategoryBlock
 from burnish.data.lazy import pd
+from burnish.data.mapped import changed, is_mapped, mapped_like, mapped_tensor, pieces, plain_rows
 from burnish.data.split import RandomSplitter, Splitter, TrainTestSplitter, check_sides
 from burnish.data.table import SPLITS, rows_of
 from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock, NumbersBlock
 from burnish.tabular.dates import date_features
 from burnish.tabular.features import CategoryFeature, MissingFeature, NumberFeature
-from burnish.tabular.frames import as_frame, cells_of, each, need_columns, texts_as_categories
-from burnish.tabular.procs import Procs
+from burnish.tabular.frames import ColumnByColumn, as_frame, cells_of, each, need_columns, texts_as_categories
+from burnish.tabular.procs import Procs, TabularProc
 from burnish.tabular.roles import find_roles
 from burnish.tabular.targets import Target, drop_missing, find_targets
 
 if TYPE_CHECKING:
     from burnish.tabular.dataloaders import TabularDataLoaders
 
+STRATIFIED = 5_000_000  # rows from which on chance alone keeps the shares of the classes
 Splits = Splitter | Callable[[Any], Any] | Sequence[Sequence[int]] | None
 
 
@@ -45,6 +47,8 @@ class TabularPandas:
             rows of the same kind, to train a model further on.
         missing_targets: "drop" leaves rows without a target out and says so, "raise" is an error.
         aside: columns that are no inputs although nobody names any (that a splitter looks at, say).
+        in_memory: False leaves a table of Arrow's where it is, mapped from a file, say, and encodes it into files too; None does so
+            where it takes up much of the free memory. Rows that are in no split, or have no target, stay in it.
 
     Attributes:
         frame: the table with the rows that have a target, their positions as the index. table: the same with the column `split`.
@@ -71,25 +75,28 @@ class TabularPandas:
         seed: int | None = None,
         missing_targets: str = "drop",
         aside: Sequence[str] = (),
+        in_memory: bool | None = None,
     ) -> None:
-        frame, self.procs, self.like = as_frame(df), Procs(procs if like is None else like.procs), like
+        frame, self.procs, self.like = as_frame(df, in_memory), Procs(procs if like is None else like.procs), like
         if like is None:
             self.targets = find_targets(frame, y_names, y_block)
         else:
             self._check_like(procs, cat_names, cont_names, y_names, y_block)
             self.targets = [Target(copy.deepcopy(target.block), target.columns) for target in like.targets]
             need_columns(frame, self.y_names, "The data that this is to be like")
-        n, frame = len(frame), frame if test_df is None else self._with_test(frame, as_frame(test_df))
+        n, frame = len(frame), frame if test_df is None else self._with_test(frame, test_df)
         kept = drop_missing(frame, self.targets, missing_targets)
         self.groups: np.ndarray | None = None
         sides = self._split(frame, kept, n, splits, seed)
-        self.frame = frame.iloc[kept].reset_index(drop=True) if len(kept) < len(frame) else frame
+        self.frame = frame.iloc[kept] if len(kept) < len(frame) and not is_mapped(frame) else frame
         self.splitter = splits if isinstance(splits, Splitter) else None
         self._apply_own(sides[0])
         dates = self.procs.dates
-        cells = texts_as_categories(self.frame, [*self.y_names, *((dates and dates.names) or [])])
+        leave = [*self.y_names, *((dates and dates.names) or [])]
+        cells = self.frame if is_mapped(self.frame) else texts_as_categories(self.frame, leave)
         if like is None:
-            train = cells.iloc[np.sort(sides[0])]
+            at = np.sort(sides[0])
+            train: Any = ColumnByColumn(cells, at, leave) if is_mapped(cells) else cells.iloc[at]
             self.roles = find_roles(
                 train, self.y_names, cat_names, cont_names, dates.names if dates else [], with_dates=dates is not None, aside=aside
             )
@@ -99,9 +106,11 @@ class TabularPandas:
             inputs = tuple(copy.deepcopy(block) for block in like.input_blocks)  # type: ignore[misc]
         self.n_inp = len(inputs)
         self.blocks: list[Block] = [*inputs, *(t.block for t in self.targets)]
+        named = self.frame  # its rows by their positions in the user's table, as messages name them
+        self.frame = named.reset_index(drop=True)
         self.table = self._table(sides)
-        self._fit_targets()
-        self.tensors: tuple[Tensor, ...] = tuple(self._encoded(cells))
+        targets = self._encoded_targets(named)
+        self.tensors: tuple[Tensor, ...] = (*encode_rows(self.blocks[: self.n_inp], cells), *targets)
 
     @staticmethod
     def _check_like(*given: Any) -> None:
@@ -112,8 +121,9 @@ class TabularPandas:
             raise SettingError(f"like= takes everything from the data it names: leave out {', '.join(said)}.")
 
     # -- rows -----------------------------------------------------------------------------------------------------
-    def _with_test(self, frame: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    def _with_test(self, frame: pd.DataFrame, test_df: Any) -> pd.DataFrame:
         """The table with the test rows at its end."""
+        test = as_frame(test_df, in_memory=not is_mapped(frame))
         missing = [name for name in frame.columns if name not in test.columns]
         if missing:
             wanted = (
@@ -122,7 +132,8 @@ class TabularPandas:
                 else "both tables need the same columns"
             )
             raise DataError(f"test_df has no column {listed(map(repr, missing))}: {wanted}.")
-        both: Any = pd.concat([frame, test[list(frame.columns)]], ignore_index=True)
+        chosen: Any = test[list(frame.columns)]
+        both: Any = pd.concat([frame, mapped_like(chosen, frame) if is_mapped(frame) else chosen], ignore_index=True)
         return both
 
     def _split(self, frame: pd.DataFrame, kept: np.ndarray, n: int, splits: Splits, seed: int | None) -> tuple[np.ndarray, ...]:
@@ -139,20 +150,21 @@ class TabularPandas:
             given = splits(rows) if callable(splits) else tuple(splits)
             sides = check_sides(given, n, "splits", "Give at least one row to each side.")
         if groups := getattr(splits, "groups", None):
-            self.groups = np.asarray(groups(frame, frame), dtype=object)[kept]
+            of_all = np.asarray(groups(frame, frame), dtype=object)
+            self.groups = of_all if is_mapped(frame) else of_all[kept]
         if n < len(frame) and len(sides) > 2:
             raise SettingError("There are two test sets: test_df, and the splits have a third side. Give one of them.")
         sides = (*sides, np.arange(n, len(frame))) if n < len(frame) else sides
         if len(kept) == len(frame):
             return sides
         place = np.full(len(frame), -1)
-        place[kept] = np.arange(len(kept))
+        place[kept] = kept if is_mapped(frame) else np.arange(len(kept))
         moved = tuple(place[side][place[side] >= 0] for side in sides)
-        return check_sides(moved, len(kept), "The split, without the rows that have no target,")
+        return check_sides(moved, len(frame), "The split, without the rows that have no target,")
 
     def _default_splitter(self, frame: pd.DataFrame, seed: int | None) -> Splitter:
         seed = 42 if seed is None else seed
-        if len(self.targets) == 1 and isinstance(self.targets[0].block, CategoryBlock):
+        if len(frame) <= STRATIFIED and len(self.targets) == 1 and isinstance(self.targets[0].block, CategoryBlock):
             counts = cells_of(frame, self.y_names[0]).value_counts()
             if len(counts) and counts.iloc[-1] > 1:
                 return TrainTestSplitter(0.2, random_state=seed, stratify=True)
@@ -161,19 +173,26 @@ class TabularPandas:
     def _apply_own(self, train: np.ndarray) -> None:
         """Sets up the user's own procs on the training rows, and applies them."""
         for proc in self.procs.own:
-            if self.like is None:
+            mapped = is_mapped(self.frame)
+            if self.like is None and type(proc).setup is not TabularProc.setup:
+                if mapped:
+                    raise SettingError(
+                        f"{type(proc).__name__}.setup(frame) learns from all training rows at once, and this table stays in files, for it is too large. Learn "
+                        "from a part of it before, and give what was learned to the constructor; or in_memory=True."
+                    )
                 proc.setup(self.frame.iloc[train])
-            self.frame = proc.applied(self.frame)
+            self.frame = changed(self.frame, proc.applied) if mapped else proc.applied(self.frame)
 
     def _table(self, sides: Sequence[np.ndarray]) -> pd.DataFrame:
         """The rows with their split, and their group where the splitter knows groups; columns of these names that were there are
         called source_NAME."""
         taken = [name for name in ("split", "group") if name in self.frame.columns]
         table = self.frame.rename(columns={name: f"source_{name}" for name in taken})
-        place = np.full(len(table), len(SPLITS))
+        place = np.full(len(table), -1, dtype=np.int8)
         for i, side in enumerate(sides):
             place[side] = i
-        table["split"] = pd.Series([*SPLITS, None]).take(place).array
+        few = is_mapped(table)  # then a byte a row
+        table["split"] = pd.Categorical.from_codes(place, SPLITS[: len(sides)]) if few else pd.Series([*SPLITS, None]).take(place).array
         if self.groups is not None:
             table["group"] = self.groups
         targets = [f"source_{name}" if name in taken else name for name in self.y_names]
@@ -199,26 +218,14 @@ class TabularPandas:
                 if self.procs.normalize:
                     feature.learn_scale(column)
 
-        each(learn, [*categories, *numbers], len(train))
+        each(learn, [*categories, *numbers], 0 if isinstance(train, ColumnByColumn) else len(train))  # one at a time
         indicated = dict.fromkeys(f.source for f in numbers if f.na_seen) if fill is not None and fill.add_col else {}
         return CategoriesBlock([*categories, *(MissingFeature(source) for source in indicated)]), NumbersBlock(numbers)
 
-    def _fit_targets(self) -> None:
-        """The targets learn from the training rows, and look at the rows of every side."""
+    def _encoded_targets(self, frame: pd.DataFrame) -> list[Tensor]:
+        """The targets of all rows, 0 where there is none; they learn from the training rows, and look at the rows of every side."""
         sides = {split: rows_of(self.table, split) for split in SPLITS}
-        for target in self.targets:
-            target.learn(self.frame, sides, known=self.like is not None)
-
-    def _encoded(self, cells: pd.DataFrame) -> list[Tensor]:
-        inputs = [block.encode_all(cells) for block in self.blocks[: self.n_inp]]
-        used = np.flatnonzero(self.table["split"].notna())
-        targets = []
-        for target in self.targets:
-            some = target.encode(self.frame, used)
-            whole = torch.zeros(len(self.frame), *some.shape[1:], dtype=some.dtype)
-            whole[torch.from_numpy(used)] = some
-            targets.append(whole)
-        return [*inputs, *targets]
+        return [target.learned(frame, sides, known=self.like is not None) for target in self.targets]
 
     # -- what it is -----------------------------------------------------------------------------------------------
     @property
@@ -273,7 +280,7 @@ class TabularPandas:
         from burnish.train.results import show_frame
 
         shown: Any = self.frame[[*dict.fromkeys([*self.table.attrs["inputs"], *self.y_names])]]
-        show_frame(shown.head(max_n))
+        show_frame(plain_rows(shown.head(max_n)))
 
     def dataloaders(self, bs: int = 64, **options: Any) -> TabularDataLoaders:
         """The loaders of its splits; see ``TabularDataLoaders.from_prepared`` for the options."""
@@ -284,6 +291,18 @@ class TabularPandas:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{s} {len(rows_of(self.table, s))}" for s in SPLITS if len(rows_of(self.table, s)))
         return f"TabularPandas({sizes}; {len(self.cat_names)} categories, {len(self.cont_names)} numbers; target {', '.join(map(str, self.y_names)) or 'none'})"
+
+
+def encode_rows(blocks: Sequence[Block], frame: pd.DataFrame) -> list[Tensor]:
+    """The inputs of all rows of a table, one tensor a block; those of a table in files are in files, too."""
+    if not is_mapped(frame):
+        return [block.encode_all(frame) for block in blocks]
+    made = [mapped_tensor((len(frame), len(block.features)), block.dtype) for block in blocks]  # type: ignore[attr-defined]
+    for piece in pieces(frame):
+        rows = slice(piece.index[0], piece.index[-1] + 1)
+        for tensor, block in zip(made, blocks, strict=True):
+            tensor[rows] = block.encode_all(piece)
+    return made
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from burnish.data.block import Block
 from burnish.data.category import CategoryBlock
 from burnish.data.lazy import pd
+from burnish.data.mapped import plain_rows
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
 from burnish.errors import DataError, SettingError, listed
@@ -21,6 +22,13 @@ from burnish.tabular.features import kind_of_values
 from burnish.tabular.frames import cells_of, need_columns
 
 MOST_CLASSES = 20  # whole numbers with more different values than this are taken as numbers
+
+
+class Classes(NamedTuple):
+    """A column of classes: for each row the position of its class among the different ones, -1 for none."""
+
+    codes: np.ndarray
+    different: list[Any]
 
 
 class Target:
@@ -34,37 +42,59 @@ class Target:
     def __init__(self, block: Block, columns: Sequence[str]) -> None:
         self.block, self.columns = block, list(columns)
 
-    def learn(self, frame: pd.DataFrame, sides: Mapping[str, np.ndarray], known: bool = False) -> None:
-        """The block learns from the training rows (unless it is `known` from others), and looks at the rows of every side."""
+    def learned(self, frame: pd.DataFrame, sides: Mapping[str, np.ndarray], known: bool = False) -> Tensor:
+        """The targets of all rows ``(rows, ...)``, 0 in the rows of no side: the block learns from the training rows (unless it is
+        `known` from others), and looks at the rows of every side."""
+        of = self._classes(frame) if isinstance(self.block, CategoryBlock) else None
+        used = np.zeros(len(frame), dtype=bool)
         for split, rows in sides.items():
-            cells = self._different(frame, rows)
-            if split == "train" and not known:
-                self.block.fit(cells)
+            used[rows] = True
+            cells = self._values(frame, rows) if of is None else [*of.different, None]
+            if of is not None:
+                cells = [cells[code] for code in pd.unique(of.codes[rows]).tolist()]  # -1, none, is the last
+            fits = split == "train" and not known
             try:
-                self.block.check(cells, [""] * len(cells), split)
+                if fits:
+                    self.block.fit(cells)
+                self.block.check(cells, range(len(cells)), split)
             except DataError:
-                every = self.cells(frame.iloc[rows])
-                self.block.check(every, [f"row {row}" for row in rows], split)  # with the rows' names
+                if of is None or not fits:
+                    self.block.check(
+                        self.cells(frame.iloc[rows]), [f"row {row}" for row in frame.index[rows]], split
+                    )  # with the rows' names
                 raise
+        at = np.flatnonzero(used)
+        some = self.block.encode_all(self._values(frame, at)) if of is None else self._codes(of, at)
+        whole = torch.zeros(len(frame), *some.shape[1:], dtype=some.dtype)
+        whole[torch.from_numpy(at)] = some
+        return whole
 
-    def _different(self, frame: pd.DataFrame, rows: np.ndarray) -> list[Any]:
-        """The cells of some rows; of a category each one once, which is all that matters."""
-        if not isinstance(self.block, CategoryBlock):
-            return self.cells(frame.iloc[rows])
-        return cells_of(frame, self.columns[0]).iloc[rows].unique().tolist()
+    def _classes(self, frame: pd.DataFrame) -> Classes:
+        codes, different = pd.factorize(cells_of(frame, self.columns[0]))
+        return Classes(codes, different.tolist())
 
-    def encode(self, frame: pd.DataFrame, rows: np.ndarray) -> Tensor:
-        """The targets of some rows ``(rows, ...)``."""
-        if not isinstance(self.block, CategoryBlock):
-            return self.block.encode_all(self.cells(frame.iloc[rows]))
-        codes, different = pd.factorize(cells_of(frame, self.columns[0]).iloc[rows])
-        known = [self.block.encode(value) for value in different]
-        missing = self.block.encode(None) if self.block.add_na else torch.tensor(0)  # else there are none: see drop_missing
+    def _codes(self, of: Classes, rows: np.ndarray) -> Tensor:
+        block, codes = self.block, of.codes[rows]
+        assert isinstance(block, CategoryBlock)
+        there = set(pd.unique(codes).tolist())
+        known = [block.encode(value) if code in there else torch.tensor(0) for code, value in enumerate(of.different)]
+        missing = block.encode(None) if block.add_na else torch.tensor(0)  # else there are none: see drop_missing
         return torch.stack([*known, missing])[torch.from_numpy(codes)]
+
+    def _values(self, frame: pd.DataFrame, rows: np.ndarray) -> Any:
+        """The raw cells of some rows: numbers as an array, where the columns hold nothing else."""
+        columns = [cells_of(frame, name).iloc[rows] for name in self.columns]
+        if isinstance(self.block, RegressionBlock) and all(isinstance(c.dtype, np.dtype) and c.dtype.kind in "iuf" for c in columns):
+            numbers = [c.to_numpy(dtype=np.float64) for c in columns]
+            return numbers[0][:, None] if len(numbers) == 1 else np.stack(numbers, 1)
+        return self.cells(pd.DataFrame(dict(zip(self.columns, columns, strict=True))))
 
     def cells(self, frame: pd.DataFrame) -> list[Any]:
         """The raw cells, one a row; a list a row where the target is in several columns."""
-        return frame[self.columns[0]].tolist() if len(self.columns) == 1 else frame[self.columns].to_numpy().tolist()
+        if len(self.columns) == 1:
+            return cells_of(frame, self.columns[0]).tolist()
+        several: Any = frame[self.columns]
+        return plain_rows(several).to_numpy().tolist()
 
 
 def find_targets(frame: pd.DataFrame, y_names: Any, y_block: Any = None) -> list[Target]:
@@ -145,7 +175,8 @@ def drop_missing(frame: pd.DataFrame, targets: Sequence[Target], missing: str) -
     for target in targets:
         block = target.block
         if not (isinstance(block, CategoryBlock) and block.add_na):
-            gone |= frame[target.columns].isna().to_numpy().any(axis=1)
+            for name in target.columns:
+                gone |= cells_of(frame, name).isna().to_numpy()
     if gone.any():
         at = np.flatnonzero(gone)
         said = f"{len(at)} of {len(frame)} rows have no target ({listed((c for t in targets for c in t.columns), 4)}): rows {listed(at)}"

@@ -65,7 +65,7 @@ def class_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     if not targets or "split" not in table or any(isinstance(v, (list, tuple, set, dict, float)) for v in table[targets[0]]):
         return {}
     counts: dict[str, dict[str, int]] = {}
-    for split, rows in table.groupby("split", sort=False)[targets[0]]:
+    for split, rows in table.groupby("split", sort=False, observed=True)[targets[0]]:
         counts[str(split)] = {str(k): n for k, n in sorted(Counter(rows).items(), key=lambda kn: str(kn[0]))}
     return counts
 

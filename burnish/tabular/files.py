@@ -1,0 +1,199 @@
+"""Tables from files: CSV, Parquet and Arrow; those that are large beside the memory are left in files, as columns that Arrow maps."""
+
+from __future__ import annotations
+
+import csv
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from burnish.data.lazy import pd
+from burnish.data.mapped import PIECE, common_types, joined, of_arrow, of_types, plain_rows, say_mapped, stays_in_memory, stored
+from burnish.errors import DataError, nearest
+from burnish.tabular.frames import check_frame
+
+_ARROW = (".arrow", ".feather", ".ipc")
+_PARQUET = (".parquet", ".pq")
+SUFFIXES = (".csv", ".tsv", ".txt", *_PARQUET, *_ARROW)
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+
+def read_file(path: str | os.PathLike[str], in_memory: bool | None = None, **options: Any) -> pd.DataFrame:
+    """A table from a file, by its ending: CSV (.csv, .tsv, .txt), Parquet (also a folder of such files), Arrow (.arrow, .feather).
+
+    Args:
+        in_memory: whether it is read into memory; None lets its size decide. Where not, its columns are Arrow's, mapped from files:
+            Arrow's own as it is, of others a copy that goes with the process (in ``BURNISH_CACHE``, else the user's cache folder).
+        options: of ``pandas.read_csv``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: it can't be read.
+    """
+    path = Path(path).expanduser()
+    suffix = path.suffix.lower()
+    folder = path.is_dir() and next(path.rglob("*.parquet"), None) is not None
+    if not folder and not path.is_file():
+        raise _no_file(path)
+    if folder or suffix in (*_PARQUET, *_ARROW):
+        return check_frame(_of_arrow(path, "arrow" if suffix in _ARROW else "parquet", in_memory), repr(str(path)))
+    if suffix not in SUFFIXES:
+        raise DataError(f"{str(path)!r}: a table was expected in a file that ends in one of {', '.join(SUFFIXES)}. {_instead(suffix)}")
+    return read_csv(path, in_memory, **({"sep": "\t", **options} if suffix == ".tsv" else options))
+
+
+def _no_file(path: Path) -> FileNotFoundError:
+    beside = [p.name for p in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
+    return FileNotFoundError(f"There is no file {str(path)!r} (looked from {str(Path.cwd())!r}).{nearest(path.name, beside)}")
+
+
+def _instead(suffix: str) -> str:
+    if suffix in (".xlsx", ".xls", ".ods"):
+        return "Save the sheet as CSV; or pd.read_excel(path) reads it (with the package openpyxl), and its table goes to from_df."
+    return "Others are read with pandas, whose table goes to from_df."
+
+
+def read_csv(path: str | os.PathLike[str], in_memory: bool | None = None, **options: Any) -> pd.DataFrame:
+    """A CSV file as a table, by ``pandas.read_csv``, whose options may be given.
+
+    Args:
+        in_memory: see ``read_file``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: it is empty, of another encoding, or its separator is another one (the message says which).
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise _no_file(path)
+    settings, size = {"skipinitialspace": True, **options}, path.stat().st_size
+    with _reading(path, options):
+        if stays_in_memory(size, in_memory):
+            frame = _read(path, settings)
+        else:
+            frame = pd.read_csv(path, **settings, nrows=100)  # what is wrong with it shows at once
+            if len(frame.columns) > 1 and len(frame):
+                say_mapped(size, in_memory)
+                frame = joined(_csv_tables(path, settings))
+    if len(frame.columns) == 1 and (hint := _other_separator(path, options)):
+        raise DataError(f"{str(path)!r} has a single column, {str(frame.columns[0])[:80]!r}.{hint}")
+    return check_frame(frame, f"{str(path)!r}")
+
+
+@contextmanager
+def _reading(path: Path, options: dict[str, Any]) -> Iterator[None]:
+    """What goes wrong while a CSV file is read, as errors that say what to do."""
+    try:
+        yield
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{str(path)!r} is empty: {path.stat().st_size} bytes, without a line of column names.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{str(path)!r} isn't in UTF-8 (byte {error.start} is {error.object[error.start : error.start + 1]!r}). Tables saved by Excel are often in "
+            f"Windows' encoding: from_csv({path.name!r}, encoding='cp1252'); one saved as 'CSV UTF-8' needs nothing. Found here: {_encoding(path)}."
+        ) from None
+    except pd.errors.ParserError as error:
+        raise DataError(f"{str(path)!r} can't be read as a CSV file: {str(error).strip()}.{_other_separator(path, options)}") from error
+
+
+def _read(path: Path, settings: dict[str, Any]) -> pd.DataFrame:
+    """The file read in parts, at once, which is faster; as a whole where the parts of a column turn out to be of different types."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.DtypeWarning)
+        try:
+            return pd.read_csv(path, **settings)
+        except pd.errors.DtypeWarning:
+            settings["low_memory"] = False
+            return pd.read_csv(path, **settings)
+
+
+def _other_separator(path: Path, options: dict[str, Any]) -> str:
+    """A hint, if the first line looks as if it had another separator than the one it was read with."""
+    with open(path, encoding=options.get("encoding") or "utf-8", errors="replace", newline="") as file:
+        first = file.readline().rstrip("\r\n")
+    used = options.get("sep") or options.get("delimiter") or ","
+    counts = {sep: len(next(csv.reader([first], delimiter=sep), [])) for sep in _SEPARATORS if sep != used}
+    best = max(counts, key=lambda sep: counts[sep])
+    if counts[best] < 2:
+        return ""
+    return f" Its first line has {counts[best]} parts between {_SEPARATORS[best]}s: from_csv(path, sep={best!r})."
+
+
+def _encoding(path: Path) -> str:
+    """What a file's bytes look like, in words."""
+    head = path.read_bytes()[:4]
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "the mark of UTF-16 (encoding='utf-16')"
+    return "no mark of an encoding at its beginning"
+
+
+# -- the kinds of files ---------------------------------------------------------------------------------------------------
+def _of_arrow(path: Path, kind: str, in_memory: bool | None) -> pd.DataFrame:
+    try:
+        import pyarrow as pa
+        import pyarrow.dataset as datasets
+    except ImportError as error:
+        raise ImportError(f"{str(path)!r} is read with the package pyarrow: pip install pyarrow") from error
+    try:
+        data = datasets.dataset(path, format=kind)
+        n = data.count_rows()
+        head = data.head(10_000)
+        size = round(head.nbytes / max(1, len(head)) * n)
+        if stays_in_memory(size, in_memory):
+            return plain_rows(of_arrow(data.to_table()))
+        if kind == "arrow" and (table := _as_it_is(path)) is not None:
+            say_mapped(size, in_memory)
+            return of_arrow(table, in_memory=False)
+        say_mapped(size, in_memory)
+        return joined(map(stored, _dataset_tables(data)))
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"{str(path)!r} can't be read as a file of {kind.capitalize()}: {error}.") from error
+
+
+def _dataset_tables(data: Any) -> Iterator[Any]:
+    import pyarrow as pa
+
+    kept: dict[str, Any] = {"batch_readahead": 1, "fragment_readahead": 1}  # else a good part of a file is in memory
+    if data.format.default_extname == "parquet":
+        import pyarrow.dataset as datasets
+
+        kept["fragment_scan_options"] = datasets.ParquetFragmentScanOptions(pre_buffer=False)
+    batches: list[Any] = []
+    for batch in data.to_batches(batch_size=PIECE, **kept):
+        batches.append(batch)
+        if sum(map(len, batches)) >= PIECE:
+            yield pa.Table.from_batches(batches)
+            batches = []
+    if batches:
+        yield pa.Table.from_batches(batches)
+
+
+def _as_it_is(path: Path) -> Any:
+    """The table of a file of Arrow's, mapped; None if it has to be unpacked."""
+    import pyarrow as pa
+
+    before = pa.total_allocated_bytes()
+    file = pa.ipc.open_file(pa.memory_map(str(path)))
+    first = file.get_batch(0) if file.num_record_batches else None
+    if first is not None and pa.total_allocated_bytes() - before > first.nbytes // 2:
+        return None
+    return file.read_all()
+
+
+def _csv_tables(path: Path, options: dict[str, Any], texts: frozenset[str] = frozenset()) -> list[Any]:
+    """A CSV file in pieces, each mapped from a file, of the types that the file as a whole would have."""
+    import pyarrow as pa
+
+    kept = {**(options.get("dtype") or {}), **dict.fromkeys(texts, "str")}
+    parts: list[Any] = []
+    settings: dict[str, Any] = {**options, "dtype": kept or None, "chunksize": PIECE, "low_memory": False}
+    for piece in pd.read_csv(path, **settings):
+        parts.append(stored(pa.Table.from_pandas(piece, preserve_index=False)))
+    kinds = common_types(parts)
+    mixed = frozenset(name for name, kind in kinds.items() if kind is None)
+    if mixed - texts:
+        return _csv_tables(path, options, mixed | texts)
+    return [of_types(part, kinds) for part in parts]
