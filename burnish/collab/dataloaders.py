@@ -103,9 +103,9 @@ class CollabDataLoaders(TabularDataLoaders):
         **options: Unpack[RatingsOptions],
     ) -> CollabDataLoaders:  # fmt: skip
         """From a CSV file; see ``from_df``. A table that needs other options of ``pandas.read_csv`` is read with it."""
-        said: dict[str, Any] = {k: v for k, v in (("sep", sep), ("encoding", encoding)) if v is not None}
+        said = {k: v for k, v in (("sep", sep), ("encoding", encoding)) if v is not None}
         return cls.from_df(
-            read_csv(csv, **said), valid_pct, user_name, item_name, rating_name, seed, path, test_pct=test_pct, splitter=splitter,
+            read_csv(csv, True, **said), valid_pct, user_name, item_name, rating_name, seed, path, test_pct=test_pct, splitter=splitter,
             y_range=y_range, titles=titles, implicit=implicit, **options,
         )  # fmt: skip
 

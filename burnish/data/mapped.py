@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from burnish.errors import DataError, listed
 FOLDER_VARIABLE = "BURNISH_CACHE"  # the folder of the files that hold what memory doesn't
 PIECE = 500_000  # rows that are worked on at a time
 SHARE = 4  # a table that takes up more than one part in so many of the free memory stays in files
+_INDEX = re.compile(r"__index_level_\d+__")
 _EXACT = 2**53  # whole numbers from here on are not all there as float64
 
 
@@ -91,6 +93,8 @@ def of_arrow(table: Any, in_memory: bool | None = None) -> pd.DataFrame:
     import pyarrow as pa
 
     made: Any = table if isinstance(table, pa.Table) else pa.table(table)
+    index = [name for name in made.schema.names if _INDEX.fullmatch(name)]  # the index of a DataFrame, which has no name
+    made = made.drop_columns(index) if index else made
     views = [i for i, kind in enumerate(made.schema.types) if pa.types.is_string_view(kind)]
     for i in views:
         made = made.set_column(i, made.schema.names[i], made.column(i).cast(pa.large_string()))
@@ -175,14 +179,17 @@ def _file(size: int) -> Iterator[str]:
 
 
 def _gone(name: str) -> None:
-    Path(name).unlink(missing_ok=True)
+    with suppress(OSError):
+        os.unlink(name)
 
 
 def mapped_tensor(shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
     """An empty tensor whose numbers lie in a file."""
     count = shape[0] * shape[1]
+    if not count:
+        return torch.empty(shape, dtype=dtype)
     with _file(count * dtype.itemsize) as name:
-        if hasattr(os, "posix_fallocate") and count:
+        if hasattr(os, "posix_fallocate"):
             with open(name, "r+b") as file:  # room is taken now: a full disk later would end the process
                 os.posix_fallocate(file.fileno(), 0, count * dtype.itemsize)
         return torch.from_file(name, shared=True, size=count, dtype=dtype).reshape(shape)

@@ -357,7 +357,7 @@ class TabularDataLoaders(DataLoaders):
             for s in block.surprises(frame, t)
         ]
         if said:
-            note(f"New in these rows: {listed(said, 6)}.")
+            note(f"New in these rows: {listed(dict.fromkeys(said), 6)}.")
 
     def new(
         self, df: Any, valid_idx: Sequence[int] | None = None, *, splitter: Splits = None, bs: int | None = None, seed: int | None = None,

@@ -71,16 +71,15 @@ def read_csv(path: str | os.PathLike[str], in_memory: bool | None = None, **opti
         raise _no_file(path)
     settings, size = {"skipinitialspace": True, **options}, path.stat().st_size
     with _reading(path, options):
-        if stays_in_memory(size, in_memory):
-            frame = _read(path, settings)
-        else:
-            frame = pd.read_csv(path, **settings, nrows=100)  # what is wrong with it shows at once
-            if len(frame.columns) > 1 and len(frame):
-                say_mapped(size, in_memory)
-                frame = joined(_csv_tables(path, settings))
-    if len(frame.columns) == 1 and (hint := _other_separator(path, options)):
-        raise DataError(f"{str(path)!r} has a single column, {str(frame.columns[0])[:80]!r}.{hint}")
-    return check_frame(frame, f"{str(path)!r}")
+        mapped = not stays_in_memory(size, in_memory)
+        frame = _read(path, {**settings, "nrows": 100} if mapped else settings)  # what is wrong with it shows in its first rows
+        if len(frame.columns) == 1 and (hint := _other_separator(path, options)):
+            raise DataError(f"{str(path)!r} has a single column, {str(frame.columns[0])[:80]!r}.{hint}")
+        check_frame(frame, f"{str(path)!r}")
+        if mapped:
+            say_mapped(size, in_memory)
+            frame = joined(_csv_tables(path, settings))
+    return frame
 
 
 @contextmanager
@@ -149,7 +148,7 @@ def _of_arrow(path: Path, kind: str, in_memory: bool | None) -> pd.DataFrame:
             return of_arrow(table, in_memory=False)
         say_mapped(size, in_memory)
         return joined(map(stored, _dataset_tables(data)))
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except pa.ArrowException as error:
         raise DataError(f"{str(path)!r} can't be read as a file of {kind.capitalize()}: {error}.") from error
 
 

@@ -107,7 +107,8 @@ class TabularPandas:
         self.n_inp = len(inputs)
         self.blocks: list[Block] = [*inputs, *(t.block for t in self.targets)]
         named = self.frame  # its rows by their positions in the user's table, as messages name them
-        self.frame = named.reset_index(drop=True)
+        if len(named) < len(frame):
+            self.frame = named.reset_index(drop=True)
         self.table = self._table(sides)
         targets = self._encoded_targets(named)
         self.tensors: tuple[Tensor, ...] = (*encode_rows(self.blocks[: self.n_inp], cells), *targets)

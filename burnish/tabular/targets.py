@@ -52,16 +52,15 @@ class Target:
             cells = self._values(frame, rows) if of is None else [*of.different, None]
             if of is not None:
                 cells = [cells[code] for code in pd.unique(of.codes[rows]).tolist()]  # -1, none, is the last
-            fits = split == "train" and not known
+            fitted = split != "train" or known
             try:
-                if fits:
+                if not fitted:
                     self.block.fit(cells)
+                    fitted = True
                 self.block.check(cells, range(len(cells)), split)
             except DataError:
-                if of is None or not fits:
-                    self.block.check(
-                        self.cells(frame.iloc[rows]), [f"row {row}" for row in frame.index[rows]], split
-                    )  # with the rows' names
+                if fitted or of is None:  # with the rows' names
+                    self.block.check(self.cells(frame.iloc[rows]), [f"row {row}" for row in frame.index[rows]], split)
                 raise
         at = np.flatnonzero(used)
         some = self.block.encode_all(self._values(frame, at)) if of is None else self._codes(of, at)

@@ -18,6 +18,7 @@ from PIL import Image
 import burnish.collab.implicit
 import burnish.data.category
 import burnish.data.number
+import burnish.tabular.blocks
 import burnish.vision.blocks  # noqa: F401  (they register their blocks)
 from burnish.data.block import Block
 from burnish.data.config import Configurable, from_config

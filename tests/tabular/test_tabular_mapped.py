@@ -252,6 +252,32 @@ def test_long_ids_beside_gaps_stay_apart():
         assert dls.classes["id"][1:] == sorted(set(ids))
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_the_index_of_a_table_is_no_column(in_memory, tmp_path):
+    df = table().sample(frac=1, random_state=0)
+    df.to_parquet(tmp_path / "t.parquet")
+    assert "__index_level_0__" in pa.parquet.read_schema(tmp_path / "t.parquet").names
+    assert list(read_file(tmp_path / "t.parquet", in_memory).columns) == list(df.columns)
+
+
+def test_a_table_of_one_column_is_read_whole(tmp_path):
+    (tmp_path / "t.csv").write_text("size\n" + "\n".join(map(str, range(N))))
+    assert len(read_file(tmp_path / "t.csv", False)) == N
+
+
+def test_tables_of_categories_alone_and_of_numbers_alone(tmp_path):
+    for columns in ({"cat_names": ["colour"]}, {"cont_names": ["size"]}):
+        dls = loaders(parquet(table(), tmp_path), False, **columns)
+        with captured_notes():
+            tabular_learner(dls, arch="mlp", seed=0).fit(1)
+
+
+def test_test_rows_of_pandas_categories_join_those_of_a_file(tmp_path):
+    df = table().dropna(subset=["sold"]).astype({"colour": "category"})
+    dls = loaders(parquet(df.iloc[:500], tmp_path), False, test_df=df.iloc[500:])
+    assert dls.test.n == len(df) - 500
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
