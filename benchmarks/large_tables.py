@@ -2,14 +2,15 @@
 
 For each number of rows (in millions), in a process of its own: a Parquet file of 4 categories (as texts) and 6 numbers is made ready and
 trained on for two epochs with a small network, batches of 16,384. Printed: the table's size, seconds to make it ready, seconds of the
-second epoch (training and validation) and those a million rows, and the most memory of its own that the process had (without the pages of
-files, which the system takes back when it needs them).
+second epoch (training and validation) and those a million rows, and the memory of its own that the process has after it (without the pages
+of files, which the system takes back when it needs them; ``--memory`` bounds it throughout).
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import queue
 import re
 from pathlib import Path
 from time import perf_counter
@@ -28,10 +29,8 @@ PIECE = 1_000_000
 
 def write(file: Path, millions: float) -> None:
     """Random rows whose target follows from two of the columns."""
-    rng, words = (
-        np.random.default_rng(0),
-        [np.array([f"{name}{i}" for i in range(n)]) for name, n in zip("abcd", (5, 20, 100, 1000), strict=True)],
-    )
+    rng = np.random.default_rng(0)
+    words = [np.array([f"{name}{i}" for i in range(n)]) for name, n in zip("abcd", (5, 20, 100, 1000), strict=True)]
     writer = None
     for start in range(0, round(millions * 1e6), PIECE):
         n = min(PIECE, round(millions * 1e6) - start)
@@ -49,7 +48,7 @@ def write(file: Path, millions: float) -> None:
         writer.close()
 
 
-def measure(file: Path, millions: float, in_memory: bool, memory: float | None, answers) -> None:
+def measure(file: Path, in_memory: bool, memory: float | None, answers) -> None:
     """Puts the figures of one table into the queue `answers`."""
     if memory is not None:
         import resource
@@ -92,13 +91,13 @@ def main() -> None:
             write(file, millions)
         spawn = multiprocessing.get_context("spawn")
         answers = spawn.Queue()
-        process = spawn.Process(target=measure, args=(file, millions, args.in_memory, args.memory, answers))
+        process = spawn.Process(target=measure, args=(file, args.in_memory, args.memory, answers))
         process.start()
         found = None
         while found is None and (process.is_alive() or not answers.empty()):
             try:
                 found = answers.get(timeout=1)
-            except Exception:  # nothing yet
+            except queue.Empty:
                 continue
         process.join()
         if found is None:

@@ -227,6 +227,12 @@ def changed(frame: pd.DataFrame, function: Callable[[pd.DataFrame], pd.DataFrame
     import pyarrow as pa
 
     parts = [stored(pa.Table.from_pandas(function(piece), preserve_index=False)) for piece in pieces(frame)]
+    other = next((part.schema.names for part in parts if part.schema.names != parts[0].schema.names), None)
+    if other is not None:
+        raise DataError(
+            f"The table has other columns in some rows ({listed(other, 8)}) than in others ({listed(parts[0].schema.names, 8)}): a step must give "
+            "every row the same columns, in the same order."
+        )
     kinds = common_types(parts)
     mixed = [name for name, kind in kinds.items() if kind is None]
     if mixed:

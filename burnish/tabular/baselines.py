@@ -125,14 +125,15 @@ def fit_models(dls: TabularDataLoaders, models: Sequence[str], network: Any = No
     block = dls.blocks[0]
     assert isinstance(block, CategoriesBlock)
     sizes = [feature.rows for feature in block.features] if network is None else []
-    for name in models:
-        if name not in kept:
-            x, y = matrix_of(dls, "train", network, most=MOST_FITTED if is_mapped(dls.table) else None)
-            model = make_model(name, isinstance(dls.target_blocks[0], RegressionBlock), sizes, x.shape[1] - len(sizes))
-            started = time.perf_counter()  # what importing scikit-learn takes is not the first one's
-            model.fit(x, to_fit(dls, y))
-            of = "" if network is None else " on the network's embeddings"
-            kept[name] = Fitted(f"{MODELS[name]}{of}", model, time.perf_counter() - started)
+    wanted = [name for name in models if name not in kept]
+    if wanted:
+        x, y = matrix_of(dls, "train", network, most=MOST_FITTED if is_mapped(dls.table) else None)
+        of = "" if network is None else " on the network's embeddings"
+    for name in wanted:
+        model = make_model(name, isinstance(dls.target_blocks[0], RegressionBlock), sizes, x.shape[1] - len(sizes))
+        started = time.perf_counter()  # what importing scikit-learn takes is not the first one's
+        model.fit(x, to_fit(dls, y))
+        kept[name] = Fitted(f"{MODELS[name]}{of}", model, time.perf_counter() - started)
     return [kept[name] for name in models]
 
 

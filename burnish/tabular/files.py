@@ -137,7 +137,10 @@ def _of_arrow(path: Path, kind: str, in_memory: bool | None) -> pd.DataFrame:
     except ImportError as error:
         raise ImportError(f"{str(path)!r} is read with the package pyarrow: pip install pyarrow") from error
     try:
-        data = datasets.dataset(path, format=kind)
+        data = datasets.dataset(path, format=kind, partitioning="hive")
+        if path.is_dir():  # whose files may each lack columns that others have
+            schemas = [data.schema, *(fragment.physical_schema for fragment in data.get_fragments())]
+            data = data.replace_schema(pa.unify_schemas(schemas, promote_options="permissive"))
         n = data.count_rows()
         head = data.head(10_000)
         size = round(head.nbytes / max(1, len(head)) * n)
@@ -149,7 +152,9 @@ def _of_arrow(path: Path, kind: str, in_memory: bool | None) -> pd.DataFrame:
         say_mapped(size, in_memory)
         return joined(map(stored, _dataset_tables(data)))
     except pa.ArrowException as error:
-        raise DataError(f"{str(path)!r} can't be read as a file of {kind.capitalize()}: {error}.") from error
+        raise DataError(
+            f"{str(path)!r} can't be read as a file of {kind.capitalize()}: {error}. Is it whole, and what its ending says?"
+        ) from error
 
 
 def _dataset_tables(data: Any) -> Iterator[Any]:

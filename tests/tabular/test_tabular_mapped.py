@@ -215,6 +215,11 @@ class LearnsTheLargest(TwiceAsLarge):
         self.most = frame["size"].max()
 
 
+class OfSomeRows(TabularProc):
+    def apply(self, frame):
+        return frame.assign(late=1) if len(frame) == PIECE else frame.assign(more=1)
+
+
 def test_steps_of_ones_own_work_piece_by_piece(tmp_path):
     source = parquet(table().dropna(subset=["sold"]), tmp_path)
     inside, outside = (
@@ -222,6 +227,8 @@ def test_steps_of_ones_own_work_piece_by_piece(tmp_path):
     )
     assert "double" in outside.cont_names
     assert all(torch.equal(a, b) for a, b in zip(inside.prepared.tensors, outside.prepared.tensors, strict=True))
+    with pytest.raises(DataError, match="a step must give every row the same columns"):
+        loaders(source, False, procs=[OfSomeRows, Categorify])
     with pytest.raises(SettingError, match="learns from all training rows at once"):
         loaders(source, False, procs=[LearnsTheLargest, Categorify])
 
@@ -258,6 +265,16 @@ def test_the_index_of_a_table_is_no_column(in_memory, tmp_path):
     df.to_parquet(tmp_path / "t.parquet")
     assert "__index_level_0__" in pa.parquet.read_schema(tmp_path / "t.parquet").names
     assert list(read_file(tmp_path / "t.parquet", in_memory).columns) == list(df.columns)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_folder_of_files_has_the_columns_of_all_and_of_its_folders(in_memory, tmp_path):
+    for year, df in (("2023", table().drop(columns="late").head(300)), ("2024", table().tail(300))):
+        (tmp_path / f"year={year}").mkdir()
+        df.to_parquet(tmp_path / f"year={year}" / "t.parquet")
+    found = read_file(tmp_path, in_memory)
+    assert set(found.columns) == {*table().columns, "year"} and found["late"].isna().sum() == 300
+    assert found["year"].astype(int).tolist() == [2023] * 300 + [2024] * 300
 
 
 def test_a_table_of_one_column_is_read_whole(tmp_path):
