@@ -108,13 +108,16 @@ def _table(name: str) -> Callable[[bool], dict[str, Any]]:
     return lambda quick: prepare.table(name, quick)
 
 
-def _quality(name: str, epochs: int, error: str) -> Benchmark:
+def _quality(name: str, epochs: int, error: str, splits: int = 0) -> Benchmark:
+    rows = "on random fifths of the rows" if splits else "on the rows that validate"
     figures = (
-        Figure("error", f"{error} on the rows that validate (mean)", 0.0, "below", mean),
+        Figure("error", f"{error} {rows} (mean)", 0.0, "below", mean),
         Figure("over_boosting", "the same, less that of gradient boosting (mean)", 0.0, "ours", mean),
+        *([Figure("loss", f"log loss {rows} (mean)", None, "lower", mean)] if error == "error" else []),
         Figure("seconds", "seconds", None),
     )
-    return Benchmark("tables", {"what": "quality", "bs": 64, "epochs": epochs}, {"epochs": 1}, figures, _table(name))
+    settings = {"what": "splits" if splits else "quality", "bs": 64, "epochs": epochs, **({"splits": splits} if splits else {})}
+    return Benchmark("tables", settings, {"epochs": 1, **({"splits": 2} if splits else {})}, figures, _table(name))
 
 
 def _ratings(name: str, goal: float | None) -> Benchmark:
@@ -200,7 +203,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "ratings_epoch": _epoch("movielens_100k", 64, lambda quick: prepare.ratings("movielens_100k", 0, quick)),
     "ratings_100k": _ratings("movielens_100k", 0.919), "ratings_1m": _ratings("movielens_1m", None),
     "table_adult": _quality("adult", 5, "error"),
-    "table_titanic": _quality("titanic", 20, "error"),
+    "table_titanic": _quality("titanic", 20, "error"), "table_titanic_splits": _quality("titanic", 20, "error", splits=20),
     "table_ames": _quality("ames", 30, "RMSE of the logarithm"),
     "table_bikeshare": _quality("bikeshare", 10, "RMSE of the logarithm"),
     "gpu_throughput": Benchmark(

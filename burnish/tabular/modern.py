@@ -104,15 +104,14 @@ class PiecewiseNumbers(nn.Module):
 
     @torch.no_grad()
     def learn(self, numbers: Tensor) -> None:
-        """Sets the bins by training rows ``(rows, n)``: half of their edges divide the rows evenly, the other half the different values,
-        so that a few large ones are told apart too."""
+        """Sets the bins by training rows ``(rows, n)``: an edge at each value where they are few; else half of the edges divide the rows
+        evenly, the other half the different values, so that a few large ones are told apart too."""
         bins = self.edges.shape[1] - 1
         for i, column in enumerate(numbers[:: max(1, len(numbers) // MOST_ROWS)].double().cpu().unbind(1)):
-            halves = [
-                torch.quantile(values, torch.linspace(0, 1, n, dtype=torch.float64))
-                for values, n in ((column, bins // 2 + 1), (column.unique(), bins - bins // 2))
-            ]
-            edges = torch.cat(halves).float().unique()
+            edges = column.float().unique()
+            if len(edges) > bins + 1:
+                halves = ((column, bins // 2 + 1), (column.unique(), bins - bins // 2))
+                edges = torch.cat([torch.quantile(v, torch.linspace(0, 1, n, dtype=torch.float64)) for v, n in halves]).float().unique()
             self.edges[i] = torch.cat([edges, edges[-1:].expand(bins + 1 - len(edges))])
 
     def forward(self, x: Tensor) -> Tensor:
