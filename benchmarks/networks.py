@@ -14,12 +14,18 @@ from typing import Any
 import numpy as np
 import prepare
 from measures.tables import boosting_error, read_table, rmse
+from tabm import tabm_learner
 
 from burnish.data.notes import captured_notes
 from burnish.tabular.all import CategoryBlock, RegressionBlock, TabularDataLoaders, tabular_learner
 
 EPOCHS = {"adult": 5, "titanic": 20, "ames": 30, "bikeshare": 10}
-ARCHS = {"realmlp": {"arch": "realmlp"}, "realmlp, 2 bins": {"arch": "realmlp", "config": {"bins": 2}}, "mlp": {"arch": "mlp"}}
+ARCHS: dict[str, dict[str, Any]] = {
+    "realmlp": {"arch": "realmlp"},
+    "realmlp, 2 bins": {"arch": "realmlp", "config": {"bins": 2}},
+    "mlp": {"arch": "mlp"},
+    "tabm": {},  # not burnish's: see tabm.py
+}
 
 
 def error(settings: dict[str, Any], arch: dict[str, Any], epochs: int, lr: float | None, seed: int) -> float:
@@ -31,7 +37,7 @@ def error(settings: dict[str, Any], arch: dict[str, Any], epochs: int, lr: float
             table, cat_names=settings["cat_names"], cont_names=settings["cont_names"], y_names=settings["target"], y_block=block,
             valid_idx=valid, seed=seed,
         )  # fmt: skip
-        learn = tabular_learner(dls, seed=seed, **arch)
+        learn = tabular_learner(dls, seed=seed, **arch) if arch else tabm_learner(dls, seed)
         with learn.no_logging():
             learn.fit_one_cycle(epochs, lr)
     preds, targets = (t.double().numpy() for t in learn.get_preds()[:2])

@@ -60,6 +60,15 @@ def listed(things: Iterable[object], most: int = 5) -> str:
     return ", ".join(items[:most]) + (f", and {more} more" if more > 0 else "")
 
 
+def short(value: float, digits: int = 4) -> str:
+    """A number as people read it: so many significant digits, but whole numbers whole, with separators of thousands.
+
+    >>> short(0.123456), short(18172.4), short(-2.5e-7), short(3.0)
+    ('0.1235', '18,172', '-2.5e-07', '3')
+    """
+    return f"{value:,.0f}" if 10 ** (digits - 1) <= abs(value) < 1e15 else f"{value:.{digits}g}"
+
+
 def hinting(function: Callable[P, R]) -> Callable[P, R]:
     """Decorates a function (or ``__init__``) whose keywords people type by hand: a misspelt one is answered with the nearest
     names and all that there are. Python itself, before 3.13, names only the wrong one."""

@@ -58,6 +58,18 @@ def test_training_tells_the_result_beside_other_models_and_writes_everything(tra
         assert heading in page
 
 
+def test_a_number_is_reported_in_its_own_words_and_read_without_powers_of_ten(folder):
+    people(300).assign(pay=lambda d: 41_000 + 900 * d["hours"]).to_csv(folder / "paid.csv", index=False)
+    got = cli("train", "paid.csv", "--target", "pay", "--epochs", 4, "--out", "paid", cwd=folder)
+    assert got.returncode == 0, got.stderr
+    page, names = (folder / "paid/report.html").read_text(), [*people(3).columns.drop("pay")]
+    assert "always answering the mean (" in page and not any(word in page for word in ("e+0", "cameras", "most frequent", "labelled"))
+    assert "e+0" not in got.stdout + got.stderr and "shuffled among the rows" in page
+    worst = page.split("<h2>The most wrong</h2>")[1]
+    places = [worst.index(f">{column}</th>") for column in ("pay", "prediction", "loss", *names)]
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize("name", ["people.csv", "people.tsv", "people.parquet"])
 def test_rows_are_predicted_from_any_kind_of_file(trained, folder, name):
     got = cli("predict", "burnish-out/model.burnish", name, "--csv", cwd=folder)

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burnish.errors import short
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -67,7 +69,10 @@ def say_test(console: Console, learn: Any) -> None:
     for row in results.to_dict("records"):
         known = row["low"] == row["low"]
         shown.add_row(
-            row["metric"], f"{row['value']:.3g}", f"{row['low']:.3g} to {row['high']:.3g}" if known else "", f"{row['baseline']:.3g}"
+            row["metric"],
+            short(row["value"], 3),
+            f"{short(row['low'], 3)} to {short(row['high'], 3)}" if known else "",
+            short(row["baseline"], 3),
         )
     console.print()
     console.print(shown)

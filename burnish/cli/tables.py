@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from burnish.cli.places import for_shell, made
 from burnish.cli.saying import console_of, plain, save, say_test, table_of
 from burnish.data.notes import captured_notes, note
-from burnish.errors import DataError, SettingError
+from burnish.errors import DataError, SettingError, short
 from burnish.wording import in_options
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".arrow", ".feather")
 TASKS = ("auto", "class", "number")
 MOST_SHOWN = 20  # rows of predictions on screen
+MOST_COLUMNS = 30  # whose importance the report has
 
 
 def is_table(given: str) -> bool:
@@ -151,7 +152,7 @@ def _say_models(console: Console, others: pd.DataFrame) -> None:
         column.justify = "right"
     for row in others.to_dict("records"):
         seconds = "" if row["seconds"] != row["seconds"] else f"{row['seconds']:.1f}"
-        shown.add_row(plain(row["model"]), *(f"{row[name]:.4g}" for name in names), seconds)
+        shown.add_row(plain(row["model"]), *(short(row[name]) for name in names), seconds)
     console.print()
     console.print(shown)
 
@@ -167,9 +168,9 @@ def _write(console: Console, learn: Any, out: Path, others: pd.DataFrame | None)
     save(out / "loss.png", lambda: learn.recorder.plot_loss())
     written["loss.png"] = "the losses while training"
     if others is not None:
-        tables["Other models on the same rows"] = others.round(4)
+        tables["Other models on the same rows"] = others
     if hasattr(learn, "feature_importance"):
-        tables["What the predictions rest on"] = learn.feature_importance().round(4)
+        tables["What the predictions rest on"] = learn.feature_importance().head(MOST_COLUMNS)
         save(out / "importance.png", lambda: learn.plot_importance())
         written["importance.png"] = "the columns that the predictions rest on"
     else:
@@ -226,7 +227,7 @@ def _say_predictions(table: pd.DataFrame, given: list[str]) -> None:
     first = given[: max(1, 6 - len(new))]
     shown = table_of("row", *map(str, first), *map(str, new))
     for i, row in enumerate(table.head(MOST_SHOWN).to_dict("records")):
-        cells = [f"{row[c]:.4g}" if isinstance(row[c], float) else plain(row[c]) for c in (*first, *new)]
+        cells = [short(row[c]) if isinstance(row[c], float) else plain(row[c]) for c in (*first, *new)]
         shown.add_row(str(i), *cells)
     console.print(shown)
     if len(table) > MOST_SHOWN:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.block import Block
-from burnish.errors import DataError, SettingError, listed
+from burnish.errors import DataError, SettingError, listed, short
 
 
 class RegressionBlock(Block):
@@ -154,7 +154,7 @@ class RegressionBlock(Block):
         return values[0] if len(values) == 1 else values
 
     def say(self, value: Any) -> str:
-        return ", ".join(f"{v:.4g}" for v in (value if isinstance(value, (list, tuple)) else [value]))
+        return ", ".join(short(v, 5) for v in (value if isinstance(value, (list, tuple)) else [value]))
 
     def loss(self) -> nn.Module:
         return ScaledMSELoss(self.std or [1.0] * self.n_out, self.log)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from burnish.errors import short
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #5d6778; --line: #dfe3ea; --page: #f6f7f9; --card: #fff;
   --main: #2458a6; --main-soft: #d8e4f6; --good: #1d7a46; --bad: #b3372f; --warn-card: #fff6e0; --warn-line: #e5b84b; }
@@ -101,7 +103,7 @@ def cell(value: Any) -> str:
     """A value as a table shows it: numbers short, nothing as a dash."""
     if value is None or (isinstance(value, float) and value != value):
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return short(value) if isinstance(value, float) else str(value)
 
 
 def _number(right: bool) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from burnish.data.lazy import pd
 from burnish.deploy import charts
 from burnish.deploy import page as html
-from burnish.errors import SettingError, listed
+from burnish.errors import SettingError, listed, short
+from burnish.evaluate.baselines import baseline_of
 from burnish.evaluate.summary import chosen_metrics, not_clearly_better
 from burnish.train.record import Record, run_record
 
@@ -45,7 +46,7 @@ def write_report(
         title: the heading.
         model_file: the exported model, to show how it is used.
         checks: look for what would spoil the data (of pictures: reads every file once).
-        tables: more sections, heading to table.
+        tables: more sections, heading to table; ``table.attrs["about"]`` stands above one that has it.
 
     Raises:
         SettingError: the learner has no validation split to report on.
@@ -55,13 +56,13 @@ def write_report(
             "A report needs a validation split to say how good the model is, and this learner has none. Write it from the learner that was trained."
         )
     interp = _interpretation(learn) if interp is None else interp
-    results, judged = interp.results(), _judged(interp)
+    results, judged = interp.results(), _judged(learn, interp)
     record = run_record(learn)
     title = title or f"{record['settings']['architecture']}: {_what(learn)}"
     body = [
         f"<h1>{escape(title)}</h1>",
         html.paragraph(_lead(record), "soft"),
-        html.section("How good is it?", headline(results), _explained(results, judged)),
+        html.section("How good is it?", headline(results), _explained(learn, results, judged)),
         *_other_results(record, judged),
         html.section("Before you trust it", *_doubts(learn, results, record, judged, checks)),
         _where_it_errs(interp),
@@ -109,7 +110,7 @@ class Judged(NamedTuple):
     limits: str  # what the figures leave open
 
 
-SAME_SOURCE = "comes from the same source as the training data: other cameras, places and people may be harder."
+SAME_SOURCE = "comes from the same source as the training data: {others} may be harder."
 JUDGED = {
     "train": Judged(
         "train", "the training split", "training samples", ", which the model has learned from: this says nothing about new data",
@@ -129,8 +130,10 @@ OWN_LOADER = Judged(
 )
 
 
-def _judged(interp: Interpretation) -> Judged:
-    return JUDGED[interp.split] if interp.dl is None else OWN_LOADER
+def _judged(learn: Learner, interp: Interpretation) -> Judged:
+    judged = JUDGED[interp.split] if interp.dl is None else OWN_LOADER
+    others = "other people, places and times" if _is_of_row(learn) else "other cameras, places and people"
+    return judged._replace(limits=judged.limits.format(others=others))
 
 
 def _other_results(record: Record, judged: Judged) -> list[str]:
@@ -150,12 +153,15 @@ def _measured(results: pd.DataFrame, judged: Judged) -> str:
     return html.paragraph(f"Measured on {f'{n:,} samples of ' if n else ''}{judged.name}{judged.said}.", "soft")
 
 
-def _explained(results: pd.DataFrame, judged: Judged) -> str:
-    return _measured(results, judged) + html.paragraph(
-        "The line on a bar is the interval in which the true value lies with "
-        "95 % confidence; the red mark is what one reaches without looking at the input, by always giving the most frequent answer (for the loss: always the classes' frequencies).",
-        "soft",
-    )
+def _explained(learn: Learner, results: pd.DataFrame, judged: Judged) -> str:
+    bars = any(map(_is_share, results["metric"])) if len(results) else False
+    line = "The line on a bar is the interval in which the true value lies with 95 % confidence; the red mark" if bars else "In red"
+    base = baseline_of(learn.dls)
+    if base is None:
+        return _measured(results, judged)
+    of_loss = " (for the loss: always the classes' frequencies)" if base.kind != "numbers" else ""
+    reached = f"{line} is what one reaches without looking at the input: {base.says}{of_loss}."
+    return _measured(results, judged) + html.paragraph(reached, "soft")
 
 
 def _doubts(learn: Learner, results: pd.DataFrame, record: Record, judged: Judged, checks: bool) -> list[str]:
@@ -164,7 +170,12 @@ def _doubts(learn: Learner, results: pd.DataFrame, record: Record, judged: Judge
     said = [html.warning(text) for text in _no_better(learn, results)]
     if found is None or "tiny_split" not in set(found.issues["kind"]):
         said += [html.warning(text) for text in _few_samples(results, judged)]
-    said += [html.warning(text) for text in _class_doubts(record)] if found is None else _findings(found)
+    looked = (
+        "duplicates, leaks between the splits, columns"
+        if _is_of_row(learn)
+        else "unreadable files, duplicates, leaks between the splits, labels"
+    )
+    said += [html.warning(text) for text in _class_doubts(record)] if found is None else _findings(found, looked)
     skipped = {str(why) for dl in learn.dls for why in getattr(dl, "skipped", {}).values()}
     if skipped:
         said.append(html.warning(f"{len(skipped)} file(s) could not be read and were left out: {listed(sorted(skipped))}."))
@@ -205,7 +216,7 @@ def _class_doubts(record: Record) -> list[str]:
     return said
 
 
-def _findings(found: Report, most: int = 12) -> list[str]:
+def _findings(found: Report, looked: str, most: int = 12) -> list[str]:
     """The findings of the data's checks; grave ones stand out."""
     said = []
     for row in found.issues.head(most).to_dict("records"):
@@ -213,11 +224,7 @@ def _findings(found: Report, most: int = 12) -> list[str]:
         said.append(html.paragraph(text, "soft") if row["severity"] == "low" else html.warning(text))
     if len(found) > most:
         said.append(html.paragraph(f"And {len(found) - most} more findings: dls.check() lists them all.", "soft"))
-    return said or [
-        html.paragraph(
-            f"The checks of the data (unreadable files, duplicates, leaks between the splits, labels) found nothing: {found.scope}."
-        )
-    ]
+    return said or [html.paragraph(f"The checks of the data ({looked}) found nothing: {found.scope}.")]
 
 
 # -- where it errs ----------------------------------------------------------------------------------------------------
@@ -259,9 +266,12 @@ def _most_wrong(learn: Learner, interp: Any, judged: Judged, most: int = 12) -> 
     if "loss" not in table:
         return []
     worst = table.sort_values("loss", ascending=False, kind="stable").head(most)
-    said = html.paragraph(f"The {judged.samples} with the highest loss: hard ones, and sometimes wrongly labelled ones.", "soft")
+    wrongly = "labelled" if _is_of_classes(learn) else "recorded"
+    said = html.paragraph(f"The {judged.samples} with the highest loss: hard ones, and sometimes wrongly {wrongly} ones.", "soft")
     if _is_of_row(learn):
-        return [said, _as_html(worst.drop(columns="split", errors="ignore"))]
+        outcome = [c for c in (*_targets(learn), "prediction", "probability", "probability_actual", "loss") if c in worst]
+        numbers = {} if _is_of_classes(learn) else dict.fromkeys((c for c in _targets(learn) if c in worst), float)
+        return [said, _as_html(worst[[*outcome, *(c for c in worst if c not in (*outcome, "split"))]].astype(numbers))]
     figures = [_wrong_figure(learn, row) for row in worst.to_dict("records")]
     figures = [f for f in figures if f]
     if not figures:
@@ -270,15 +280,10 @@ def _most_wrong(learn: Learner, interp: Any, judged: Judged, most: int = 12) -> 
 
 
 def _as_html(table: pd.DataFrame) -> str:
-    """A table with its numbers at four digits; what is missing is empty."""
-    rows = [[_cell(cell) for cell in row] for row in table.itertuples(index=False)]
-    return html.table([str(name) for name in table.columns], rows)
-
-
-def _cell(cell: Any) -> Any:
-    if isinstance(cell, float):
-        return None if cell != cell else f"{cell:.4g}"
-    return cell if isinstance(cell, (str, int)) else str(cell)
+    """A table, below what it says of itself (``table.attrs["about"]``)."""
+    about = table.attrs.get("about")
+    rows = [[cell if isinstance(cell, (str, int, float)) else str(cell) for cell in row] for row in table.itertuples(index=False)]
+    return (html.paragraph(about, "soft") if about else "") + html.table([str(name) for name in table.columns], rows)
 
 
 def _wrong_figure(learn: Learner, row: dict[str, Any]) -> str:
@@ -388,7 +393,19 @@ def _is_of_row(learn: Learner) -> bool:
     return bool(learn.dls.input_blocks) and learn.dls.input_blocks[0].of_row
 
 
+def _is_of_classes(learn: Learner) -> bool:
+    """Whether what is predicted are classes or labels."""
+    return bool(learn.dls.target_blocks) and learn.dls.target_blocks[0].kind in ("category", "multicategory")
+
+
+def _targets(learn: Learner) -> list[str]:
+    """The columns that are predicted, where a table has them."""
+    return list(learn.dls.table.attrs.get("targets", []))
+
+
 def _what(learn: Learner) -> str:
+    if _is_of_row(learn):
+        return ", ".join(_targets(learn)) or "results"
     vocab = next((v for b in learn.dls.target_blocks if (v := getattr(b, "vocab", None))), None)
     if vocab is None:
         return "results"
@@ -414,7 +431,7 @@ def _number(value: Any) -> float | None:
 
 
 def _short(value: float | None) -> str:
-    return "not computed" if value is None else f"{value:.3g}"
+    return "not computed" if value is None else short(value, 3)
 
 
 def _clock(seconds: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from burnish.errors import DataError
+from burnish.errors import DataError, short
 from burnish.evaluate.intervals import evaluated
 from burnish.evaluate.losses import weights_of_classes
 from burnish.evaluate.metrics import resolve_metrics
@@ -61,7 +61,7 @@ class Baseline:
 
     def _numbers(self, targets: Tensor, vocab: Sequence[Any] | None, n_out: int | None) -> tuple[Tensor, str]:
         mean = targets.double().mean(0).float()
-        shown = ", ".join(f"{v:.4g}" for v in mean.reshape(-1).tolist()[:4])
+        shown = ", ".join(short(v) for v in mean.reshape(-1).tolist()[:4])
         return mean, f"always answering the mean ({shown})"
 
     def on(self, targets: Tensor) -> Baseline:

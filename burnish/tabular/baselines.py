@@ -16,7 +16,7 @@ from burnish.data.mapped import is_mapped
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
 from burnish.data.table import rows_of
-from burnish.errors import DataError, SettingError, listed, nearest
+from burnish.errors import DataError, SettingError, listed, nearest, short
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate.baselines import baseline_of
 from burnish.evaluate.outcome import Outcome, split_name
@@ -246,7 +246,7 @@ class BaselineNote(Callback):
             output = outputs_of(fitted.model, dls, "valid")
             value = results_of_metrics([metric], found._replace(output=output), None, None)[0]["value"]
             others.append((fitted, float(value)))
-        text = ", ".join(f"{f.name} {value:.4g} ({f.seconds:.1f} s)" for f, value in others)
+        text = ", ".join(f"{f.name} {short(value)} ({f.seconds:.1f} s)" for f, value in others)
         sign = {"higher": 1, "lower": -1}.get(metric.better or "", 0)
         best, value = max(others, key=lambda o: sign * o[1]) if sign else (None, 0.0)
         better = best is not None and sign * (value - float(own["high" if sign > 0 else "low"])) > 0

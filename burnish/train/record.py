@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import burnish.artifact as artifact
 from burnish.data.lazy import pd
-from burnish.errors import listed
+from burnish.errors import listed, short
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -185,4 +185,4 @@ def shown(value: Any) -> str:
     """A result as people read it: four significant digits, or 'not computed'."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "not computed"
-    return f"{value:.4g}" if isinstance(value, float) else f"{value}"
+    return short(value) if isinstance(value, float) else f"{value}"
