@@ -11,20 +11,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from burnish.collab.scores import scores_of
 from burnish.data.block import Block
 from burnish.data.lazy import pd
+from burnish.data.randomness import derive
 from burnish.data.table import rows_of
 from burnish.data.transforms import BatchTransform
 from burnish.data.whole import checked_whole
 from burnish.errors import DataError, SettingError
 from burnish.evaluate.intervals import bootstrap_mean
 from burnish.evaluate.outcome import split_name
-from burnish.train.freezing import plain
+from burnish.train.turns import in_turn
 
 if TYPE_CHECKING:
+    from burnish.collab.dataloaders import CollabDataLoaders
     from burnish.collab.learner import CollabLearner
 
-_CHUNK = 256  # users whose scores of all items are made at a time
+_SCORES = 2**22  # scores, of some users and all items, that are looked at at a time
+_LOW = 2**62 - 1
 
 
 class InteractionBlock(Block):
@@ -83,7 +87,7 @@ class OtherItems(BatchTransform):
 
     Args:
         n_items: items have the codes 1 ... n_items. n: how many others.
-        seed: of the draws outside of training, which are the same every time.
+        seed: of the draws outside of training, which are the same every time: they follow from the pair alone, whatever batch it is in.
     """
 
     def __init__(self, n_items: int, n: int = 4, seed: int = 0) -> None:
@@ -93,51 +97,92 @@ class OtherItems(BatchTransform):
     def apply(self, batch: list[Tensor], kinds: Sequence[str], rng: torch.Generator | None) -> list[Tensor]:
         if len(batch) < 2:  # pairs to predict
             return batch
-        rng = rng or torch.Generator().manual_seed(self.seed)
-        others = torch.randint(1, self.n_items + 1, (len(batch[0]), self.n), generator=rng).to(batch[0].device, non_blocking=True)
+        if rng is None:
+            others = self._of_pairs(batch[0])
+        else:
+            others = torch.randint(1, self.n_items + 1, (len(batch[0]), self.n), generator=rng).to(batch[0].device, non_blocking=True)
         return [torch.cat([batch[0], others], 1), *batch[1:]]
 
+    def _of_pairs(self, pairs: Tensor) -> Tensor:
+        """The items ``(batch, n)`` that go with pairs ``(batch, 2)``, drawn by a hash of seed, user, item and place."""
+        users, items = pairs[:, :1].long(), pairs[:, 1:2].long()
+        places = torch.arange(1, self.n + 1, device=pairs.device)
+        mixed = _mixed(_mixed(_mixed(users + derive(self.seed, "others")) + items) + places)
+        return (mixed & _LOW) % self.n_items + 1
 
+
+def _mixed(x: Tensor) -> Tensor:
+    """Whole numbers as others that look drawn (the last step of SplitMix64: Steele, Lea and Flood 2014), int64 that wraps around."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ _shifted(x, shift)) * (factor - 2**64)
+    return x ^ _shifted(x, 31)
+
+
+def _shifted(x: Tensor, by: int) -> Tensor:
+    return (x >> by) & (2 ** (64 - by) - 1)  # without the sign, which >> repeats
+
+
+@in_turn
 def ranking(learn: CollabLearner, split: int | str = "valid", k: int = 10) -> pd.DataFrame:
     """How high what people did next ranks among all items that they had not done before, and the same for ranking by popularity.
 
     Args:
-        split: whose rows are to be found.
+        split: whose rows are to be found. What was done before is what trains and, for "test", what validates too.
         k: how many items are shown.
 
     Returns: a row for the model and one for popularity: columns model, hit_rate (the share of the rows among the first `k`), ndcg
         (higher places count more: Jarvelin and Kekalainen 2002), both with NAME_low and NAME_high (95 % interval), and n (rows).
     """
     checked_whole("k", k, least=1)
-    dls = learn.dls
+    dls, name = learn.dls, split_name(split)
     if dls.prepared is None:
         raise DataError("There are no rows to rank for: this learner was loaded from a file. Assign data first: learn.dls = dls.")
-    codes = dls.prepared.tensors[0].long()
-    train, judged = (codes[torch.from_numpy(rows_of(dls.table, name))] for name in ("train", split_name(split)))
-    items = torch.arange(1, dls.features[1].unknown)
-    judged = judged[(judged[:, 0] < dls.features[0].unknown) & (judged[:, 1] < dls.features[1].unknown)]
+    train, judged = _known(dls, "train"), _known(dls, name)
+    done = _known(dls, "train", "valid") if name == "test" else train
     if not len(judged):
         raise DataError(f"No row of the {split} split has a user and an item that training knows, so nothing can be ranked.")
-    popular = torch.bincount(train[:, 1], minlength=len(items) + 1)[1 : len(items) + 1].float()
-    places: dict[str, list[np.ndarray]] = {f"network ({learn.arch})": [], "the most popular": []}
-    users = judged[:, 0].unique()
-    for chunk in users.split(_CHUNK):
-        mine, theirs = (t[torch.isin(t[:, 0], chunk)] for t in (judged, train))
-        row = torch.searchsorted(chunk, mine[:, 0].contiguous())
-        for name, scores in zip(places, (_scores(learn, chunk, items), popular.expand(len(chunk), -1).clone()), strict=True):
-            wanted = scores[row, mine[:, 1] - 1]
-            scores[torch.searchsorted(chunk, theirs[:, 0].contiguous()), theirs[:, 1] - 1] = -math.inf
-            ahead = (scores[row] > wanted[:, None]).sum(1) + ((scores[row] == wanted[:, None]).sum(1) - 1).clamp(min=0) / 2
-            places[name].append(ahead.numpy())
-    return pd.DataFrame([_row(name, np.concatenate(found), k) for name, found in places.items()])
+    items = torch.arange(1, dls.features[1].unknown)
+    popular = torch.bincount(train[:, 1], minlength=len(items) + 1)[1:].float()
+    places: dict[str, list[Tensor]] = {f"network ({learn.arch})": [], "the most popular": []}
+    for chunk in judged[:, 0].unique().split(max(1, _SCORES // len(items))):
+        mine, theirs = (_of_users(rows, chunk) for rows in (judged, done))
+        for found, scores in zip(places.values(), (scores_of(learn, chunk, items), popular.repeat(len(chunk), 1)), strict=True):
+            found.append(_ahead(scores, mine, theirs))
+    return pd.DataFrame([_row(model, torch.cat(found).numpy(), k) for model, found in places.items()])
 
 
-def _scores(learn: CollabLearner, users: Tensor, items: Tensor) -> Tensor:
-    """Scores of all items for each user ``(users, items)``."""
-    model = plain(learn.model).eval()
-    with torch.no_grad():
-        pairs = torch.stack([users.repeat_interleave(len(items)), items.repeat(len(users))], 1)
-        return model(pairs.to(learn.device)).float().cpu().reshape(len(users), len(items))
+def _known(dls: CollabDataLoaders, *splits: str) -> Tensor:
+    """The codes ``(rows, 2)`` of some splits' rows whose user and item training knows, in the order of the users."""
+    assert dls.prepared is not None
+    rows = np.concatenate([rows_of(dls.table, split) for split in splits])
+    codes = dls.prepared.tensors[0][torch.from_numpy(rows)].long()
+    codes = codes[((codes > 0) & (codes < torch.tensor([feature.unknown for feature in dls.features]))).all(1)]
+    return codes[torch.argsort(codes[:, 0], stable=True)]
+
+
+def _of_users(rows: Tensor, users: Tensor) -> Tensor:
+    """Of rows in the order of their users those of some users, as (place among the users, place of the item) ``(rows, 2)``."""
+    of = rows[:, 0].contiguous()
+    first, last = int(torch.searchsorted(of, users[0])), int(torch.searchsorted(of, users[-1], right=True))
+    some = rows[first:last]
+    some = some[torch.isin(some[:, 0], users)]
+    return torch.stack([torch.searchsorted(users, some[:, 0].contiguous()), some[:, 1] - 1], 1)
+
+
+def _ahead(scores: Tensor, mine: Tensor, theirs: Tensor) -> Tensor:
+    """How many items are ahead of the one in each row of `mine` ``(rows,)``, those that score the same counted half.
+
+    Args:
+        scores: ``(users, items)``; written into. theirs: what doesn't count.
+    """
+    wanted = scores[mine[:, 0], mine[:, 1]]
+    scores[theirs[:, 0], theirs[:, 1]] = -math.inf
+    found = []
+    for at in torch.arange(len(mine)).split(max(1, _SCORES // scores.shape[1])):
+        others, own = scores[mine[at, 0]], wanted[at, None]
+        others[torch.arange(len(at)), mine[at, 1]] = -math.inf
+        found.append((others > own).sum(1) + (others == own).sum(1) / 2)
+    return torch.cat(found)
 
 
 def _row(name: str, ahead: np.ndarray, k: int) -> dict[str, Any]:

@@ -85,6 +85,11 @@ class EmbeddingDotBias(Looked):
         product = (self.u_weight(users)[:, None] * self.i_weight(items)).sum(2)
         return self.final((product + self.u_bias(users) + self.i_bias(items)[..., 0]).reshape(-1, 1)).reshape(items.shape)
 
+    def of_all(self, users: Tensor, items: Tensor) -> Tensor:
+        """Of each user with each item: codes ``(users,)`` and ``(items,)`` to ``(users, items)``, in no more memory than that takes."""
+        sums = self.u_weight(users) @ self.i_weight(items).T + self.u_bias(users) + self.i_bias(items)[:, 0]
+        return self.final(sums.reshape(-1, 1)).reshape(sums.shape)
+
     def bias(self, arr: Any, is_item: bool = True) -> Tensor:
         """The biases of ids ``(ids,)``, on the CPU: how much better (or worse) than others an item is liked, or a user rates."""
         layer = self.i_bias if is_item else self.u_bias

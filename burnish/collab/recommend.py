@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ import torch
 from torch import Tensor
 
 from burnish.collab.models import EmbeddingDotBias
+from burnish.collab.scores import scores_of
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
 from burnish.data.whole import checked_whole
 from burnish.errors import DataError, SettingError, nearest
 from burnish.train.freezing import plain
+from burnish.train.turns import in_turn
 
 if TYPE_CHECKING:
     from burnish.collab.learner import CollabLearner
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 _STEPS = 50  # of fitting a new user's vector
 
 
+@in_turn
 def recommend(
     learn: CollabLearner, user: Any = None, k: int = 10, exclude_seen: bool = True, ratings: Mapping[Any, float] | None = None
 ) -> pd.DataFrame:
@@ -53,6 +57,7 @@ def recommend(
     return learn.dls.named([names[i] for i in kept]).assign(**{column: scores[kept].numpy()})
 
 
+@in_turn
 def similar(learn: CollabLearner, item: Any, k: int = 10) -> pd.DataFrame:
     """The items most like one, by the angle between their vectors: what those who like it like too.
 
@@ -67,6 +72,7 @@ def similar(learn: CollabLearner, item: Any, k: int = 10) -> pd.DataFrame:
     return learn.dls.named([names[i] for i in order]).assign(similarity=likeness[order].numpy())
 
 
+@in_turn
 def plot_items(learn: CollabLearner, n: int = 50, figsize: tuple[float, float] = (9, 7)) -> None:
     """Draws the most rated items on the two main axes of their vectors (principal components): what is near is liked alike. Of names
     that would lie on each other the most rated item's is written."""
@@ -119,10 +125,7 @@ def _for_known(learn: CollabLearner, user: Any, items: Tensor) -> Tensor:
         note(
             f"{user!r} is no {feature.name} that training knows: these are what everybody likes.{near} With some ratings of theirs: recommend(ratings={{...}})."
         )
-    x = torch.stack([torch.full_like(items, code), items], 1).to(learn.device)
-    model = learn.model.eval()
-    with torch.no_grad():
-        return model(x).float().cpu()
+    return scores_of(learn, torch.tensor([code]), items)[0]
 
 
 def _for_new(learn: CollabLearner, ratings: Mapping[Any, float], items: Tensor) -> Tensor:
@@ -141,26 +144,26 @@ def _for_new(learn: CollabLearner, ratings: Mapping[Any, float], items: Tensor) 
     given = torch.tensor([float(v) for v in ratings.values()])
     weights, biases = (e.weight.detach().cpu().float() for e in (model.i_weight, model.i_bias))
     users = torch.cat([model.u_weight.weight, model.u_bias.weight], 1).detach().cpu().float()[1:-1]
-    prior = users.var(0).clamp(min=1e-6)
+    prior = (users.var(0) if len(users) > 1 else users.square().sum(0)).clamp(min=1e-6)  # a single user says how far one is from zero
     noise = float(np.mean([(s**2) for s in block.std or [1.0]])) * 0.5  # of a rating around what a model can know of it
     own = torch.zeros(weights.shape[1] + 1, requires_grad=True)
-    final = model.final.cpu()
-    try:
-        predict = lambda places: final((weights[places] @ own[:-1] + own[-1] + biases[places][:, 0])[:, None])[:, 0]  # noqa: E731
-        opt = torch.optim.LBFGS([own], max_iter=_STEPS, line_search_fn="strong_wolfe")
+    final = copy.deepcopy(model.final).cpu()
 
-        def closure() -> Tensor:
-            opt.zero_grad()
-            loss = (predict(at) - given).square().sum() / noise + (own.square() / prior).sum()
-            loss.backward()
-            return loss
+    def predict(places: Tensor) -> Tensor:
+        return final((weights[places] @ own[:-1] + own[-1] + biases[places][:, 0])[:, None])[:, 0]
 
-        with torch.enable_grad():
-            opt.step(closure)
-        with torch.no_grad():
-            return predict(items).detach()
-    finally:
-        model.final.to(learn.device)
+    opt = torch.optim.LBFGS([own], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        opt.zero_grad()
+        loss = (predict(at) - given).square().sum() / noise + (own.square() / prior).sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        opt.step(closure)
+    with torch.no_grad():
+        return predict(items).detach()
 
 
 def _seen(learn: CollabLearner, user: Any, wanted: bool) -> set[Any]:
