@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
-import numpy as np
 import torch
 
 from burnish.collab.implicit import InteractionBlock, OtherItems, check_implicit
+from burnish.collab.rating import RatingBlock
 from burnish.data.block import Block
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock, checked_range
 from burnish.data.split import RandomSplitter
-from burnish.errors import DataError, hinting, listed
+from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock
 from burnish.tabular.dataloaders import TabularDataLoaders
 from burnish.tabular.features import CategoryFeature
-from burnish.tabular.files import read_csv
-from burnish.tabular.frames import as_frame, cells_of, need_columns
+from burnish.tabular.files import read_csv, read_file
+from burnish.tabular.frames import as_frame, need_columns
 from burnish.tabular.prepare import Splits, TabularPandas
 from burnish.tabular.procs import Categorify
 
@@ -28,7 +28,7 @@ DONE = "done"  # the target's column where the rows are what was done
 
 
 class RatingsOptions(TypedDict, total=False):
-    """What ``from_csv`` passes on to ``from_df``; see there."""
+    """What ``from_csv`` and ``from_file`` pass on to ``from_df``; see there."""
 
     bs: int
     val_bs: int | None
@@ -52,6 +52,10 @@ class CollabDataLoaders(TabularDataLoaders):
     kind: ClassVar[str] = "collab"
     titles: dict[Any, str]
 
+    def __init__(self, *loaders: Any, path: str | Path = ".", device: Any = None, n_inp: int | None = None) -> None:
+        super().__init__(*loaders, path=path, device=device, n_inp=n_inp)
+        self.titles = {}
+
     @classmethod
     @hinting
     def from_df(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -67,7 +71,7 @@ class CollabDataLoaders(TabularDataLoaders):
             valid_pct, test_pct: the shares drawn at random for validation and testing; `splitter` splits otherwise.
             user_name, item_name, rating_name: the columns; the first three by default.
             seed: fixes the split (42 when not given) and the order.
-            y_range: (low, high) of predicted ratings; None takes it from the ratings where they are steps of a scale, and says so.
+            y_range: (low, high) of predicted ratings; None takes it from the training ratings where they are steps of a scale, and says so.
             titles: item to title, to be shown beside the ids: a dict, a Series, or a table with the items in its first column and the
                 titles in its second.
             implicit: the rows are things that were done (views, clicks, purchases), without a rating: what was done is to rank above
@@ -82,7 +86,7 @@ class CollabDataLoaders(TabularDataLoaders):
         if implicit:
             block: Block = InteractionBlock()
         else:
-            block = RegressionBlock(y_range=_range_of(cells_of(frame, names[2]), names[2]) if y_range is None else checked_range(y_range))
+            block = RatingBlock() if y_range is None else RegressionBlock(y_range=checked_range(y_range))
             _say_repeated(frame, names)
         splits = RandomSplitter(valid_pct, seed=42 if seed is None else seed, test_pct=test_pct) if splitter is None else splitter
         to = Ratings(frame, [Categorify], names[:2], None, names[2], block, splits, seed=seed)
@@ -108,6 +112,37 @@ class CollabDataLoaders(TabularDataLoaders):
             read_csv(csv, True, **said), valid_pct, user_name, item_name, rating_name, seed, path, test_pct=test_pct, splitter=splitter,
             y_range=y_range, titles=titles, implicit=implicit, **options,
         )  # fmt: skip
+
+    @classmethod
+    def from_file(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, file: str | Path, valid_pct: float = 0.2, user_name: str | None = None, item_name: str | None = None,
+        rating_name: str | None = None, seed: int | None = None, path: str | Path = ".", *, test_pct: float = 0.0, splitter: Splits = None,
+        y_range: Sequence[float] | None = None, titles: Any = None, implicit: bool = False, **options: Unpack[RatingsOptions],
+    ) -> CollabDataLoaders:  # fmt: skip
+        """From a file, by its ending: CSV (.csv, .tsv), Parquet (also a folder of such files), Arrow (.arrow, .feather). Ratings are read into
+        memory. The rest: see ``from_df``."""
+        return cls.from_df(
+            read_file(file, True), valid_pct, user_name, item_name, rating_name, seed, path, test_pct=test_pct, splitter=splitter,
+            y_range=y_range, titles=titles, implicit=implicit, **options,
+        )  # fmt: skip
+
+    @classmethod
+    def from_prepared(
+        cls, to: TabularPandas, *, bs: int = 64, val_bs: int | None = None, path: str | Path = ".", device: Any = None,
+        seed: int | None = None, shuffle: bool = True, drop_last: bool | None = None, balance: str | None = None,
+    ) -> Self:  # fmt: skip
+        """The loaders of prepared ratings, ``Ratings(df, [Categorify], [user, item], None, rating, RegressionBlock())``; see ``from_df`` for
+        the arguments."""
+        target = to.blocks[to.n_inp].kind if len(to.blocks) == to.n_inp + 1 else "none, or several"
+        if to.n_inp != 1 or len(to.cat_names) != 2 or target not in ("number", InteractionBlock.kind):
+            raise SettingError(
+                f"CollabDataLoaders.from_prepared got a {type(to).__name__} of the columns {listed([*to.cat_names, *to.cont_names])} (target: {target}); expected "
+                "Ratings of two categories, users and items, and a number: Ratings(df, [Categorify], [user, item], None, rating, RegressionBlock()), "
+                "or CollabDataLoaders.from_df(df)."
+            )
+        return super().from_prepared(
+            to, bs=bs, val_bs=val_bs, path=path, device=device, seed=seed, shuffle=shuffle, drop_last=drop_last, balance=balance
+        )
 
     @property
     def user(self) -> str:
@@ -181,18 +216,6 @@ def _columns(frame: pd.DataFrame, user: str | None, item: str | None, rating: st
     if user is None or item is None or rating is None:
         note(f"Taken as users: {names[0]}, items: {names[1]}, ratings: {names[2]}. To say otherwise: user_name=, item_name=, rating_name=.")
     return names
-
-
-def _range_of(ratings: pd.Series, name: str, most: int = 20) -> tuple[float, float] | None:
-    """Where ratings may lie: half a step beyond the ends of their scale; None where they are no steps of a scale."""
-    numbers = np.asarray(pd.to_numeric(ratings.dropna(), errors="coerce"), dtype=np.float64)
-    levels = np.unique(numbers[np.isfinite(numbers)])
-    if not 2 <= len(levels) <= most:
-        return None
-    half = float(np.diff(levels).min()) / 2
-    low, high = float(levels[0]) - half, float(levels[-1]) + half
-    note(f"The {name} has {len(levels)} steps from {levels[0]:g} to {levels[-1]:g}: predictions stay in y_range=({low:g}, {high:g}).")
-    return low, high
 
 
 def _titles(given: Any, items: CategoryFeature) -> dict[Any, str]:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 import burnish.collab.implicit
+import burnish.collab.rating
 import burnish.data.category
 import burnish.data.number
 import burnish.tabular.blocks
@@ -43,6 +44,7 @@ SAMPLES = {
         {"weight": "heavy"},
     ),
     "InteractionBlock": (lambda cls: cls(), [1.0, 1.0, 1.0], 0),
+    "RatingBlock": (lambda cls: cls(), [1.0, 2.0, 5.0], "no number"),
     "RegressionBlock": (lambda cls: cls(), [1.5, -2.0, 1000.0], "no number"),
     "ImageBlock": (lambda cls: cls(), [_picture(0), _picture(1), _picture(2)], b"no picture"),
 }
