@@ -13,6 +13,7 @@ WORDS = (
     (r"print\(dls\.table\)|dls\.check\(\)", "burnish show"),
     (r"cat_names=\[\.\.\.\], cont_names=\[\.\.\.\]", "--categories NAMES --numbers NAMES"),
     (r"user_name=, item_name=, rating_name=", "--user, --item, --rating"),
+    (r"unasked: learn\.baselines\(\)", "here: in Python learn.baselines()"),
     (r"y_block=RegressionBlock\(\)", "--task number"),
     (r"y_block=CategoryBlock\(\)", "--task class"),
     (r"splitter=(Group|Time)Splitter\('([^']+)'\)", lambda m: f"--{m[1].lower()} {m[2]}"),

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from burnish.data.lazy import pd
+from burnish.data.notes import note
 from burnish.data.table import rows_of
 from burnish.errors import DataError, SettingError, nearest
 from burnish.evaluate import outcome as outcomes
@@ -25,6 +26,8 @@ Pairs = np.ndarray  # codes of users and items ``(ratings, 2)``
 Predict = Callable[[Pairs], np.ndarray]
 PENALTIES = (2.0, 5.0, 10.0, 20.0, 40.0)  # of which the factorisation takes what is best on a tenth of the training ratings
 FACTORS, ROUNDS, NEIGHBOURS = 16, 12, 40
+MOST_RATINGS, MOST_IDS = 1_000_000, 50_000  # training ratings, and users and items, up to which these models are fitted unasked
+_ALIKE = 2**21  # likenesses, of some items to all, that are worked out at a time
 
 
 def baselines(learn: CollabLearner, split: int | str = "valid", metrics: Any = None, models: Sequence[str] | None = None) -> pd.DataFrame:
@@ -34,9 +37,11 @@ def baselines(learn: CollabLearner, split: int | str = "valid", metrics: Any = N
         split: "valid" or "test" (or 1, 2).
         metrics: names, functions or Metrics; the learner's by default.
         models: which of "mean", "biases", "neighbours" (of the items: Sarwar et al. 2001), "factors" (matrix factorisation by
-            alternating least squares, its penalty chosen on a tenth of the training ratings: Hu, Koren and Volinsky 2008).
+            alternating least squares, its penalty chosen on a tenth of the training ratings: Hu, Koren and Volinsky 2008). The last two
+            take the mean of what one user gave one item.
 
-    Returns: a row a model: columns model, for each metric NAME, NAME_low, NAME_high (95 % interval), and seconds (to fit; of the network its last fit, none where that is not known).
+    Returns: a row a model: columns model, for each metric NAME, NAME_low, NAME_high (95 % interval), and seconds (to fit and to answer; of
+        the network its last fit, none where that is not known).
     """
     known = {"mean": _mean, "biases": _biases, "neighbours": _neighbours, "factors": _factors}
     wanted = list(known if models is None else models)
@@ -52,9 +57,8 @@ def baselines(learn: CollabLearner, split: int | str = "valid", metrics: Any = N
     low, high = learn.dls.target_blocks[0].y_range or (-np.inf, np.inf)  # type: ignore[attr-defined]
     for name in wanted:
         started = time.perf_counter()
-        predict = known[name](x, y)
+        output = torch.from_numpy(np.clip(known[name](x, y)(judged), low, high)).float()
         seconds = time.perf_counter() - started
-        output = torch.from_numpy(np.clip(predict(judged), low, high)).float()
         rows.append(row_of(NAMES[name], chosen, found._replace(output=output), groups, seconds))
     return pd.DataFrame(rows)
 
@@ -65,6 +69,18 @@ NAMES = {
     "neighbours": f"{NEIGHBOURS} nearest items",
     "factors": f"matrix factorisation, {FACTORS} factors",
 }
+
+
+def quick_baselines(learn: CollabLearner) -> pd.DataFrame | None:
+    """What ``baselines()`` gives where that takes little time; else None, and a note says how to ask for it."""
+    ids = sum(feature.rows for feature in learn.dls.features)
+    if learn.dls.train.n <= MOST_RATINGS and ids <= MOST_IDS:
+        return baselines(learn)
+    note(
+        f"With {learn.dls.train.n:,} training ratings and {ids:,} users and items other models are not fitted unasked: learn.baselines() fits biases, "
+        "neighbours and a factorisation to the same ratings, to compare with."
+    )
+    return None
 
 
 def ratings_of(dls: CollabDataLoaders, split: str) -> tuple[Pairs, np.ndarray]:
@@ -78,6 +94,14 @@ def ratings_of(dls: CollabDataLoaders, split: str) -> tuple[Pairs, np.ndarray]:
 
 
 # -- the models -----------------------------------------------------------------------------------------------------------
+def _averaged(x: Pairs, y: np.ndarray) -> tuple[Pairs, np.ndarray]:
+    """A row a pair, in the order of their first ones, with the mean of its ratings."""
+    key = x[:, 0] * (x[:, 1].max() + 1) + x[:, 1]
+    _, first, which, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(first)
+    return x[first[order]], (np.bincount(which, y) / count)[order]
+
+
 def _mean(x: Pairs, y: np.ndarray) -> Predict:
     return lambda pairs: np.full(len(pairs), y.mean())
 
@@ -112,32 +136,46 @@ def _neighbours(x: Pairs, y: np.ndarray) -> Predict:
     where few have rated both)."""
     from scipy.sparse import csr_matrix
 
+    x, y = _averaged(x, y)
     mean, users, items = _fit_biases(x, y)
     left = y - mean - users[x[:, 0]] - items[x[:, 1]]
     shape = (len(users), len(items))
     table, there = csr_matrix((left, (x[:, 0], x[:, 1])), shape), csr_matrix((np.ones(len(left)), (x[:, 0], x[:, 1])), shape)
-    dot, both = (table.T @ table).toarray(), (there.T @ there).toarray()
-    length = np.sqrt(np.maximum(np.diag(dot), 1e-12))
-    like = dot / length[:, None] / length[None, :] * both / (both + 50)
-    np.fill_diagonal(like, 0)
+    columns, there_columns = table.tocsc(), there.tocsc()
+    length = np.sqrt(np.maximum(np.bincount(x[:, 1], left**2), 1e-12))
+
+    def likeness(some: np.ndarray) -> np.ndarray:
+        """Of some items to all ``(some, items)``; 0 to itself."""
+        dot, both = (columns[:, some].T @ table).toarray(), (there_columns[:, some].T @ there).toarray()
+        like = dot / length[some, None] / length[None, :] * both / (both + 50)
+        like[np.arange(len(some)), some] = 0
+        return like
 
     def predict(pairs: Pairs) -> np.ndarray:
         base = mean + _at(users, pairs[:, 0]) + _at(items, pairs[:, 1])
-        for i, (user, item) in enumerate(pairs):
-            if user >= shape[0] or item >= shape[1]:
-                continue
-            rated = table.indices[table.indptr[user] : table.indptr[user + 1]]
-            near = like[item, rated]
-            best = np.argsort(-np.abs(near))[:NEIGHBOURS]
-            weight = np.abs(near[best]).sum()
-            if weight > 0:
-                base[i] += near[best] @ table.data[table.indptr[user] : table.indptr[user + 1]][best] / (weight + 0.5)
+        known = np.flatnonzero((pairs < shape).all(1))
+        known = known[np.argsort(pairs[known, 1], kind="stable")]
+        asked = np.unique(pairs[known, 1])
+        size = max(1, _ALIKE // shape[1])
+        for start in range(0, len(asked), size):
+            some = asked[start : start + size]
+            like = likeness(some)
+            first, last = np.searchsorted(pairs[known, 1], (some[0], some[-1] + 1))
+            for i in known[first:last]:
+                user, item = pairs[i]
+                theirs = slice(table.indptr[user], table.indptr[user + 1])
+                near = like[np.searchsorted(some, item), table.indices[theirs]]
+                best = np.argsort(-np.abs(near))[:NEIGHBOURS]
+                weight = np.abs(near[best]).sum()
+                if weight > 0:
+                    base[i] += near[best] @ table.data[theirs][best] / (weight + 0.5)
         return base
 
     return predict
 
 
 def _factors(x: Pairs, y: np.ndarray) -> Predict:
+    x, y = _averaged(x, y)
     rng = np.random.default_rng(0)
     held = rng.random(len(y)) < 0.1
     errors = {}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.collab import recommend as recommending
-from burnish.collab.baselines import baselines
+from burnish.collab.baselines import baselines, quick_baselines
 from burnish.collab.dataloaders import CollabDataLoaders
 from burnish.collab.implicit import InteractionBlock, ranking
 from burnish.collab.models import EmbeddingDotBias, EmbeddingNN, Looked
@@ -35,6 +35,7 @@ class CollabLearner(Learner):
     usual_precision = "fp32"
     dls: CollabDataLoaders
     baselines = baselines
+    quick_baselines = quick_baselines
     ranking = ranking
     recommend = recommending.recommend
     similar = recommending.similar

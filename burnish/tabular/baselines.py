@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from burnish.tabular.blocks import CategoriesBlock
 from burnish.train.callback import Callback
 from burnish.train.freezing import plain
 from burnish.train.metric import Metric
+from burnish.train.predict import undisturbed
 
 if TYPE_CHECKING:
     from burnish.tabular.dataloaders import TabularDataLoaders
@@ -83,10 +85,30 @@ def baselines(
     network = plain(learn.model) if embeddings else None
     if network is not None and not hasattr(network, "inputs"):
         raise SettingError(f"embeddings=True needs a network of burnish's own for tables; this one is a {type(network).__name__}.")
-    for fitted in fit_models(dls, models, network):
-        output = outputs_of(fitted.model, dls, name, network)
-        rows.append(row_of(fitted.name, chosen, found._replace(output=output), groups, fitted.seconds))
+    with nullcontext() if network is None else undisturbed(learn):  # the network is put into another mode
+        for fitted in fit_models(dls, models, network):
+            output = outputs_of(fitted.model, dls, name, network)
+            rows.append(row_of(fitted.name, chosen, found._replace(output=output), groups, fitted.seconds))
     return pd.DataFrame(rows)
+
+
+def quick_baselines(learn: TabularLearner) -> pd.DataFrame | None:
+    """What ``baselines()`` gives where that takes little time; else None, and a note, once for the data, says how to ask for it."""
+    return None if _takes_long(need_table(learn)) else baselines(learn)
+
+
+def _takes_long(dls: TabularDataLoaders) -> bool:
+    """Whether fitting other models to the training rows takes long, which is said once."""
+    columns = sum(t.shape[1] for t in dls.prepared.tensors[: dls.prepared.n_inp])  # type: ignore[union-attr]
+    if dls.train.n * columns <= MOST_CELLS:
+        return False
+    if not vars(dls).get("_said_baselines"):
+        dls._said_baselines = True  # type: ignore[attr-defined]
+        note(
+            f"With {dls.train.n:,} training rows of {columns:,} columns other models are not fitted unasked: learn.baselines() fits a linear model, a forest "
+            "and gradient boosting to the same rows, to compare with."
+        )
+    return True
 
 
 def need_table(learn: TabularLearner) -> TabularDataLoaders:
@@ -228,13 +250,8 @@ class BaselineNote(Callback):
             dls = need_table(learn)
         except DataError:
             return
-        columns = sum(t.shape[1] for t in dls.prepared.tensors[: dls.prepared.n_inp])  # type: ignore[union-attr]
-        if dls.train.n * columns > MOST_CELLS:
-            if not vars(dls).get("_said_baselines"):
-                dls._said_baselines = True  # type: ignore[attr-defined]
-                note("learn.baselines() fits a linear model, a forest and gradient boosting to the same rows, to compare with.")
-            return
-        note(self._said(learn, dls))
+        if not _takes_long(dls):
+            note(self._said(learn, dls))
 
     def _said(self, learn: TabularLearner, dls: TabularDataLoaders) -> str:
         metric = chosen_metrics(learn)[0]

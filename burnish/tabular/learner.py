@@ -21,7 +21,7 @@ from burnish.evaluate.joint import TargetMetric
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.tabular import forest, insight
-from burnish.tabular.baselines import BaselineNote, baselines
+from burnish.tabular.baselines import BaselineNote, baselines, quick_baselines
 from burnish.tabular.dataloaders import TabularDataLoaders
 from burnish.tabular.models import TabularModel, emb_sz_rule, get_emb_sz
 from burnish.tabular.modern import MOST_ROWS, RealMLP, modern_emb_sz
@@ -58,6 +58,7 @@ class TabularLearner(Learner):
     standard_cbs = (*Learner.standard_cbs, BaselineNote)
     dls: TabularDataLoaders
     baselines = baselines
+    quick_baselines = quick_baselines
     ensemble = forest.ensemble
     feature_importance = insight.feature_importance
     plot_importance = insight.plot_importance

@@ -81,15 +81,19 @@ def test_it_is_not_asked_of_what_has_no_rows_or_several_targets(tmp_path):
 
 def test_the_networks_embeddings_are_features_for_other_models():
     learn, _ = fitted()
+    learn.model.train()
     table = learn.baselines(models=["linear", "boosting"], embeddings=True, metrics="accuracy")
     assert table["model"].tolist()[2:] == ["linear model on the network's embeddings", "gradient boosting on the network's embeddings"]
-    assert (table["accuracy"].iloc[2:] > 0.75).all() and not learn.model.training
+    assert (table["accuracy"].iloc[2:] > 0.75).all() and learn.model.training, "its mode is put back"
 
 
 def test_large_tables_are_only_told_of_it(monkeypatch):
     monkeypatch.setattr("burnish.tabular.baselines.MOST_CELLS", 10)
-    _, said = fitted()
+    learn, said = fitted()
     assert "learn.baselines()" in said and "random forest" not in said
+    assert learn.quick_baselines() is None
+    monkeypatch.undo()
+    assert len(learn.quick_baselines()) == 5
 
 
 def test_the_table_is_plain_numbers():
