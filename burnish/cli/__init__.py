@@ -19,6 +19,7 @@ from burnish.wording import in_options
 
 EXPLAINED = (DataError, SettingError, ModelFileError, NotTrainableError, OfflineError, OSError)
 OF_PHOTOS, OF_TABLES = "of photographs", "of a table"
+NOT_OF_RATINGS = ("arch", "balance", "task", "categories", "numbers")
 
 app = typer.Typer(
     name="burnish", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -60,7 +61,10 @@ Data = Annotated[
         help="A folder with a sub-folder of photographs a class, or a table; or 'sample', the photographs that come along.",
     ),
 ]
-Arch = Annotated[str | None, typer.Option(help="The architecture; for photographs any name timm knows, for a table 'realmlp' or 'mlp'.")]
+Arch = Annotated[
+    str | None,
+    typer.Option(help="(photographs, table) The architecture; for photographs any name timm knows, for a table 'realmlp' or 'mlp'."),
+]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training data in which the whole model learns.")]
 FreezeEpochs = Annotated[int, typer.Option(min=0, help="(photographs) Passes before those, in which only the head learns.")]
 Size = Annotated[int, typer.Option(min=8, help="(photographs) Side in pixels of what the model sees.")]
@@ -82,9 +86,12 @@ Out = Annotated[
 Pretrained = Annotated[bool, typer.Option("--pretrained/--no-pretrained", help="(photographs) Begin with weights learned on ImageNet.")]
 Weights = Annotated[str | None, typer.Option(help="(photographs) Where the weights are: a file, a folder, or 'offline'.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Batch size; default: by how much data there is.")]
-Rate = Annotated[float | None, typer.Option(min=0.0, help="Learning rate; default: 0.002 for photographs, 0.01 for tables.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="Learning rate; default: 0.002 for photographs, 0.02 for a table (0.001 of 'mlp'), 0.005 for ratings."),
+]
 Augment = Annotated[bool, typer.Option("--augment/--no-augment", help="(photographs) Vary them in training: flip, rotate, zoom, light.")]
-Balance = Annotated[str | None, typer.Option(help="For unbalanced classes: 'sample' or 'loss'.")]
+Balance = Annotated[str | None, typer.Option(help="(photographs, table) For unbalanced classes: 'sample' or 'loss'.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the accelerator if there is one.")]
 
 
@@ -117,6 +124,11 @@ def train(
     }
     if tables.is_table(data):
         _refuse_others(context, of_photos, OF_PHOTOS, data)
+        of_ratings = _given(context, ("user", "item", "rating"))
+        if of_ratings and (unknown := _given(context, NOT_OF_RATINGS)):
+            raise SettingError(
+                f"{listed(unknown)}: a model of ratings has no such options, and {listed(of_ratings)} asks for one. Leave them out."
+            )
         tables.train(data, **of_table, **shared)
     else:
         _refuse_others(context, of_table, OF_TABLES, data)
@@ -125,10 +137,15 @@ def train(
 
 def _refuse_others(context: typer.Context, names: Any, whose: str, data: str) -> None:
     """Raises SettingError for options that were given and belong to another kind of data."""
-    given = [f"--{name.replace('_', '-')}" for name in names if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    given = _given(context, names)
     if given:
         what = "a table" if tables.is_table(data) else "a folder of photographs"
         raise SettingError(f"{listed(given)}: these are options {whose}, and {data!r} is {what}. Leave them out.")
+
+
+def _given(context: typer.Context, names: Any) -> list[str]:
+    """Those options that were given on the command line, as they are written there."""
+    return [f"--{name.replace('_', '-')}" for name in names if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
 
 
 @app.command()

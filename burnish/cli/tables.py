@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from burnish.cli.places import for_shell, made
 from burnish.cli.saying import console_of, plain, save, say_test, table_of
 from burnish.data.notes import captured_notes, note
-from burnish.errors import DataError, SettingError, short
+from burnish.errors import DataError, SettingError, listed, short
 from burnish.wording import in_options
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".arrow", ".feather")
 TASKS = ("auto", "class", "number")
 MOST_SHOWN = 20  # rows of predictions on screen
 MOST_COLUMNS = 30  # whose importance the report has
@@ -25,6 +24,8 @@ MOST_COLUMNS = 30  # whose importance the report has
 
 def is_table(given: str) -> bool:
     """Whether a command was given a table's file, or what looks like one that isn't there."""
+    from burnish.tabular.files import SUFFIXES
+
     return Path(given).suffix.lower() in SUFFIXES and not Path(given).is_dir()
 
 
@@ -58,7 +59,7 @@ def train(
             f"\nTraining {learn.arch} to predict {what}, batches of {learn.dls.bs}, on {learn.dls.device}, seed {seed}.", highlight=False
         )
         learn.fit_one_cycle(_epochs(learn) if epochs is None else epochs, lr)
-        others = learn.baselines() if hasattr(learn, "baselines") else None
+        others = learn.quick_baselines()
         if others is not None:
             _say_models(console, others)
         if learn.dls.test is not None:
@@ -85,7 +86,6 @@ def _table_learner(
 ) -> Any:  # fmt: skip
     from burnish.data.category import CategoryBlock
     from burnish.data.number import RegressionBlock
-    from burnish.errors import listed
     from burnish.tabular.dataloaders import TabularDataLoaders
     from burnish.tabular.learner import tabular_learner
 
@@ -189,18 +189,30 @@ def _write(console: Console, learn: Any, out: Path, others: pd.DataFrame | None)
 
 # -- predict, show ------------------------------------------------------------------------------------------------------
 def predict(learn: Any, files: list[str], as_json: bool, as_csv: bool) -> None:
-    """Predicts the rows of tables: each with the columns called prediction and, for classes, probability."""
+    """Predicts the rows of tables: each with the columns called TARGET_pred and, for classes, TARGET_prob. JSON and CSV are of the rows of
+    all tables, one after the other."""
     for file in files:
         if not is_table(file):
             raise DataError(f"{file!r}: this model predicts the rows of a table, and a file such as rows.csv was expected.")
-        frame = read(file)
-        table = predicted(learn, frame, all_probabilities=as_json or as_csv)
-        if as_json:
-            print(json.dumps(json.loads(table.to_json(orient="records") or "[]"), indent=1, ensure_ascii=False))
-        elif as_csv:
-            table.to_csv(sys.stdout, index=False)
-        else:
-            _say_predictions(table, list(frame.columns))
+    if not (as_json or as_csv):
+        for file in files:
+            frame = read(file)
+            _say_predictions(predicted(learn, frame), list(frame.columns))
+        return
+    tables = [predicted(learn, read(file), all_probabilities=True) for file in files]
+    if as_json:
+        rows = [row for table in tables for row in json.loads(table.to_json(orient="records") or "[]")]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    columns = list(tables[0].columns)
+    for file, table in zip(files, tables, strict=True):
+        if differing := sorted(map(str, set(table.columns) ^ set(columns))):
+            raise DataError(
+                f"--csv of several tables needs the same columns in all; {file!r} and {files[0]!r} differ in {listed(map(repr, differing))}. "
+                "Predict them one by one, or as --json."
+            )
+    for i, table in enumerate(tables):
+        table[columns].to_csv(sys.stdout, index=False, header=i == 0)
 
 
 def predicted(learn: Any, frame: pd.DataFrame, all_probabilities: bool = False) -> pd.DataFrame:
@@ -212,13 +224,24 @@ def predicted(learn: Any, frame: pd.DataFrame, all_probabilities: bool = False) 
         decided = block.decide(given)
         said = [block.decode(d) for d in decided]
         for j, name in enumerate(names):
-            table[f"{name}_pred"] = said if len(names) == 1 else [values[j] for values in said]
+            _add(table, f"{name}_pred", said if len(names) == 1 else [values[j] for values in said])
         if block.kind == "category":
-            table[f"{names[0]}_prob"] = given.gather(1, decided[:, None])[:, 0].numpy()
+            _add(table, f"{names[0]}_prob", given.gather(1, decided[:, None])[:, 0].numpy())
             if all_probabilities:
                 for i, label in enumerate(block.vocab):
-                    table[f"p({label})"] = given[:, i].numpy()
+                    _add(table, f"p({label})", given[:, i].numpy())
     return table
+
+
+def _add(table: pd.DataFrame, name: str, values: Any) -> None:
+    """Adds a column; where there is one of that name already its own is NAME_2 (or _3 ...), which is said."""
+    n, free = 1, name
+    while free in table.columns:
+        n += 1
+        free = f"{name}_{n}"
+    if n > 1:
+        note(f"The table has a column {name!r} already, which stays as it is: what is predicted is in {free!r}.")
+    table[free] = values
 
 
 def _say_predictions(table: pd.DataFrame, given: list[str]) -> None:

@@ -22,7 +22,7 @@ _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 def read_file(path: str | os.PathLike[str], in_memory: bool | None = None, **options: Any) -> pd.DataFrame:
-    """A table from a file, by its ending: CSV (.csv, .tsv, .txt), Parquet (also a folder of such files), Arrow (.arrow, .feather).
+    """A table from a file, by its ending: CSV (.csv, .tsv, .txt), Parquet (also a folder of such files), Arrow (.arrow, .feather, .ipc).
 
     Args:
         in_memory: whether it is read into memory; None lets its size decide. Where not, its columns are Arrow's, mapped from files:
