@@ -18,6 +18,7 @@ import numpy as np
 
 from burnish.errors import ModelFileError, nearest
 
+_PAIRS = "#pairs#"
 _OWN = re.compile(r"^burnish(\.[a-z][a-z0-9_]*)+$")
 
 
@@ -85,7 +86,10 @@ def jsonable(value: Any, where: str) -> Any:
     if isinstance(value, Path):
         return value.as_posix()
     if isinstance(value, dict):
-        return {str(k): jsonable(v, f"{where}[{k!r}]") for k, v in value.items()}
+        made = {k: jsonable(v, f"{where}[{k!r}]") for k, v in value.items()}
+        if all(isinstance(k, str) for k in made):
+            return made
+        return {_PAIRS: [[jsonable(k, f"a key of {where}"), v] for k, v in made.items()]}  # JSON's own keys are texts
     if isinstance(value, (list, tuple)):
         return [jsonable(v, f"{where}[{i}]") for i, v in enumerate(value)]
     if hasattr(value, "tolist"):  # arrays and tensors of moderate size
@@ -124,6 +128,10 @@ def from_config(config: dict[str, Any]) -> Any:
 def _revive(value: Any) -> Any:
     if isinstance(value, dict) and "type" in value and "module" in value:
         return from_config(value)
+    if isinstance(value, dict):
+        if list(value) == [_PAIRS]:
+            return {tuple(k) if isinstance(k, list) else k: _revive(v) for k, v in value[_PAIRS]}
+        return {k: _revive(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_revive(v) for v in value]
     return value

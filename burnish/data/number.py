@@ -79,6 +79,19 @@ class RegressionBlock(Block):
                 "Check the column, or how the rows were chosen."
             )
         self.std = [float(s) if s > 0 else 1.0 for s in spread]
+        if not self.log:
+            self._check_precision(values)
+
+    def _check_precision(self, values: np.ndarray) -> None:
+        """Raises DataError where the numbers differ too little, beside how large they are, to be told apart in single precision."""
+        lost = np.abs(values).max(axis=0) * 2.0**-24 > 0.01 * np.asarray(self.std)
+        if lost.any():
+            column = values[:, int(np.flatnonzero(lost)[0])]
+            raise DataError(
+                f"The target's numbers are around {column.mean():.10g} and spread by {column.std():.4g}: a model works in single precision, which can't "
+                f"tell them apart ({len(np.unique(column)):,} different ones become {len(np.unique(column.astype(np.float32))):,}). "
+                "Subtract a constant, such as the smallest, and predict the rest."
+            )
 
     def check(self, raws: Sequence[Any], rows: Sequence[object], split: str) -> None:
         if not len(raws):
@@ -209,7 +222,7 @@ class ScaledMSELoss(nn.Module):
 
     def __init__(self, std: Sequence[float], log: bool | str = False, reduction: str = "mean") -> None:
         super().__init__()
-        self.std, self.log, self.reduction = list(std), log, reduction
+        self.std, self.log, self.reduction = [float(s) for s in std], log, reduction
         self.register_buffer("scale", 1 / torch.tensor(self.std, dtype=torch.float32))
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:

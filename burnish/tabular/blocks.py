@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -21,22 +22,19 @@ class ColumnsBlock(Block):
 
     Args:
         features: in their order.
+        names: what they are called, no two alike (see ``names_of``); by default each as it calls itself.
     """
 
     of_row: ClassVar[bool] = True
 
-    def __init__(self, features: Sequence[Any] = ()) -> None:
+    def __init__(self, features: Sequence[Any] = (), names: Sequence[str] | None = None) -> None:
         self.features: list[Any] = list(features)
+        self.names = [f.name for f in self.features] if names is None else list(names)
 
     @property
     def dtype(self) -> torch.dtype:
         """In which type the table is held."""
         raise NotImplementedError
-
-    @property
-    def names(self) -> list[str]:
-        """The features' names."""
-        return [f.name for f in self.features]
 
     @property
     def sources(self) -> list[str]:
@@ -80,7 +78,7 @@ class ColumnsBlock(Block):
         return [said for said in found if said]
 
     def decode(self, encoded: Tensor) -> dict[str, Any]:
-        return {f.name: f.said(v) for f, v in zip(self.features, encoded.tolist(), strict=True)}
+        return {name: f.said(v) for name, f, v in zip(self.names, self.features, encoded.tolist(), strict=True)}
 
     def say(self, value: Any) -> str:
         return ", ".join(f"{k} {v}" for k, v in value.items())
@@ -104,7 +102,7 @@ class CategoriesBlock(ColumnsBlock):
     @property
     def classes(self) -> dict[str, list[Any]]:
         """Feature to its categories, in the order of their codes ("#na#", the missing ones, first)."""
-        return {f.name: list(f.classes) for f in self.features}
+        return {name: list(f.classes) for name, f in zip(self.names, self.features, strict=True)}
 
     @property
     def unknown(self) -> list[int]:
@@ -122,6 +120,21 @@ class NumbersBlock(ColumnsBlock):
     @property
     def dtype(self) -> torch.dtype:
         return torch.float32
+
+
+def names_of(features: Sequence[Feature]) -> list[str]:
+    """What features are called, no two alike: a column by its name, what is made of one by what it is (saleMonth, age_na), and after the
+    whole name of its column (Date_Month) where another is called so."""
+    said = Counter(f.name for f in features)
+    names: list[str] = []
+    for feature in features:
+        name = feature.name
+        if said[name] > 1 and name != feature.source:
+            name = f"{feature.source}_{getattr(feature, 'part', 'missing')}"
+            while name in said or name in names:
+                name += "_"
+        names.append(name)
+    return names
 
 
 class ToLong(nn.Module):

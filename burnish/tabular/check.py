@@ -61,7 +61,9 @@ def _repeated(to: TabularPandas, splits: Sequence[str | None]) -> Iterator[Issue
         return
     inputs: Any = to.frame[columns]
     group = pd.factorize(hash_of(inputs.astype(str) if _has_objects(inputs) else inputs, index=False))[0]
-    table: Any = pd.DataFrame({"group": group, "split": splits, "target": [str(t) for t in to.frame[to.y_names].itertuples(index=False)]})
+    table: Any = pd.DataFrame(
+        {"group": group, "split": splits, "target": [str(t) for t in to.frame[to.y_names].itertuples(index=False)]}, index=to.frame.index
+    )
     table = table[table["split"].notna()]
     by = table.groupby("group", sort=False)
     sides, targets, size = by["split"].transform("nunique"), by["target"].transform("nunique"), by["target"].transform("size")

@@ -18,7 +18,7 @@ from burnish.data.lazy import pd
 from burnish.data.mapped import is_mapped, row_at
 from burnish.data.notes import captured_notes, note
 from burnish.data.randomness import fresh_seed
-from burnish.data.split import GroupSplitter, IndexSplitter
+from burnish.data.split import IndexSplitter
 from burnish.data.table import SPLITS, rows_of
 from burnish.data.tensors import Encoded, TensorLoader
 from burnish.errors import DataError, SettingError, hinting, listed, nearest
@@ -84,7 +84,7 @@ class TabularDataLoaders(DataLoaders):
         splits = splitter if valid_idx is None else IndexSplitter(valid_idx)
         to = TabularPandas(
             df, procs, cat_names, cont_names, y_names, y_block, splits, test_df=test_df, seed=seed, missing_targets=missing_targets,
-            aside=_aside(splits), in_memory=in_memory,
+            in_memory=in_memory,
         )  # fmt: skip
         return cls.from_prepared(
             to, bs=bs, val_bs=val_bs, path=path, device=device, seed=seed, shuffle=shuffle, drop_last=drop_last, balance=balance
@@ -275,12 +275,24 @@ class TabularDataLoaders(DataLoaders):
                 raise DataError("test_dl got no rows.")
             if len(rows) <= FEW and not self.procs:
                 return rows
+            self._check_whole(rows)
             items = pd.DataFrame(rows)
         frame = as_frame(items)
         for proc in self.procs:
             frame = proc.applied(frame)
         self.check_columns(frame)
         return frame
+
+    def _check_whole(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Raises DataError for a row without a column that is needed: in a table made of the rows its cell would only be missing."""
+        wanted = self._needed() if not self.procs else list(dict.fromkeys(name for row in rows for name in row))
+        for i, row in enumerate(rows):
+            if len(row) < len(wanted) or any(name not in row for name in wanted):
+                lacking = [name for name in wanted if name not in row]
+                raise DataError(
+                    f"Row {i} has no column {listed(map(repr, lacking))}, which "
+                    f"{'other rows have' if self.procs else 'the model was trained with'}. It has: {listed(row, 20)}. A cell that is not known is None."
+                )
 
     def _needed(self) -> list[str]:
         """The columns that the model is given."""
@@ -396,9 +408,3 @@ class TabularDataLoaders(DataLoaders):
         return dls
 
     _stored_targets: list[list[str]]
-
-
-def _aside(splits: Any) -> list[str]:
-    """The column that a splitter keeps together, which is no input unless it is named: what a model learns of one patient or site is
-    of no use with others."""
-    return [splits.group] if isinstance(splits, GroupSplitter) and isinstance(splits.group, str) else []

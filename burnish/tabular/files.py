@@ -12,12 +12,13 @@ from typing import Any
 
 from burnish.data.lazy import pd
 from burnish.data.mapped import PIECE, common_types, joined, of_arrow, of_types, plain_rows, say_mapped, stays_in_memory, stored
-from burnish.errors import DataError, nearest
+from burnish.errors import DataError, listed, nearest
 from burnish.tabular.frames import check_frame
 
 _ARROW = (".arrow", ".feather", ".ipc")
 _PARQUET = (".parquet", ".pq")
 SUFFIXES = (".csv", ".tsv", ".txt", *_PARQUET, *_ARROW)
+_BEYOND = "\0"  # the column of what follows the last separator, in rows that end in one
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
@@ -46,6 +47,8 @@ def read_file(path: str | os.PathLike[str], in_memory: bool | None = None, **opt
 
 
 def _no_file(path: Path) -> FileNotFoundError:
+    if path.is_dir():
+        return FileNotFoundError(f"{str(path)!r} is a folder without Parquet files (.parquet): name the table's file.")
     beside = [p.name for p in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
     return FileNotFoundError(f"There is no file {str(path)!r} (looked from {str(Path.cwd())!r}).{nearest(path.name, beside)}")
 
@@ -72,13 +75,16 @@ def read_csv(path: str | os.PathLike[str], in_memory: bool | None = None, **opti
     settings, size = {"skipinitialspace": True, **options}, path.stat().st_size
     with _reading(path, options):
         mapped = not stays_in_memory(size, in_memory)
-        frame = _read(path, {**settings, "nrows": 100} if mapped else settings)  # what is wrong with it shows in its first rows
+        first = {**settings, "nrows": 100} if mapped else settings
+        frame = _read(path, first)  # what is wrong with it shows in its first rows
+        _check_names(path, {**settings, **options})
         if len(frame.columns) == 1 and (hint := _other_separator(path, options)):
             raise DataError(f"{str(path)!r} has a single column, {str(frame.columns[0])[:80]!r}.{hint}")
         check_frame(frame, f"{str(path)!r}")
         if mapped:
             say_mapped(size, in_memory)
-            frame = joined(_csv_tables(path, settings))
+            beyond = {name: first[name] for name in ("names", "header") if name in first}
+            frame = joined(_csv_tables(path, {**settings, **beyond}))
     return frame
 
 
@@ -103,10 +109,46 @@ def _read(path: Path, settings: dict[str, Any]) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.DtypeWarning)
         try:
-            return pd.read_csv(path, **settings)
+            frame = pd.read_csv(path, **settings)
         except pd.errors.DtypeWarning:
             settings["low_memory"] = False
-            return pd.read_csv(path, **settings)
+            frame = pd.read_csv(path, **settings)
+    if "index_col" not in settings and not isinstance(frame.index, pd.RangeIndex):
+        frame = _of_longer_rows(path, settings, frame)
+    return frame
+
+
+def _of_longer_rows(path: Path, settings: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+    """A file whose rows have more cells than its first line has names: pandas takes the first cells for names of the rows, and moves the
+    others. Rows that end in a separator are read right (from here on with these settings); all else is an error."""
+    if frame.index.nlevels > 1 or not frame.iloc[:, -1].isna().all():
+        raise _longer(path, list(map(str, frame.columns)), len(frame.columns) + frame.index.nlevels)
+    settings |= {"names": [*frame.columns, _BEYOND], "header": 0}
+    return _without_beyond(path, pd.read_csv(path, **settings))
+
+
+def _without_beyond(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """The table without the column of what follows the last separator, which must be empty."""
+    if _BEYOND not in frame.columns:
+        return frame
+    if frame[_BEYOND].notna().any():
+        raise _longer(path, list(map(str, frame.columns[:-1])), len(frame.columns))
+    return frame.drop(columns=_BEYOND)
+
+
+def _longer(path: Path, names: list[str], cells: int) -> DataError:
+    return DataError(
+        f"{str(path)!r} has {len(names)} names in its first line ({listed(names, 6)}) and {cells} cells in its rows: which cell is whose can't "
+        "be told. Give each column a name. If the first cells are names of the rows, as R writes them, pandas reads it: from_df(pd.read_csv(path), ...)."
+    )
+
+
+def _check_names(path: Path, settings: dict[str, Any]) -> None:
+    """Raises DataError if the first line has a name twice: pandas would give the second another name."""
+    if not {"header", "names"} & set(settings):
+        first = pd.read_csv(path, **{**settings, "header": None, "nrows": 1, "dtype": str, "index_col": False})
+        named = [name for name in first.iloc[0].tolist() if isinstance(name, str)]
+        check_frame(pd.DataFrame(columns=named, index=[0]), repr(str(path)))
 
 
 def _other_separator(path: Path, options: dict[str, Any]) -> str:
@@ -123,8 +165,9 @@ def _other_separator(path: Path, options: dict[str, Any]) -> str:
 
 def _encoding(path: Path) -> str:
     """What a file's bytes look like, in words."""
-    head = path.read_bytes()[:4]
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    with open(path, "rb") as file:
+        head = file.read(2)
+    if head in (b"\xff\xfe", b"\xfe\xff"):
         return "the mark of UTF-16 (encoding='utf-16')"
     return "no mark of an encoding at its beginning"
 
@@ -195,9 +238,10 @@ def _csv_tables(path: Path, options: dict[str, Any], texts: frozenset[str] = fro
     parts: list[Any] = []
     settings: dict[str, Any] = {**options, "dtype": kept or None, "chunksize": PIECE, "low_memory": False}
     for piece in pd.read_csv(path, **settings):
-        parts.append(stored(pa.Table.from_pandas(piece, preserve_index=False)))
+        parts.append(stored(pa.Table.from_pandas(_without_beyond(path, piece), preserve_index=False)))
     kinds = common_types(parts)
     mixed = frozenset(name for name, kind in kinds.items() if kind is None)
     if mixed - texts:
+        parts.clear()  # its files go before others are made
         return _csv_tables(path, options, mixed | texts)
     return [of_types(part, kinds) for part in parts]

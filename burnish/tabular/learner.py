@@ -14,7 +14,7 @@ from burnish.data.config import from_config
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.joint import JointOutput
 from burnish.data.notes import note
-from burnish.data.number import SigmoidRange
+from burnish.data.number import SigmoidRange, checked_range
 from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.errors import DataError, ModelFileError, SettingError, hinting, nearest
 from burnish.evaluate.joint import TargetMetric
@@ -134,9 +134,10 @@ def tabular_learner(
         )
     if not dls.target_blocks:
         raise DataError("The data has no target: say what is to be predicted, TabularDataLoaders.from_df(df, y_names=...).")
-    if len(dls.target_blocks) > 1 and (y_range is not None or n_out is not None):
-        raise SettingError("y_range and n_out are of one target; several have their own: y_block=[RegressionBlock(y_range=(0, 1)), ...].")
+    if len(dls.target_blocks) > 1 and n_out is not None:
+        raise SettingError("n_out is of one target, and the data has several.")
     settings = checked_settings(arch, config, y_range)
+    check_range(dls, settings.get("y_range"))
     if arch == "realmlp":
         settings.setdefault("smooth", "selu" if dls.target_blocks[0].kind == "category" else "mish")
     model_config = {
@@ -158,6 +159,31 @@ def tabular_learner(
     else:
         learn.model_config = model_config
     return learn
+
+
+def check_range(dls: TabularDataLoaders, y_range: Any) -> None:
+    """Raises SettingError for a y_range that the target can't have; says how many training rows lie outside of it."""
+    if y_range is None:
+        return
+    low, high = checked_range(y_range)
+    if len(dls.target_blocks) > 1:
+        raise SettingError("y_range is of one target; several have their own: y_block=[RegressionBlock(y_range=(0, 1)), ...].")
+    block = dls.target_blocks[0]
+    if block.kind == "category":
+        raise SettingError(
+            "y_range is for numbers, and the target has classes: their probabilities lie between 0 and 1 as it is. Leave it out."
+        )
+    if getattr(block, "log", False):
+        raise SettingError(
+            "y_range and RegressionBlock(log=...) were both given: logarithms have no upper end to hold to. Leave one of them out."
+        )
+    found = dls.targets_of("train")[0] if dls.prepared is not None else torch.zeros(0)
+    outside = int(((found < low) | (found > high)).sum())
+    if outside:
+        note(
+            f"{outside} of {len(found)} training rows have a target outside of y_range=({low:g}, {high:g}) (they go from {float(found.min()):g} to "
+            f"{float(found.max()):g}): the model can't give them."
+        )
 
 
 def _default_arch(config: Mapping[str, Any] | None) -> str:

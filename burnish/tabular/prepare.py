@@ -14,10 +14,10 @@ from burnish.data.block import Block
 from burnish.data.category import CategoryBlock
 from burnish.data.lazy import pd
 from burnish.data.mapped import changed, is_mapped, mapped_like, mapped_tensor, pieces, plain_rows
-from burnish.data.split import RandomSplitter, Splitter, TrainTestSplitter, check_sides
+from burnish.data.split import ColSplitter, GroupSplitter, RandomSplitter, Splitter, TrainTestSplitter, check_sides
 from burnish.data.table import SPLITS, rows_of
 from burnish.errors import DataError, SettingError, hinting, listed
-from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock, NumbersBlock
+from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock, NumbersBlock, names_of
 from burnish.tabular.dates import date_features
 from burnish.tabular.features import CategoryFeature, MissingFeature, NumberFeature
 from burnish.tabular.frames import ColumnByColumn, as_frame, cells_of, each, need_columns, texts_as_categories
@@ -46,7 +46,7 @@ class TabularPandas:
         like: DataLoaders whose columns, categories, means and targets are taken as they are, instead of learning them from `df`: for more
             rows of the same kind, to train a model further on.
         missing_targets: "drop" leaves rows without a target out and says so, "raise" is an error.
-        aside: columns that are no inputs although nobody names any (that a splitter looks at, say).
+        aside: columns that are no inputs although nobody names any, as those are that a splitter looks at.
         in_memory: False leaves a table of Arrow's where it is, mapped from a file, say, and encodes it into files too; None does so
             where it takes up much of the free memory. Rows that are in no split, or have no target, stay in it.
 
@@ -98,7 +98,13 @@ class TabularPandas:
             at = np.sort(sides[0])
             train: Any = ColumnByColumn(cells, at, leave) if is_mapped(cells) else cells.iloc[at]
             self.roles = find_roles(
-                train, self.y_names, cat_names, cont_names, dates.names if dates else [], with_dates=dates is not None, aside=aside
+                train,
+                self.y_names,
+                cat_names,
+                cont_names,
+                dates.names if dates else [],
+                with_dates=dates is not None,
+                aside=[*aside, *split_by(splits)],
             )
             inputs = self._input_blocks(train)
         else:
@@ -106,11 +112,8 @@ class TabularPandas:
             inputs = tuple(copy.deepcopy(block) for block in like.input_blocks)  # type: ignore[misc]
         self.n_inp = len(inputs)
         self.blocks: list[Block] = [*inputs, *(t.block for t in self.targets)]
-        named = self.frame  # its rows by their positions in the user's table, as messages name them
-        if len(named) < len(frame):
-            self.frame = named.reset_index(drop=True)
         self.table = self._table(sides)
-        targets = self._encoded_targets(named)
+        targets = self._encoded_targets(self.frame)
         self.tensors: tuple[Tensor, ...] = (*encode_rows(self.blocks[: self.n_inp], cells), *targets)
 
     @staticmethod
@@ -151,7 +154,9 @@ class TabularPandas:
             given = splits(rows) if callable(splits) else tuple(splits)
             sides = check_sides(given, n, "splits", "Give at least one row to each side.")
         if groups := getattr(splits, "groups", None):
-            of_all = np.asarray(groups(frame, frame), dtype=object)
+            named = isinstance(getattr(splits, "group", None), str)  # else the groups of the rows that are split
+            own = [f"row {i} of test_df" for i in range(0 if named else len(frame) - n)]
+            of_all = np.append(np.asarray(groups(frame, frame) if named else groups(rows, rows), dtype=object), own)
             self.groups = of_all if is_mapped(frame) else of_all[kept]
         if n < len(frame) and len(sides) > 2:
             raise SettingError("There are two test sets: test_df, and the splits have a third side. Give one of them.")
@@ -167,7 +172,7 @@ class TabularPandas:
         seed = 42 if seed is None else seed
         if len(frame) <= STRATIFIED and len(self.targets) == 1 and isinstance(self.targets[0].block, CategoryBlock):
             counts = cells_of(frame, self.y_names[0]).value_counts()
-            if len(counts) and counts.iloc[-1] > 1:
+            if (counts > 1).sum() > 1:  # a class of a single row trains
                 return TrainTestSplitter(0.2, random_state=seed, stratify=True)
         return RandomSplitter(0.2, seed=seed)
 
@@ -221,7 +226,9 @@ class TabularPandas:
 
         each(learn, [*categories, *numbers], 0 if isinstance(train, ColumnByColumn) else len(train))  # one at a time
         indicated = dict.fromkeys(f.source for f in numbers if f.na_seen) if fill is not None and fill.add_col else {}
-        return CategoriesBlock([*categories, *(MissingFeature(source) for source in indicated)]), NumbersBlock(numbers)
+        categories += [MissingFeature(source) for source in indicated]
+        names, n = names_of([*categories, *numbers]), len(categories)
+        return CategoriesBlock(categories, names[:n]), NumbersBlock(numbers, names[n:])
 
     def _encoded_targets(self, frame: pd.DataFrame) -> list[Tensor]:
         """The targets of all rows, 0 where there is none; they learn from the training rows, and look at the rows of every side."""
@@ -294,6 +301,13 @@ class TabularPandas:
         return f"TabularPandas({sizes}; {len(self.cat_names)} categories, {len(self.cont_names)} numbers; target {', '.join(map(str, self.y_names)) or 'none'})"
 
 
+def split_by(splits: Any) -> list[str]:
+    """The column that a splitter goes by, which is no input unless it is named: what a model learns of one patient or site is of no use
+    with others."""
+    column = splits.group if isinstance(splits, GroupSplitter) else splits.col if isinstance(splits, ColSplitter) else None
+    return [column] if isinstance(column, str) else []
+
+
 def encode_rows(blocks: Sequence[Block], frame: pd.DataFrame) -> list[Tensor]:
     """The inputs of all rows of a table, one tensor a block; those of a table in files are in files, too."""
     if not is_mapped(frame):
@@ -331,7 +345,7 @@ class Side:
         at = torch.from_numpy(self.rows)
         blocks: list[Any] = self.whole.blocks[: self.whole.n_inp]
         parts: Any = [pd.DataFrame(_wide(t[at]).numpy(), columns=b.names) for t, b in zip(self.whole.tensors, blocks, strict=False)]
-        return pd.concat(parts, axis=1).set_index(pd.Index(self.rows))
+        return pd.concat(parts, axis=1).set_index(self.items.index)
 
     @property
     def ys(self) -> pd.DataFrame:
@@ -339,7 +353,7 @@ class Side:
         for tensor, target in zip(self.whole.tensors[self.whole.n_inp :], self.whole.targets, strict=True):
             taken = tensor[at].reshape(len(self.rows), -1)
             columns |= {name: taken[:, i].numpy() for i, name in enumerate(target.columns)}
-        return pd.DataFrame(columns, index=pd.Index(self.rows))
+        return pd.DataFrame(columns, index=self.items.index)
 
     @property
     def y(self) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -115,7 +116,7 @@ class Procs:
 
     Attributes:
         fill: how missing numbers are filled, or None. normalize: whether numbers are brought to one scale.
-        dates: which columns are taken apart as dates, or None. own: the user's own procs, in order.
+        dates: which columns are taken apart as dates, or None. own: the user's own procs, in order: copies, which learn for one table.
     """
 
     def __init__(self, procs: Any = None) -> None:
@@ -136,7 +137,7 @@ class Procs:
             elif isinstance(made, Normalize):
                 self.normalize = True
             elif isinstance(made, TabularProc):
-                self.own.append(made)
+                self.own.append(copy.deepcopy(made))
             elif not isinstance(made, Categorify):
                 raise SettingError(
                     f"procs has {proc!r}; expected Categorify, FillMissing, Normalize, Dates, or a class of your own that derives from TabularProc "

@@ -86,7 +86,13 @@ def find_roles(
 
 
 def _names(given: Any) -> list[Any]:
-    return [given] if isinstance(given, str) else [str(name) if not isinstance(name, (str, int)) else name for name in given or ()]
+    return (
+        []
+        if given is None
+        else [given]
+        if isinstance(given, str)
+        else [str(name) if not isinstance(name, (str, int)) else name for name in given]
+    )
 
 
 def _check_named(train: pd.DataFrame, targets: Sequence[str], named: dict[str, list[str]]) -> None:

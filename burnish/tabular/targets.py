@@ -107,7 +107,7 @@ def find_targets(frame: pd.DataFrame, y_names: Any, y_block: Any = None) -> list
     Raises:
         DataError: there is no such column, or it can't be a target.
     """
-    names: list[Any] = [y_names] if isinstance(y_names, (str, int)) else list(y_names or ())
+    names = listed_names(y_names)
     need_columns(frame, names, "y_names")
     if len(set(names)) < len(names):
         raise DataError(f"y_names has a column twice: {listed(map(repr, names))}.")
@@ -118,6 +118,15 @@ def find_targets(frame: pd.DataFrame, y_names: Any, y_block: Any = None) -> list
     if len(chosen) > 1 and all(type(b) is RegressionBlock for b in chosen) and y_block is None:
         return [Target(RegressionBlock(len(names)), names)]
     return [Target(block, [name]) for block, name in zip(chosen, names, strict=True)]
+
+
+def listed_names(given: Any) -> list[Any]:
+    """Names of columns as a list: of one name, of a list, an index, an array."""
+    if given is None:
+        return []
+    if isinstance(given, (str, int, np.integer)):
+        return [given if isinstance(given, str) else int(given)]
+    return [int(name) if isinstance(name, np.integer) else name for name in given]
 
 
 def _given(y_block: Any, names: Sequence[str]) -> list[Block | None]:
@@ -146,6 +155,12 @@ def choose_block(column: pd.Series) -> Block:
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         raise DataError(
             f"The target {column.name!r} holds dates. Predict a number made of them (days since ...), or pass y_block= if they are classes."
+        )
+    odd = next((c for c in cells.head(1).tolist() if isinstance(c, (pd.Interval, pd.Period))), None)
+    if odd is not None:
+        raise DataError(
+            f"The target {column.name!r} holds {odd!r}, and others like it, which a model file can't keep. Make them texts: "
+            f"df[{column.name!r}] = df[{column.name!r}].astype(str)."
         )
     if isinstance(column.dtype, pd.CategoricalDtype) or kind_of_values(cells) != "number":
         return CategoryBlock()
