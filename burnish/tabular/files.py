@@ -75,7 +75,7 @@ def read_csv(path: str | os.PathLike[str], in_memory: bool | None = None, **opti
     settings, size = {"skipinitialspace": True, **options}, path.stat().st_size
     with _reading(path, options):
         mapped = not stays_in_memory(size, in_memory)
-        first = {**settings, "nrows": 100} if mapped else settings
+        first: dict[str, Any] = {**settings, "nrows": 100} if mapped else settings
         frame = _read(path, first)  # what is wrong with it shows in its first rows
         _check_names(path, {**settings, **options})
         if len(frame.columns) == 1 and (hint := _other_separator(path, options)):
@@ -131,7 +131,8 @@ def _without_beyond(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
     """The table without the column of what follows the last separator, which must be empty."""
     if _BEYOND not in frame.columns:
         return frame
-    if frame[_BEYOND].notna().any():
+    beyond: Any = frame[_BEYOND]
+    if beyond.notna().any():
         raise _longer(path, list(map(str, frame.columns[:-1])), len(frame.columns))
     return frame.drop(columns=_BEYOND)
 
@@ -146,7 +147,8 @@ def _longer(path: Path, names: list[str], cells: int) -> DataError:
 def _check_names(path: Path, settings: dict[str, Any]) -> None:
     """Raises DataError if the first line has a name twice: pandas would give the second another name."""
     if not {"header", "names"} & set(settings):
-        first = pd.read_csv(path, **{**settings, "header": None, "nrows": 1, "dtype": str, "index_col": False})
+        line: dict[str, Any] = {**settings, "header": None, "nrows": 1, "dtype": str, "index_col": False}
+        first = pd.read_csv(path, **line)
         named = [name for name in first.iloc[0].tolist() if isinstance(name, str)]
         check_frame(pd.DataFrame(columns=named, index=[0]), repr(str(path)))
 

@@ -134,12 +134,12 @@ def tabular_learner(
         )
     if not dls.target_blocks:
         raise DataError("The data has no target: say what is to be predicted, TabularDataLoaders.from_df(df, y_names=...).")
-    if len(dls.target_blocks) > 1 and n_out is not None:
-        raise SettingError("n_out is of one target, and the data has several.")
     settings = checked_settings(arch, config, y_range)
     check_range(dls, settings.get("y_range"))
+    if len(dls.target_blocks) > 1 and n_out is not None:
+        raise SettingError("n_out is of one target, and the data has several.")
     if arch == "realmlp":
-        settings.setdefault("smooth", "selu" if dls.target_blocks[0].kind == "category" else "mish")
+        settings = {"smooth": "selu" if dls.target_blocks[0].kind == "category" else "mish", **settings}
     model_config = {
         "builder": "tabular", "arch": arch, "emb_szs": [list(s) for s in get_emb_sz(dls.classes, emb_szs, ARCHITECTURES[arch].emb_sz)],
         "n_cont": len(dls.cont_names), "out_sz": dls.c if n_out is None else n_out,
@@ -153,9 +153,7 @@ def tabular_learner(
     )  # fmt: skip
     learn.arch = arch
     if "act_cls" in settings:
-        note(
-            "act_cls is a function, which a model file can't describe: to load the exported model, pass it: load_learner(path, model=...)."
-        )
+        note("act_cls is a function, which a model file can't hold: to load the exported model, load_learner(path, model=...).")
     else:
         learn.model_config = model_config
     return learn
