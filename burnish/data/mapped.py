@@ -112,14 +112,18 @@ def mapped_like(frame: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    fields = [pa.field(str(name), dtype.pyarrow_dtype) for name, dtype in like.dtypes.items()]  # type: ignore[union-attr]
-    columns = []
-    for field, name in zip(fields, like.columns, strict=True):
+    of_arrows: dict[Any, Any] = {name: dtype for name, dtype in like.dtypes.items() if isinstance(dtype, pd.ArrowDtype)}
+    in_files, columns = list(of_arrows), []
+    fields = [pa.field(str(name), dtype.pyarrow_dtype) for name, dtype in of_arrows.items()]
+    for field, name in zip(fields, in_files, strict=True):
         try:
             columns.append(pa.array(frame[name], from_pandas=True).cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise DataError(f"Column {name!r} can't be of the type {field.type}, which it has in the other table: {error}.") from error
-    return of_arrow(pa.Table.from_arrays(columns, schema=pa.schema(fields)), in_memory=False)
+    made = of_arrow(pa.Table.from_arrays(columns, schema=pa.schema(fields)), in_memory=False).set_axis(in_files, axis=1)
+    rest = {name: frame[name].to_numpy() for name in like.columns if name not in in_files}  # columns that the user has added
+    whole: Any = made.assign(**rest)[list(like.columns)] if rest else made
+    return whole
 
 
 def stays_in_memory(size: int, in_memory: bool | None) -> bool:
@@ -251,7 +255,9 @@ def of_types(part: Any, kinds: Mapping[str, Any]) -> Any:
     import pyarrow as pa
 
     schema = pa.schema(list(kinds.items()))
-    return part if part.schema.equals(schema) else stored(part.cast(schema))
+    return (
+        part if part.schema.equals(schema) else stored(part.cast(schema, safe=False))
+    )  # whole numbers beside fractions become what pandas makes of them
 
 
 def _common(kinds: list[Any]) -> Any:

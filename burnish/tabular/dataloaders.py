@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -94,11 +95,16 @@ class TabularDataLoaders(DataLoaders):
     def from_csv(
         cls, csv: str | Path, path: str | Path = ".", procs: Any = None, cat_names: Any = None, cont_names: Any = None, y_names: Any = None,
         y_block: Any = None, valid_idx: Sequence[int] | None = None, *, skipinitialspace: bool = True, sep: str | None = None, encoding: str | None = None,
-        splitter: Splits = None, test_df: Any = None, seed: int | None = None, missing_targets: str = "drop", in_memory: bool | None = None,
+        decimal: str | None = None, thousands: str | None = None, splitter: Splits = None, test_df: Any = None, seed: int | None = None, missing_targets: str = "drop", in_memory: bool | None = None,
         **options: Unpack[LoaderOptions],
     ) -> TabularDataLoaders:  # fmt: skip
-        """From a CSV file; see ``from_df``. A table that needs other options of ``pandas.read_csv`` is read with it."""
-        said = {k: v for k, v in (("sep", sep), ("encoding", encoding)) if v is not None}
+        """From a CSV file; see ``from_df``. A table that needs other options of ``pandas.read_csv`` than these is read with it.
+
+        Args:
+            sep, encoding, decimal, thousands: how it is written: ``sep=";", decimal=","`` is what Excel writes in much of Europe.
+        """
+        given = {"sep": sep, "encoding": encoding, "decimal": decimal, "thousands": thousands}
+        said = {name: value for name, value in given.items() if value is not None}
         return cls.from_df(
             read_csv(csv, in_memory, skipinitialspace=skipinitialspace, **said), path, procs, cat_names, cont_names, y_names, y_block, valid_idx,
             splitter=splitter, test_df=test_df, seed=seed, missing_targets=missing_targets, in_memory=in_memory, **options,
@@ -385,9 +391,9 @@ class TabularDataLoaders(DataLoaders):
         splits = splitter if valid_idx is None else IndexSplitter(valid_idx)
         to = TabularPandas(df, splits=splits, like=self, seed=seed, missing_targets=missing_targets)
         made = type(self).from_prepared(to, bs=bs or self.bs, path=self.path, device=self.device, seed=seed)
-        made.batch_tfms = self.batch_tfms
+        made.batch_tfms = copy.deepcopy(self.batch_tfms)
         for dl in made:
-            dl.batch_tfms = [tfm for tfm in self.batch_tfms if dl.train or tfm.when != "train"]
+            dl.batch_tfms = [tfm for tfm in made.batch_tfms if dl.train or tfm.when != "train"]
         return made
 
     # -- the model file -----------------------------------------------------------------------------------------

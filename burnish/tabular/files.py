@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def read_file(path: str | os.PathLike[str], in_memory: bool | None = None, **opt
 
     Args:
         in_memory: whether it is read into memory; None lets its size decide. Where not, its columns are Arrow's, mapped from files:
-            Arrow's own as it is, of others a copy that goes with the process (in ``BURNISH_CACHE``, else the user's cache folder).
+            Arrow's own as it is (it must not change meanwhile), of others a copy that goes with the process (in ``BURNISH_CACHE``, else the user's cache folder).
         options: of ``pandas.read_csv``.
 
     Raises:
@@ -236,7 +236,8 @@ def _csv_tables(path: Path, options: dict[str, Any], texts: frozenset[str] = fro
     """A CSV file in pieces, each mapped from a file, of the types that the file as a whole would have."""
     import pyarrow as pa
 
-    kept = {**(options.get("dtype") or {}), **dict.fromkeys(texts, "str")}
+    said: Any = options.get("dtype") or {}
+    kept = {**said, **dict.fromkeys(texts, "str")} if isinstance(said, Mapping) else said
     parts: list[Any] = []
     settings: dict[str, Any] = {**options, "dtype": kept or None, "chunksize": PIECE, "low_memory": False}
     for piece in pd.read_csv(path, **settings):

@@ -113,7 +113,7 @@ def _as_categories(column: pd.Series) -> pd.Series | None:
     texts = np.asarray(different, dtype=object)
     order = np.argsort(texts, kind="stable")
     place = np.append(np.argsort(order), -1).astype(np.int32)  # -1, the missing ones, is the last
-    return pd.Series(pd.Categorical.from_codes(place[codes], categories=texts[order]), index=column.index)
+    return pd.Series(pd.Categorical.from_codes(place[codes], categories=texts[order]), index=column.index, name=column.name)
 
 
 def _is_text(column: pd.Series) -> bool:

@@ -14,6 +14,7 @@ from burnish.data.number import RegressionBlock
 from burnish.data.split import ColSplitter, GroupSplitter
 from burnish.errors import DataError, SettingError
 from burnish.tabular.dataloaders import TabularDataLoaders
+from burnish.tabular.files import read_csv, read_file
 from burnish.tabular.learner import tabular_learner
 from burnish.tabular.prepare import TabularPandas
 from burnish.tabular.procs import FillMissing, TabularProc
@@ -224,3 +225,34 @@ def test_a_loaded_learner_of_numbers_is_trained_on_and_exported_again(tmp_path):
     third = load_learner(again.export(tmp_path / "b.burnish"))
     row = people().iloc[5]
     assert third.predict(row).label == again.predict(row).label != learn.predict(row).label
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_numbers_with_a_decimal_comma_are_read_as_such(in_memory, tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(["y;x", *(f"1.{i % 1000:03d},5;{i},25" for i in range(N))]))
+    with captured_notes():
+        frame = TabularDataLoaders.from_csv(file, y_names="y", sep=";", decimal=",", thousands=".", in_memory=in_memory).prepared.frame
+    assert [float(frame[c].iloc[7]) for c in ("y", "x")] == [1007.5, 7.25]
+
+
+def test_a_column_added_to_a_table_in_files_has_test_rows_too(tmp_path):
+    people().to_parquet(tmp_path / "t.parquet")
+    frame = read_file(tmp_path / "t.parquet", in_memory=False)
+    frame["extra"] = np.arange(len(frame)) / 7
+    test = people(20, seed=4).assign(extra=-1.0)
+    dls = quiet(frame, "rich", test_df=test)
+    assert len(dls.test.rows) == 20 and "extra" in dls.cont_names
+    assert dls.test.one_batch()[1][:, dls.cont_names.index("extra")].unique().numel() == 1
+
+
+def test_all_columns_of_a_file_in_pieces_may_be_said_to_be_texts(tmp_path):
+    people().to_csv(tmp_path / "t.csv", index=False)
+    frame = read_csv(tmp_path / "t.csv", in_memory=False, dtype="str")
+    assert {str(dtype).split("[")[0] for dtype in frame.dtypes} <= {"large_string", "string"}
+
+
+def test_loaders_of_more_rows_have_transforms_of_their_own():
+    dls = loaders()
+    more = dls.new(people(seed=2))
+    assert more.batch_tfms is not dls.batch_tfms and more.batch_tfms[0] is not dls.batch_tfms[0]
