@@ -113,6 +113,32 @@ def test_columns_that_the_user_has_already_are_kept(interp: ClassificationInterp
         del dls.table["loss"]
 
 
+@pytest.mark.parametrize("name", ["loss", "prediction", "probability"])
+def test_groups_are_of_the_users_column_where_the_interpretation_has_one_of_its_name(
+    name: str, interp: ClassificationInterpretation, dls: DataLoaders
+) -> None:
+    by_site = interp.by_group("site")
+    dls.table[name] = dls.table["site"]
+    try:
+        with captured_notes() as notes:
+            found = interp.by_group(name)
+        assert found.rename(columns={name: "site"}).equals(by_site)
+        assert (
+            any(f"'source_{name}'" in said for said in notes) and interp.by_group(f"source_{name}")["n"].tolist() == by_site["n"].tolist()
+        )
+    finally:
+        del dls.table[name]
+    assert set(interp.by_group("prediction")["prediction"]) <= set(dls.vocab)
+
+
+def test_groups_are_of_the_users_column_called_split(interp: ClassificationInterpretation, dls: DataLoaders) -> None:
+    dls.table["source_split"] = dls.table["site"]  # what a table's own column of that name is called
+    try:
+        assert set(interp.by_group("split")["split"]) == {"north", "south"}
+    finally:
+        del dls.table["source_split"]
+
+
 def test_top_losses(interp: ClassificationInterpretation, dls: DataLoaders) -> None:
     losses, where, items = interp.top_losses(3, items=True)
     order = np.argsort(-interp.losses.numpy(), kind="stable")
