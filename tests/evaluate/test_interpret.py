@@ -326,3 +326,11 @@ def test_an_unreadable_file_is_left_out_and_the_rows_still_match(own_photos: Pat
     assert any("aaa.jpg" in n for n in notes) and len(interp) == (dls.table["split"] == side).sum() - 1
     assert [interp.vocab[int(t)] for t in interp.targs] == interp.table["label"].tolist()
     assert str(broken) not in map(str, interp.table["image"])
+
+
+def test_groups_are_printed_whole(interp: ClassificationInterpretation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    found = interp.by_group("site", metrics=["accuracy", "f1_score"])
+    text = str(found)
+    assert "..." not in text and all(name in text for name in ("site", "north", "south", "accuracy", "f1_score", "accuracy_baseline"))
+    assert isinstance(found, pd.DataFrame) and found["accuracy_low"].dtype == np.float64
