@@ -432,8 +432,11 @@ class Learner(HasCallbacks):
         Returns:
             list of the loss and the metrics, which also answers to their names: ``scores["accuracy"]``, ``scores["loss"]``
             (or, with the split, ``scores["valid_loss"]``).
+
+        Raises:
+            DataError: the loader gives no targets.
         """
-        loader, recorder = prediction.loader_of(self, ds_idx, dl), Recorder()
+        loader, recorder = prediction.loader_with_targets(self, ds_idx, dl), Recorder()
         split = self._split(ds_idx, dl)
         watching = [] if self.running else [w for cb in self.cbs if (w := cb.in_validate(split, recorder)) is not None]
         with (

@@ -115,6 +115,13 @@ def test_a_loaded_model_is_judged_on_new_rows_with_their_targets(classifier, tmp
     assert found["value"].iloc[0] > 0.85
 
 
+def test_rows_without_labels_are_not_validated(classifier):
+    df = people(seed=5)
+    with pytest.raises(DataError, match=r"validate needs targets.*with_labels=True"):
+        classifier.validate(dl=classifier.dls.test_dl(df))
+    assert classifier.validate(dl=classifier.dls.test_dl(df, with_labels=True))["accuracy"] > 0.85
+
+
 def test_what_is_new_in_rows_to_predict_is_said(classifier):
     df = people(seed=3).iloc[:10].drop(columns=["pay", "rich"]).assign(weather="fine")
     df["job"] = df["job"].astype(object)
