@@ -406,7 +406,8 @@ class Learner(HasCallbacks):
 
     # -- freezing -------------------------------------------------------------------------------------------------
     def freeze(self) -> None:
-        """Freezes all layer groups but the last (the head)."""
+        """Freezes all layer groups but the last (the head). A model of one group, as networks for tables are, stays trainable as a whole: a
+        note says so."""
         self.freeze_to(-1)
 
     def unfreeze(self) -> None:

@@ -149,6 +149,21 @@ def test_a_missing_column_is_an_error_by_name(classifier):
             give()
 
 
+def test_freezing_says_that_there_is_nothing_to_freeze_until_there_are_groups():
+    learn = tabular_learner(loaders(), seed=1)
+    with captured_notes() as notes:
+        learn.unfreeze()
+        assert not notes
+        learn.freeze()
+    assert len(notes) == 1 and "Nothing is frozen" in notes[0] and all(p.requires_grad for p in learn.model.parameters())
+    learn.splitter = lambda model: [[p for p in model.parameters() if p is not model.layers[-1].bias], [model.layers[-1].bias]]
+    with captured_notes() as notes:
+        learn.freeze()
+    assert not notes and [name for name, p in learn.model.named_parameters() if p.requires_grad] == [
+        f"layers.{len(learn.model.layers) - 1}.bias"
+    ]
+
+
 def test_one_seed_gives_one_model():
     def trained():
         learn = tabular_learner(loaders(), seed=5)
