@@ -16,6 +16,7 @@ from burnish.errors import DataError, SettingError, nearest
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate.outcome import split_name
 from burnish.evaluate.summary import chosen_metrics
+from burnish.evaluate.tables import Compared
 from burnish.tabular.baselines import fit_seconds, row_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def baselines(learn: CollabLearner, split: int | str = "valid", metrics: Any = N
         output = torch.from_numpy(np.clip(known[name](x, y)(judged), low, high)).float()
         seconds = time.perf_counter() - started
         rows.append(row_of(NAMES[name], chosen, found._replace(output=output), groups, seconds))
-    return pd.DataFrame(rows)
+    return Compared(rows)
 
 
 NAMES = {

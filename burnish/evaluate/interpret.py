@@ -190,17 +190,19 @@ class Interpretation:
         """The metrics of the samples that share a value in a column of ``dls.table`` (site, camera, speaker ...), with
         their intervals and the trivial baseline on the same samples: columns `column`, n, and for each metric NAME,
         NAME_low, NAME_high, NAME_baseline; the smallest group last. A cell that can't be computed is nan, and a note says
-        why. The samples of one patient or site (``group`` in the table) don't count as independent here either.
+        why. The samples of one patient or site (``group`` in the table) don't count as independent here either. Printed, each
+        metric is one column, with its interval in brackets.
+
+        Args:
+            column: of ``dls.table``, also where ``interp.table`` has one of its own of that name and calls it source_NAME; or
+                one that is only in ``interp.table`` (prediction).
 
         Raises:
             DataError: there is no such column.
         """
-        table = self.table
-        if column not in table:
-            raise DataError(
-                f"by_group: the table has no column {column!r}.{nearest(column, map(str, table.columns))} Columns: {listed(table.columns, 20)}."
-            )
-        values = table[column].reset_index(drop=True)
+        from burnish.evaluate.tables import Compared
+
+        values = self._values_of(column).reset_index(drop=True)
         chosen, base, groups = chosen_metrics(self.learn, metrics), baseline_of(self.learn.dls), self._groups()
         with captured_notes() as notes:
             rows = [
@@ -212,7 +214,23 @@ class Interpretation:
             *([f"by_group: {len(notes) - MOST_NOTES} more of such notes."] if len(notes) > MOST_NOTES else []),
         ]:
             note(text)
-        return pd.DataFrame(rows).sort_values("n", ascending=False, kind="stable", ignore_index=True)
+        return Compared(rows).sort_values("n", ascending=False, kind="stable", ignore_index=True)
+
+    def _values_of(self, column: str) -> Any:
+        """What the samples have in a column of the table, the user's own before those of the interpretation."""
+        whole, table = getattr(self.learn.dls, "table", None), self.table
+        named = f"source_{column}" if column == "split" and "source_split" in table else column  # all are of one split
+        if self.dl is None and whole is not None and named in whole:
+            if named in self._columns():
+                note(
+                    f"by_group: {column!r} is your table's column. The model's own is in interp.table, where yours is called 'source_{column}'."
+                )
+            return plain_rows(whole[[named]].iloc[self.rows])[named]
+        if column not in table:
+            raise DataError(
+                f"by_group: the table has no column {column!r}.{nearest(column, map(str, table.columns))} Columns: {listed(table.columns, 20)}."
+            )
+        return table[column]
 
     def _of_group(
         self, of: dict[str, Any], at: Tensor, metrics: Sequence[Metric], base: Baseline | None, groups: Sequence[Any] | None

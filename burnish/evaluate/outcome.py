@@ -53,6 +53,11 @@ def run(learn: Learner, split: str = "valid", dl: Any = None) -> Outcome:
     """
     found = learn.get_preds(split, dl, with_loss=True, act=nn.Identity())
     output, target, losses = found.preds, found.targs, found.losses
+    if isinstance(output, tuple) and isinstance(target, tuple):
+        raise DataError(
+            f"The model has {len(target)} targets, and here one is judged. Of several: learn.validate() gives the loss and each target's metrics, "
+            "learn.get_preds(with_decoded=True, with_loss=True) each sample's predictions and loss, learn.show_results() shows them."
+        )
     if not isinstance(output, Tensor) or not isinstance(target, Tensor):
         raise DataError(
             f"Only one output and one target per sample can be judged here; the model gives {_counted(output)} and the data {_counted(target)}."

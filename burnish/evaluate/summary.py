@@ -166,9 +166,13 @@ def _told(row: dict[str, Any], unit: str | None) -> str:
 
 
 def _shown(row: dict[str, Any], which: str = "baseline") -> str:
-    """A number with as many decimals as its interval justifies: two digits of the interval's half width."""
-    half = (row["high"] - row["low"]) / 2
-    return f"{row[which]:,.{int(np.clip(1 - math.floor(math.log10(half)), 0, 5))}f}" if half > 0 else f"{row[which]:.3g}"
+    return justified(row[which], row["low"], row["high"])
+
+
+def justified(number: float, low: float, high: float) -> str:
+    """A number with as many decimals as the interval from `low` to `high` justifies: two digits of its half width."""
+    half = (high - low) / 2
+    return f"{number:,.{int(np.clip(1 - math.floor(math.log10(half)), 0, 5))}f}" if half > 0 else f"{number:.3g}"
 
 
 def _clearly_better(row: dict[str, Any], direction: str | None) -> bool:

@@ -65,11 +65,14 @@ def baselines(
         embeddings: give them the network's embeddings in place of the categories, and see what those are worth.
 
     Returns: a row a model, the network's first and then always the same answer: columns model, for each metric NAME, NAME_low,
-        NAME_high (95 % interval), and seconds (to fit; of the network its last fit, none where that is not known).
+        NAME_high (95 % interval), and seconds (to fit; of the network its last fit, none where that is not known). Printed, each
+        metric is one column, with its interval in brackets.
 
     Raises:
         DataError: the data has no table to fit to (a loaded model), or several targets.
     """
+    from burnish.evaluate.tables import Compared
+
     unknown = [m for m in models if m not in MODELS]
     if unknown:
         raise SettingError(f"models has {unknown[0]!r}; expected some of {', '.join(map(repr, MODELS))}.{nearest(str(unknown[0]), MODELS)}")
@@ -89,7 +92,7 @@ def baselines(
         for fitted in fit_models(dls, models, network):
             output = outputs_of(fitted.model, dls, name, network)
             rows.append(row_of(fitted.name, chosen, found._replace(output=output), groups, fitted.seconds))
-    return pd.DataFrame(rows)
+    return Compared(rows)
 
 
 def quick_baselines(learn: TabularLearner) -> pd.DataFrame | None:

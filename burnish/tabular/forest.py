@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from burnish.errors import SettingError
 
 if TYPE_CHECKING:
     from burnish.tabular.learner import TabularLearner
+    from burnish.train.freezing import Splitter
 
 _LEAST = 1e-7  # a probability that a forest calls 0
 LEAF = 5  # rows that a leaf has at least: small files, and no worse answers than from leaves of one row
@@ -96,13 +98,15 @@ class Ensemble(nn.Module):
     def forward(self, x_cat: Tensor, x_cont: Tensor) -> Tensor:
         ours, theirs = self.network(x_cat, x_cont), self.forest(x_cat, x_cont)
         if self.classes:
+            ours = ours[:, : theirs.shape[1]]  # of more outputs than classes those that stand for one
             return torch.lerp(ours.float().softmax(1), theirs, self.weight).clamp(min=_LEAST).log()
         return torch.lerp(ours.float(), self.final(theirs), self.weight)
 
 
 def ensemble(learn: TabularLearner, weight: float = 0.5, n_trees: int = 100) -> TabularLearner:
     """A learner that answers with the mean of this one's network and a random forest, fitted to the same training rows: often better
-    than either. It predicts, is judged and exports like any other; `learn` stays as it is.
+    than either. It predicts, is judged, trains on and exports like any other, with the settings of this one but not its callbacks; `learn`
+    stays as it is.
 
     Args:
         weight: the forest's share of the answer.
@@ -121,8 +125,12 @@ def ensemble(learn: TabularLearner, weight: float = 0.5, n_trees: int = 100) -> 
     fitted = (RandomForestRegressor if numbers else RandomForestClassifier)(n_trees, min_samples_leaf=LEAF, n_jobs=-1, random_state=0)
     forest = Forest.of_sklearn(fitted.fit(x, to_fit(dls, y)), None if numbers else block.n_out)
     final = OutputUnits([0.0], [1.0], block.log) if isinstance(block, RegressionBlock) and block.log else None
-    model = Ensemble(plain(learn.model), forest, weight, not numbers, final)
-    made = type(learn)(dls, model, loss_func=learn.loss_func, metrics=learn.metrics, path=learn.path, seed=learn.seed, device=learn.device)
+    model = Ensemble(copy.deepcopy(plain(learn.model)), forest, weight, not numbers, final)
+    made = type(learn)(
+        dls, model, loss_func=copy.deepcopy(learn.loss_func), metrics=copy.deepcopy(learn.metrics), opt_func=learn.opt_func, lr=learn.lr, wd=learn.wd,
+        splitter=_of_network(learn.splitter), path=learn.path, seed=learn.seed, device=learn.device,
+        precision=learn.precision.setting, model_dir=learn.model_dir, wd_bn_bias=learn.wd_bn_bias, train_bn=learn.train_bn, moms=learn.moms,
+    )  # fmt: skip
     made.arch = f"{learn.arch} and forest"
     if learn.model_config is not None:
         made.model_config = {
@@ -131,6 +139,11 @@ def ensemble(learn: TabularLearner, weight: float = 0.5, n_trees: int = 100) -> 
             "forest": [*forest.left.shape, forest.value.shape[2], forest.depth],
         }  # fmt: skip
     return made
+
+
+def _of_network(splitter: Splitter | None) -> Splitter | None:
+    """A splitter of a network as one of an ensemble with it: a forest has nothing to train."""
+    return None if splitter is None else lambda both: splitter(both.network)  # type: ignore[arg-type]
 
 
 def rebuild(config: dict[str, Any], network: nn.Module) -> Ensemble:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.evaluate.outcome import split_name
 from burnish.evaluate.summary import loss_interval
 from burnish.tabular.blocks import ColumnsBlock, as_row
-from burnish.tabular.features import NumberFeature
+from burnish.tabular.dates import DateNumber, moments_of
+from burnish.tabular.features import Feature, NumberFeature
 from burnish.tabular.frames import cells_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ Places = dict[str, list[tuple[int, int]]]  # column -> (which tensor, which of i
 
 
 def feature_importance(learn: TabularLearner, split: int | str = "valid", n: int = 5, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """How much the model's loss grows when a column's cells are shuffled among the rows (permutation importance: Breiman 2001).
+    """How much the model's loss (of several targets the sum of theirs) grows when a column's cells are shuffled among the rows
+    (permutation importance: Breiman 2001).
 
     All that is made of a column (a date's parts, whether a number was missing) is shuffled together. Of columns that say the same
     each seems to matter little: the model has the others.
@@ -82,7 +84,13 @@ def plot_importance(learn: TabularLearner, split: int | str = "valid", n: int = 
 
 
 def partial_dependence(
-    learn: TabularLearner, column: str, split: int | str = "valid", n: int = 20, rows: int = 1000, label: Any = None
+    learn: TabularLearner,
+    column: str,
+    split: int | str = "valid",
+    n: int = 20,
+    rows: int = 1000,
+    label: Any = None,
+    target: str | None = None,
 ) -> pd.DataFrame:
     """How the mean prediction moves when one column is set to each of its values, all else left as it is (Friedman 2001).
 
@@ -91,47 +99,56 @@ def partial_dependence(
         n: most values: of numbers and dates quantiles, of categories the most frequent.
         rows: how many of the split's rows are averaged over.
         label: the class whose probability is shown; the last by default.
+        target: the column that is predicted; needed where the model predicts several.
 
     Returns: columns `column`, prediction (mean), low, high (where the middle 80 % of the rows lie), count (training rows with the
-        value; of numbers those nearest to it).
+        value; of numbers and dates those nearest to it); in ``.attrs`` the "target" and of classes the "label".
     """
     dls = learn.dls
+    checked_whole("n", n, least=1)
     frame, where = _frame(dls), _known([column], places_of(dls))[0]
+    asked = _asked(dls, target, label)
     loader = dls[split_name(split)].in_order()
     rng = np.random.default_rng(derive(learn.seed, "dependence"))
     taken = np.sort(rng.choice(loader.rows, min(rows, len(loader.rows)), replace=False))
-    train = cells_of(frame, where).iloc[dls.train.rows]
-    values, counts = _values(dls, train, where, n)
-    which = None if dls.target_blocks[0].kind != "category" else len(dls.vocab) - 1 if label is None else _class(dls, label)
+    values, counts = _values(_features(dls, where), cells_of(frame, where).iloc[dls.train.rows], n)
     found = []
-    for value, count in zip(values, counts, strict=True):
+    for i, (value, count) in enumerate(zip(values.tolist(), counts, strict=True)):
         changed = plain_rows(frame.iloc[taken]).copy()
-        changed[where] = pd.Series([value] * len(changed), index=changed.index, dtype=train.dtype)
-        preds = _preds_of(learn, changed)
-        chosen = preds[:, which] if which is not None else preds.reshape(len(preds), -1)[:, 0]
+        changed[where] = pd.Series(values.iloc[[i] * len(changed)].array, index=changed.index)
+        chosen = asked.of(_preds_of(learn, changed))
         low, high = np.quantile(chosen.numpy(), [0.1, 0.9])
         found.append({column: value, "prediction": float(chosen.mean()), "low": low, "high": high, "count": count})
-    return pd.DataFrame(found)
+    table = pd.DataFrame(found)
+    table.attrs = {"target": asked.name, "label": asked.label}
+    return table
 
 
 def plot_dependence(
-    learn: TabularLearner, columns: Sequence[str] | str, split: int | str = "valid", n: int = 20, label: Any = None
+    learn: TabularLearner,
+    columns: Sequence[str] | str,
+    split: int | str = "valid",
+    n: int = 20,
+    label: Any = None,
+    target: str | None = None,
 ) -> None:
     """Draws ``partial_dependence`` of one or several columns: the mean prediction, and where the middle 80 % of the rows lie."""
     import matplotlib.pyplot as plt
 
     names = [columns] if isinstance(columns, str) else list(columns)
+    asked = _asked(learn.dls, target, label)
     across = min(3, len(names))
     down = -(-len(names) // across)
     _, axes = plt.subplots(down, across, figsize=(4 * across, 3 * down), squeeze=False, layout="constrained")
     for ax in axes.flat[len(names) :]:
         ax.set_axis_off()
     for ax, name in zip(axes.flat, names, strict=False):
-        table = partial_dependence(learn, name, split, n, label=label)
-        numbers = pd.api.types.is_numeric_dtype(table[name].dtype) or pd.api.types.is_datetime64_any_dtype(table[name].dtype)
-        if numbers:
-            ax.fill_between(table[name], table["low"], table["high"], color="#4c78a8", alpha=0.2, linewidth=0)
-            ax.plot(table[name], table["prediction"], color="#4c78a8", marker="o", markersize=3)
+        table = partial_dependence(learn, name, split, n, label=label, target=target)
+        x = _axis(_features(learn.dls, name), table[name])
+        if x is not None:
+            ax.fill_between(x, table["low"], table["high"], color="#4c78a8", alpha=0.2, linewidth=0)
+            ax.plot(x, table["prediction"], color="#4c78a8", marker="o", markersize=3)
+            ax.tick_params("x", rotation=0 if pd.api.types.is_numeric_dtype(x) else 45)
         else:  # categories have no way from one to the next
             x = np.arange(len(table))
             ax.vlines(x, table["low"], table["high"], color="#4c78a8", alpha=0.2, linewidth=6)
@@ -139,10 +156,10 @@ def plot_dependence(
             ax.set_xticks(x, [brief(str(v), 16) for v in table[name]], rotation=45, ha="right", fontsize=8)
         ax.set_title(str(name), fontsize=10)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set_ylabel(_told(learn, label))
+    axes[0, 0].set_ylabel(f"predicted {asked.name}" if asked.label is None else f"probability of {asked.name} {asked.label!r}")
 
 
-def explain_row(learn: TabularLearner, row: Any, n: int = 50, label: Any = None) -> pd.DataFrame:
+def explain_row(learn: TabularLearner, row: Any, n: int = 50, label: Any = None, target: str | None = None) -> pd.DataFrame:
     """Why a row got its prediction: what each column adds to the mean prediction of the training rows (Shapley values by sampling:
     Strumbelj and Kononenko 2014).
 
@@ -150,37 +167,92 @@ def explain_row(learn: TabularLearner, row: Any, n: int = 50, label: Any = None)
         row: a dict, a Series, a table of one row.
         n: orders of the columns that are tried, each beside another training row; more is steadier.
         label: the class whose probability is explained; the predicted one by default.
+        target: the column that is predicted; needed where the model predicts several.
 
-    Returns: a row a column, the largest contribution first: columns column, value, contribution; in ``.attrs`` the mean prediction
-        ("base"), the row's ("prediction") and the class ("label"). The contributions add up to their difference.
+    Returns: a row a column, the largest contribution first: columns column, value (after your own procs), contribution; in ``.attrs``
+        the mean prediction ("base"), the row's ("prediction"), the "target" and of classes the "label". The contributions add up to
+        their difference.
     """
     dls, places = learn.dls, places_of(learn.dls)
     checked_whole("n", n, least=1)
-    given = [t[0] for t in dls.test_dl([row]).tensors]
-    own = learn.predict(row)
-    is_class = dls.target_blocks[0].kind == "category"
-    which = 0 if not is_class else int(own.index) if label is None else _class(dls, label)
+    asked = _asked(dls, target, label)
+    loader = dls.test_dl([as_row(row)])
+    if label is None:
+        asked = asked.predicted(learn.get_preds(dl=loader, with_decoded=True).decoded)
     rng = np.random.default_rng(derive(learn.seed, "explain"))
     train = dls.train.in_order()
     background = train.rows[rng.integers(len(train.rows), size=n)]
     names = list(places)
     orders = [rng.permutation(len(names)) for _ in range(n)]
-    mixed = [_steps(train.tensors[i], given[i], i, background, orders, names, places) for i in range(dls.n_inp or 1)]
-    preds = _preds(learn, mixed)
-    answers = (preds[:, which] if is_class else preds.reshape(len(preds), -1)[:, 0]).reshape(n, len(names) + 1).double()
+    mixed = [_steps(train.tensors[i], loader.tensors[i][0], i, background, orders, names, places) for i in range(dls.n_inp or 1)]
+    answers = asked.of(_preds(learn, mixed)).reshape(n, len(names) + 1).double()
     added = torch.zeros(len(names), dtype=torch.float64)
     for order, steps in zip(orders, answers, strict=True):
         added[torch.from_numpy(order)] += steps.diff()
-    contribution = (added / n).numpy()
-    cells = _cells(dls, row, names)
-    table = pd.DataFrame({"column": names, "value": pd.Series(cells, dtype=object), "contribution": contribution})
+    cells = loader.item(0)
+    values = pd.Series([cells[name] for name in names], dtype=object)
+    table = pd.DataFrame({"column": names, "value": values, "contribution": (added / n).numpy()})
     table = table.sort_values("contribution", key=lambda c: -c.abs(), ignore_index=True)
     table.attrs = {
         "base": float(answers[:, 0].mean()),
         "prediction": float(answers[:, -1].mean()),
-        "label": dls.vocab[which] if is_class else None,
+        "target": asked.name,
+        "label": asked.label,
     }
     return table
+
+
+# -- which number of a prediction -----------------------------------------------------------------------------------------
+class _Asked(NamedTuple):
+    """The number of each prediction that is looked at: which of the targets, and of a class its probability.
+
+    Attributes:
+        name: the column that is predicted.
+        place: of the target among the model's. number: which of its numbers.
+        vocab: of a target of classes all of them, else None.
+    """
+
+    name: str
+    place: int
+    number: int
+    vocab: list[Any] | None
+
+    @property
+    def label(self) -> Any:
+        """The class; None where a number is predicted."""
+        return None if self.vocab is None else self.vocab[self.number]
+
+    def of(self, preds: Any) -> Tensor:
+        """That number of each row ``(rows,)``, from activated predictions."""
+        own = self._own(preds)
+        return own.reshape(len(own), -1)[:, self.number]
+
+    def predicted(self, decided: Any) -> _Asked:
+        """The same for the class that was decided on in the first row; as it is where a number is predicted."""
+        return self if self.vocab is None else self._replace(number=int(self._own(decided)[0]))
+
+    def _own(self, values: Any) -> Tensor:
+        return values[self.place] if isinstance(values, tuple) else values
+
+
+def _asked(dls: TabularDataLoaders, target: str | None, label: Any) -> _Asked:
+    """What is looked at: of the one target, or the one asked for, the number, or the class `label` (None: the last)."""
+    there = {name: (i, j) for i, names in enumerate(dls.target_names) for j, name in enumerate(names)}
+    if target is None and len(there) > 1:
+        raise SettingError(f"The model predicts {listed(map(repr, there))}: say which one to look at, target={next(iter(there))!r}.")
+    if target is not None and target not in there:
+        raise SettingError(f"target={target!r} is none of the targets: {listed(map(repr, there), 12)}.{nearest(str(target), there)}")
+    name = next(iter(there)) if target is None else target
+    i, j = there[name]
+    block: Any = dls.target_blocks[i]
+    if block.kind != "category":
+        if label is not None:
+            raise SettingError(f"label={label!r} would be a class, and {name!r} is predicted as a number: leave label out.")
+        return _Asked(name, i, j, None)
+    vocab = list(block.vocab)
+    if label is not None and label not in vocab:
+        raise SettingError(f"label={label!r} is none of the classes: {listed(vocab, 12)}.{nearest(str(label), map(str, vocab))}")
+    return _Asked(name, i, len(vocab) - 1 if label is None else vocab.index(label), vocab)
 
 
 # -- parts --------------------------------------------------------------------------------------------------------------
@@ -224,46 +296,51 @@ def _loader(like: TensorLoader, tensors: Sequence[Tensor]) -> TensorLoader:
     )
 
 
-def _preds(learn: TabularLearner, inputs: Sequence[Tensor]) -> Tensor:
-    """Activated predictions for encoded inputs."""
+def _preds(learn: TabularLearner, inputs: Sequence[Tensor]) -> Any:
+    """Activated predictions for encoded inputs; a tuple of them where there are several targets."""
     loader = TensorLoader(
         Encoded([t.cpu() for t in inputs]), learn.dls.input_blocks, np.arange(len(inputs[0])), bs=4096, device=learn.device
     )
     return learn.get_preds(dl=loader).preds
 
 
-def _preds_of(learn: TabularLearner, frame: pd.DataFrame) -> Tensor:
+def _preds_of(learn: TabularLearner, frame: pd.DataFrame) -> Any:
     return _preds(learn, [block.encode_all(frame) for block in learn.dls.input_blocks])
 
 
-def _values(dls: TabularDataLoaders, train: pd.Series, column: str, n: int) -> tuple[list[Any], list[int]]:
-    """The values to set a column to, and how many training rows are of each."""
-    i, j = places_of(dls)[column][0]
-    block = dls.input_blocks[i]
-    assert isinstance(block, ColumnsBlock)
-    number = isinstance(block.features[j], NumberFeature) or pd.api.types.is_datetime64_any_dtype(train.dtype)
-    cells = train.dropna()
-    if not number:
-        counts = cells.value_counts().head(n).sort_index()
-        return counts.index.tolist(), counts.tolist()
-    ordered = cells.sort_values().to_numpy()
-    at = np.unique(np.linspace(0, len(ordered) - 1, n).round().astype(int))
-    values = pd.unique(pd.Series(ordered[at]))
-    edges = np.searchsorted(ordered, values, side="right")
-    return list(values), np.diff(np.concatenate([[0], edges])).tolist()
+def _features(dls: TabularDataLoaders, column: str) -> list[Feature]:
+    """What is made of a column."""
+    blocks: list[Any] = dls.input_blocks
+    return [blocks[i].features[j] for i, j in places_of(dls)[column]]
 
 
-def _class(dls: TabularDataLoaders, label: Any) -> int:
-    if label not in dls.vocab:
-        raise SettingError(f"label={label!r} is none of the classes: {listed(dls.vocab, 12)}.{nearest(str(label), map(str, dls.vocab))}")
-    return list(dls.vocab).index(label)
+def _number(features: Sequence[Feature]) -> NumberFeature | None:
+    """The number that a column is, of a date the time passed; None for a category."""
+    return next((f for f in features if isinstance(f, NumberFeature)), None)
 
 
-def _told(learn: TabularLearner, label: Any) -> str:
-    dls = learn.dls
-    if dls.target_blocks[0].kind != "category":
-        return f"predicted {listed(dls.target_names[0])}"
-    return f"probability of {dls.vocab[-1] if label is None else label!r}"
+def _values(features: Sequence[Feature], train: pd.Series, n: int) -> tuple[pd.Series, list[int]]:
+    """The values to set a column to, in their order, and how many training rows are of each (of numbers nearest to each)."""
+    cells, number = train.dropna(), _number(features)
+    if number is None:
+        counts: Any = cells.value_counts()
+        counts = counts[counts > 0].head(n)
+        values = pd.Series(counts.index, dtype=train.dtype)
+        order = np.argsort(features[0].of_column(values), kind="stable")
+        return values.iloc[order], counts.iloc[order].tolist()
+    keys = number.numbers(cells)
+    quantiles = np.argsort(keys, kind="stable")[np.linspace(0, len(keys) - 1, n).round().astype(int)]
+    different, first = np.unique(keys[quantiles], return_index=True)
+    middles = (different[1:] + different[:-1]) / 2
+    return cells.iloc[quantiles[first]], np.bincount(np.searchsorted(middles, keys), minlength=len(different)).tolist()
+
+
+def _axis(features: Sequence[Feature], cells: Any) -> Any:
+    """The values of a column as places on an axis, numbers or dates; None for categories."""
+    number = _number(features)
+    if number is None:
+        return None
+    return moments_of(cells, number.source) if isinstance(number, DateNumber) else number.numbers(cells)
 
 
 def _steps(
@@ -280,8 +357,3 @@ def _steps(
                     now[j] = given[j]
             out.append(now.clone())
     return torch.stack(out)
-
-
-def _cells(dls: TabularDataLoaders, row: Any, names: Sequence[str]) -> list[Any]:
-    cells = as_row(row)
-    return [cells.get(name) for name in names]

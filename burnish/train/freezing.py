@@ -67,6 +67,11 @@ def set_frozen(model: nn.Module, groups: Sequence[Sequence[Parameter]], n: int, 
         train_bn: leave the normalisation layers of frozen groups trainable.
     """
     first = n if n >= 0 else len(groups) + n
+    if n < 0 and len(groups) == 1:
+        note(
+            "Nothing is frozen: the model has one layer group, which is its head too. Where nothing is pretrained (a network for a table, say) there "
+            "is nothing to freeze; else make groups: learn.splitter = lambda model: [model.body, model.head]."
+        )
     if first >= len(groups):
         note(f"freeze_to({n}) freezes all {len(groups)} layer group(s): nothing is left to train.")
     norms = norm_params(model) if train_bn else set()

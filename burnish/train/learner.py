@@ -406,7 +406,8 @@ class Learner(HasCallbacks):
 
     # -- freezing -------------------------------------------------------------------------------------------------
     def freeze(self) -> None:
-        """Freezes all layer groups but the last (the head)."""
+        """Freezes all layer groups but the last (the head). A model of one group, as networks for tables are, stays trainable as a whole: a
+        note says so."""
         self.freeze_to(-1)
 
     def unfreeze(self) -> None:
@@ -432,8 +433,11 @@ class Learner(HasCallbacks):
         Returns:
             list of the loss and the metrics, which also answers to their names: ``scores["accuracy"]``, ``scores["loss"]``
             (or, with the split, ``scores["valid_loss"]``).
+
+        Raises:
+            DataError: the loader gives no targets.
         """
-        loader, recorder = prediction.loader_of(self, ds_idx, dl), Recorder()
+        loader, recorder = prediction.loader_with_targets(self, ds_idx, dl), Recorder()
         split = self._split(ds_idx, dl)
         watching = [] if self.running else [w for cb in self.cbs if (w := cb.in_validate(split, recorder)) is not None]
         with (

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from burnish.train.learner import Learner
 
 Split = int | str
+_NO_TARGETS = "needs targets, and this loader gives none. Make it with labels: learn.dls.test_dl(items, with_labels=True)."
 
 
 class Prediction(namedtuple("Prediction", "label index probs")):
@@ -161,9 +162,7 @@ class Gather(Callback):
             self.decoded.add(self.how.decide(preds))
         if self.with_loss:
             if not learn.yb:
-                raise DataError(
-                    "with_loss=True needs targets, and this loader gives none. Make it with labels: learn.dls.test_dl(items, with_labels=True)."
-                )
+                raise DataError(f"with_loss=True {_NO_TARGETS}")
             self.losses.add(sample_losses(learn.loss_func, output, learn.yb))
 
     def discard(self) -> None:
@@ -239,6 +238,14 @@ def loader_of(learn: Learner, ds_idx: Split, dl: Any) -> Any:
     if isinstance(dl, (str, bytes)) or not hasattr(dl, "__iter__"):
         raise SettingError(f"dl={dl!r}: expected a loader. For files or other items make one: dl=learn.dls.test_dl(items).")
     return in_order(PlainLoader(dl, learn.device))
+
+
+def loader_with_targets(learn: Learner, ds_idx: Split, dl: Any) -> Any:
+    """The same for what needs targets to compare with. Raises DataError if `dl` is one of burnish's that gives none."""
+    loader = loader_of(learn, ds_idx, dl)
+    if dl is not None and isinstance(loader, RowLoader) and len(loader.blocks) <= (learn.n_inp or 1) < len(learn.dls.blocks):
+        raise DataError(f"validate {_NO_TARGETS} Without labels there are predictions: learn.get_preds(dl=...).")
+    return loader
 
 
 def in_order(dl: Any) -> Any:

@@ -113,6 +113,32 @@ def test_columns_that_the_user_has_already_are_kept(interp: ClassificationInterp
         del dls.table["loss"]
 
 
+@pytest.mark.parametrize("name", ["loss", "prediction", "probability"])
+def test_groups_are_of_the_users_column_where_the_interpretation_has_one_of_its_name(
+    name: str, interp: ClassificationInterpretation, dls: DataLoaders
+) -> None:
+    by_site = interp.by_group("site")
+    dls.table[name] = dls.table["site"]
+    try:
+        with captured_notes() as notes:
+            found = interp.by_group(name)
+        assert found.rename(columns={name: "site"}).equals(by_site)
+        assert (
+            any(f"'source_{name}'" in said for said in notes) and interp.by_group(f"source_{name}")["n"].tolist() == by_site["n"].tolist()
+        )
+    finally:
+        del dls.table[name]
+    assert set(interp.by_group("prediction")["prediction"]) <= set(dls.vocab)
+
+
+def test_groups_are_of_the_users_column_called_split(interp: ClassificationInterpretation, dls: DataLoaders) -> None:
+    dls.table["source_split"] = dls.table["site"]  # what a table's own column of that name is called
+    try:
+        assert set(interp.by_group("split")["split"]) == {"north", "south"}
+    finally:
+        del dls.table["source_split"]
+
+
 def test_top_losses(interp: ClassificationInterpretation, dls: DataLoaders) -> None:
     losses, where, items = interp.top_losses(3, items=True)
     order = np.argsort(-interp.losses.numpy(), kind="stable")
@@ -300,3 +326,11 @@ def test_an_unreadable_file_is_left_out_and_the_rows_still_match(own_photos: Pat
     assert any("aaa.jpg" in n for n in notes) and len(interp) == (dls.table["split"] == side).sum() - 1
     assert [interp.vocab[int(t)] for t in interp.targs] == interp.table["label"].tolist()
     assert str(broken) not in map(str, interp.table["image"])
+
+
+def test_groups_are_printed_whole(interp: ClassificationInterpretation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    found = interp.by_group("site", metrics=["accuracy", "f1_score"])
+    text = str(found)
+    assert "..." not in text and all(name in text for name in ("site", "north", "south", "accuracy", "f1_score", "accuracy_baseline"))
+    assert isinstance(found, pd.DataFrame) and found["accuracy_low"].dtype == np.float64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from test_tabular_learner import loaders, people
 
@@ -99,3 +100,51 @@ def test_large_tables_are_only_told_of_it(monkeypatch):
 def test_the_table_is_plain_numbers():
     table = fitted()[0].baselines(models=["linear"])
     assert isinstance(table, pd.DataFrame) and len(table) == 3 and table["accuracy"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("target", ["rich", "pay"])
+def test_all_of_it_can_be_read_where_it_is_printed(target, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    learn, _ = fitted(target)
+    table = learn.baselines(models=["linear", "forest"])
+    text = str(table)
+    assert "..." not in text and "…" not in text and max(map(len, text.splitlines())) <= 80
+    assert all(name in text for name in ("model", *(m.name for m in learn.metrics), "seconds")) and "95 % intervals" in text
+    assert all(text.count(name) >= 1 for name in table["model"])
+    row, metric = table.iloc[2], learn.metrics[0].name
+    value, low, high = (
+        f"{row[name]:,.3f}" if target == "rich" else f"{row[name]:,.0f}" for name in (metric, f"{metric}_low", f"{metric}_high")
+    )
+    assert f"{value} ({low} to {high})" in text
+    assert table.columns.tolist()[:4] == ["model", metric, f"{metric}_low", f"{metric}_high"] and table[metric].dtype == np.float64
+    assert "..." not in str(table.round(3)) and str(table[["model", "seconds"]]) == str(pd.DataFrame(table[["model", "seconds"]]))
+
+
+def test_others_keep_to_the_range_of_the_target():
+    class Far:
+        def predict(self, x):
+            return np.linspace(-1e6, 1e6, len(x))
+
+    dls = loaders("pay", y_block=RegressionBlock(y_range=(0, 100_000)))
+    outputs = outputs_of(Far(), dls, "valid")
+    assert (outputs.min(), outputs.max()) == (0, 100_000)
+    assert outputs_of(Far(), loaders("pay"), "valid").max() == 1e6
+
+
+@pytest.mark.parametrize("target", ["rich", "pay"])
+def test_a_model_is_only_better_beyond_the_interval_of_the_network(target, monkeypatch):
+    """With the same answers as the network none is; with the right ones, after a poor fit, one is."""
+    learn = tabular_learner(loaders(target), seed=1)
+
+    def same(model, dls, split):
+        return learn.get_preds(act=torch.nn.Identity()).preds
+
+    def right(model, dls, split):
+        y = torch.from_numpy(matrix_of(dls, "valid")[1])
+        return torch.nn.functional.one_hot(y).float() * 9 if target == "rich" else y[:, None] + 0.0
+
+    for answers, better in ((same, False), (right, True)):
+        monkeypatch.setattr("burnish.tabular.baselines.outputs_of", answers)
+        with captured_notes() as notes:
+            learn.fit(1, 1e-6)
+        assert ("is clearly better here" in " ".join(notes)) is better

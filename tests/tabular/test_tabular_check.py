@@ -66,6 +66,13 @@ def test_a_column_that_is_the_answer_is_found(target):
     assert report.issues.set_index("kind").loc["answer", "message"].startswith("From the column 'answer' alone")
 
 
+def test_a_column_that_only_nearly_says_the_answer_is_no_answer():
+    df = clean(near=lambda d: d["x"] + np.random.default_rng(1).normal(0, 0.2, N), turned=lambda d: -(d["x"] ** 3))
+    assert 0.95 < df["near"].rank().corr(df["x"].rank()) < 0.99
+    report, _ = checked(df, y_names="x")
+    assert [m.split("'")[1] for m in report.issues.query("kind == 'answer'")["message"]] == ["turned"]
+
+
 def test_ids_on_both_sides_are_found_and_a_split_by_them_ends_it():
     df = clean(patient_id=np.arange(N) // 6)
     report, said = checked(df)

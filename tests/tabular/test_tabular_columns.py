@@ -65,3 +65,14 @@ def test_a_split_by_time_differs_where_the_data_drifts_and_a_random_one_does_not
     assert 0.3 < split_check(random).attrs["roc_auc"] < 0.7
     with pytest.raises(DataError, match="no test rows"):
         split_check(random, "test")
+
+
+def test_the_column_that_tells_more_rows_apart_is_first_however_few_validate():
+    """`all` tells every one of 20 rows from 85 % of 980 others, `some` two fifths of them from nearly all others."""
+    rng, valid = np.random.default_rng(0), np.arange(980, 1000)
+    df = pd.DataFrame({"some": np.zeros(1000), "all": (rng.random(1000) < 0.15) * 1.0, "y": rng.choice(["a", "b"], 1000)})
+    df.loc[valid, "all"], df.loc[valid[:8], "some"] = 1.0, 1.0
+    df.loc[[0, 1], "some"] = 1.0
+    with captured_notes():
+        dls = TabularDataLoaders.from_df(df, cont_names=["some", "all"], y_names="y", valid_idx=valid.tolist(), seed=1)
+    assert split_check(dls)["column"].tolist() == ["all", "some"]

@@ -115,6 +115,13 @@ def test_a_loaded_model_is_judged_on_new_rows_with_their_targets(classifier, tmp
     assert found["value"].iloc[0] > 0.85
 
 
+def test_rows_without_labels_are_not_validated(classifier):
+    df = people(seed=5)
+    with pytest.raises(DataError, match=r"validate needs targets.*with_labels=True"):
+        classifier.validate(dl=classifier.dls.test_dl(df))
+    assert classifier.validate(dl=classifier.dls.test_dl(df, with_labels=True))["accuracy"] > 0.85
+
+
 def test_what_is_new_in_rows_to_predict_is_said(classifier):
     df = people(seed=3).iloc[:10].drop(columns=["pay", "rich"]).assign(weather="fine")
     df["job"] = df["job"].astype(object)
@@ -140,6 +147,21 @@ def test_a_missing_column_is_an_error_by_name(classifier):
     ):
         with pytest.raises(DataError, match="hours"):
             give()
+
+
+def test_freezing_says_that_there_is_nothing_to_freeze_until_there_are_groups():
+    learn = tabular_learner(loaders(), seed=1)
+    with captured_notes() as notes:
+        learn.unfreeze()
+        assert not notes
+        learn.freeze()
+    assert len(notes) == 1 and "Nothing is frozen" in notes[0] and all(p.requires_grad for p in learn.model.parameters())
+    learn.splitter = lambda model: [[p for p in model.parameters() if p is not model.layers[-1].bias], [model.layers[-1].bias]]
+    with captured_notes() as notes:
+        learn.freeze()
+    assert not notes and [name for name, p in learn.model.named_parameters() if p.requires_grad] == [
+        f"layers.{len(learn.model.layers) - 1}.bias"
+    ]
 
 
 def test_one_seed_gives_one_model():
