@@ -12,6 +12,7 @@ from burnish.data.check_labels import check_labels, check_sizes_of_sides
 from burnish.data.findings import Issue, Report
 from burnish.data.lazy import pd
 from burnish.data.mapped import is_mapped
+from burnish.data.moments import read_moments
 from burnish.data.split import GroupSplitter, TimeSplitter
 from burnish.data.table import SPLITS
 from burnish.errors import listed
@@ -138,7 +139,7 @@ def _time(to: TabularPandas, sides: Mapping[str, np.ndarray]) -> Iterator[Issue]
             continue
         column: Any = cells_of(to.frame, name)
         if looks_like_dates(column):
-            moments: Any = pd.to_datetime(column.dropna(), format="ISO8601" if column.dtype == object else None)
+            moments: Any = read_moments(column.dropna()).utc
             if moments.is_monotonic_increasing and moments.nunique() > max(10, len(moments) / 100):
                 yield Issue(
                     "time_leak", "medium", f"The rows are in the order of {name!r}, and those that validate lie between those that train.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -11,11 +10,11 @@ import numpy as np
 
 from burnish.data.lazy import pd
 from burnish.data.mapped import is_mapped, keeps_mapped, of_arrow, plain_column, plain_rows
+from burnish.data.moments import is_iso_day
 from burnish.errors import DataError, listed, nearest
 
 A = TypeVar("A")
 B = TypeVar("B")
-_DATE = re.compile(r"\d{4}-\d{2}")
 _LONG = 50_000  # rows from which on columns are worked on side by side
 
 
@@ -108,7 +107,7 @@ def _as_categories(column: pd.Series) -> pd.Series | None:
     if not _is_text(column):
         return None
     codes, different = pd.factorize(column)
-    if len(different) > len(column) / 2 or not len(different) or _DATE.match(different[0]):
+    if len(different) > len(column) / 2 or not len(different) or is_iso_day(different[0]):
         return None
     texts = np.asarray(different, dtype=object)
     order = np.argsort(texts, kind="stable")
