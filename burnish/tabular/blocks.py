@@ -56,11 +56,7 @@ class ColumnsBlock(Block):
 
     def encode_all(self, raws: Any) -> Tensor:
         if not isinstance(raws, pd.DataFrame):
-            return (
-                torch.stack([self.encode(self.open(raw)) for raw in raws])
-                if len(raws)
-                else torch.zeros(0, len(self.features), dtype=self.dtype)
-            )
+            return self._of_rows(raws) if len(raws) else torch.zeros(0, len(self.features), dtype=self.dtype)
         made = torch.empty(len(raws), len(self.features), dtype=self.dtype)
         cells = made.numpy()
 
@@ -69,6 +65,15 @@ class ColumnsBlock(Block):
 
         each(fill, range(len(self.features)), len(raws))
         return made
+
+    def _of_rows(self, raws: Sequence[Any]) -> Tensor:
+        made = []
+        for i, raw in enumerate(raws):
+            try:
+                made.append(self.encode(self.open(raw)))
+            except DataError as error:
+                raise DataError(f"Row {i}: {error}") from error
+        return torch.stack(made)
 
     def _column(self, feature: Feature, frame: pd.DataFrame) -> np.ndarray:
         return feature.of_column(cells_of(frame, feature.source))

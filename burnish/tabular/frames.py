@@ -45,7 +45,14 @@ def as_frame(source: Any, in_memory: bool | None = None) -> pd.DataFrame:
         )
     if is_mapped(frame) and not keeps_mapped(frame, in_memory):
         frame = plain_rows(frame)
-    return check_frame(frame, "The table")
+    return _without_decimals(check_frame(frame, "The table"))
+
+
+def _without_decimals(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with columns of decimal numbers (which databases give) as float64."""
+    objects = [name for name in frame.columns if frame[name].dtype == object]
+    found = [name for name in objects if pd.api.types.infer_dtype(frame[name], skipna=True) == "decimal"]
+    return frame.assign(**{name: frame[name].astype(np.float64) for name in found}) if found else frame
 
 
 def check_frame(frame: pd.DataFrame, what: str) -> pd.DataFrame:

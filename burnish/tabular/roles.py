@@ -12,7 +12,7 @@ from burnish.data.notes import note
 from burnish.data.whole import checked_whole
 from burnish.errors import DataError, listed
 from burnish.tabular.dates import looks_like_dates
-from burnish.tabular.features import kind_of_values, numbers_of
+from burnish.tabular.features import is_duration, kind_of_values, numbers_of
 from burnish.tabular.frames import cells_of, need_columns
 
 MAX_CARD = 20  # whole numbers with more different values than this are numbers, not categories
@@ -46,7 +46,7 @@ def cont_cat_split(df: pd.DataFrame, max_card: int = MAX_CARD, dep_var: Any = No
 def _is_number(column: pd.Series, max_card: int) -> bool:
     if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(column.dtype):
         return False
-    if pd.api.types.is_float_dtype(column.dtype):
+    if pd.api.types.is_float_dtype(column.dtype) or is_duration(column):
         return True
     if pd.api.types.is_integer_dtype(column.dtype):
         return column.nunique() > max_card
@@ -119,7 +119,7 @@ def _check_content(train: pd.DataFrame, categories: Sequence[str], numbers: Sequ
             raise DataError(
                 f"Column {name!r} holds dates, which are no numbers. Leave it out of cont_names and use procs=[..., Dates({name!r})]."
             )
-        wrong = ~missing if _nested(column) else numbers_of(column, missing)[1]
+        wrong = ~missing if _nested(column) else numbers_of(column, missing, is_duration(column))[1]
         if wrong.any():
             at = np.flatnonzero(wrong)
             raise DataError(

@@ -18,7 +18,7 @@ from burnish.data.mapped import plain_rows
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
 from burnish.errors import DataError, SettingError, listed
-from burnish.tabular.features import kind_of_values
+from burnish.tabular.features import is_duration, kind_of_values
 from burnish.tabular.frames import cells_of, need_columns
 
 MOST_CLASSES = 20  # whole numbers with more different values than this are taken as numbers
@@ -146,6 +146,10 @@ def choose_block(column: pd.Series) -> Block:
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         raise DataError(
             f"The target {column.name!r} holds dates. Predict a number made of them (days since ...), or pass y_block= if they are classes."
+        )
+    if is_duration(column):
+        raise DataError(
+            f"The target {column.name!r} holds durations. Predict a number made of them: df[{column.name!r}] = df[{column.name!r}].dt.total_seconds()."
         )
     if isinstance(column.dtype, pd.CategoricalDtype) or kind_of_values(cells) != "number":
         return CategoryBlock()
