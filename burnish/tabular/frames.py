@@ -10,11 +10,12 @@ import numpy as np
 
 from burnish.data.lazy import pd
 from burnish.data.mapped import is_mapped, keeps_mapped, of_arrow, plain_column, plain_rows
-from burnish.data.moments import is_iso_day
 from burnish.errors import DataError, listed, nearest
+from burnish.tabular.looks import is_digital
 
 A = TypeVar("A")
 B = TypeVar("B")
+_HEAD = 20  # different texts that tell whether a column is of plain words
 _LONG = 50_000  # rows from which on columns are worked on side by side
 
 
@@ -74,7 +75,7 @@ def texts_as_categories(frame: pd.DataFrame, leave: Collection[Any] = ()) -> pd.
     """The table with its texts that repeat as pandas' categories, in their order: then what is asked of a column is asked of few.
 
     Args:
-        leave: columns that stay as they are, as those do that look like dates.
+        leave: columns that stay as they are, as those do that look like numbers or dates.
     """
     names = [name for name in frame.columns if name not in leave]
     found = dict(zip(names, each(_as_categories, [cells_of(frame, name) for name in names], len(frame)), strict=True))
@@ -110,11 +111,11 @@ def each(function: Callable[[A], B], columns: Sequence[A], rows: int) -> list[B]
 
 
 def _as_categories(column: pd.Series) -> pd.Series | None:
-    """The column as pandas' categories, if it is of texts that repeat, and no dates."""
+    """The column as pandas' categories, if it is of texts that repeat, and no numbers or dates in texts."""
     if not _is_text(column):
         return None
     codes, different = pd.factorize(column)
-    if len(different) > len(column) / 2 or not len(different) or is_iso_day(different[0]):
+    if len(different) > len(column) / 2 or not len(different) or any(map(is_digital, different[:_HEAD])):
         return None
     texts = np.asarray(different, dtype=object)
     order = np.argsort(texts, kind="stable")

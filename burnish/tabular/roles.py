@@ -14,6 +14,7 @@ from burnish.errors import DataError, listed
 from burnish.tabular.dates import looks_like_dates
 from burnish.tabular.features import is_duration, kind_of_values, numbers_of
 from burnish.tabular.frames import cells_of, need_columns
+from burnish.tabular.looks import Look, counts_rows, look_of, mixed_kinds, named_like_an_id
 
 MAX_CARD = 20  # whole numbers with more different values than this are numbers, not categories
 
@@ -39,11 +40,14 @@ def cont_cat_split(df: pd.DataFrame, max_card: int = MAX_CARD, dep_var: Any = No
     cont, cat = [], []
     for name in df.columns:
         if name not in left_out:
-            (cont if _is_number(cells_of(df, name), max_card) else cat).append(name)
+            column = cells_of(df, name)
+            (cont if _is_number(column, max_card, look_of(column, max_card)) else cat).append(name)
     return cont, cat
 
 
-def _is_number(column: pd.Series, max_card: int) -> bool:
+def _is_number(column: pd.Series, max_card: int, look: Look | None) -> bool:
+    if look is not None:
+        return look.kind == "numbers"
     if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(column.dtype):
         return False
     if pd.api.types.is_float_dtype(column.dtype) or is_duration(column):
@@ -130,6 +134,9 @@ def _check_content(train: pd.DataFrame, categories: Sequence[str], numbers: Sequ
             raise DataError(
                 f"cont_names has {name!r}, which has no number in the training rows: all {len(column)} cells are missing. Leave it out."
             )
+    columns = [cells_of(train, name) for name in categories]
+    _say_looks([look for column in columns if (look := look_of(column, MAX_CARD)) is not None])
+    _say_mixed([mixed for column in columns if (mixed := mixed_kinds(column)) is not None])
     useless = [why for name in [*categories, *numbers] if (why := _teaches_nothing(cells_of(train, name), name in categories)) is not None]
     if useless:
         note(f"{'; '.join(useless)}. They stay, as they were named.")
@@ -139,18 +146,27 @@ def _inferred(train: pd.DataFrame, targets: Sequence[str], dates: list[str], loo
     categories: list[str] = []
     numbers: list[str] = []
     left_out: list[str] = []
+    looks: list[Look] = []
+    mixed: list[str] = []
     for name in train.columns:
         if name in targets or name in dates or name in aside:
             continue
         column = cells_of(train, name)
         if (kind := _nested(column)) is not None:
             left_out.append(f"{name!r} holds {kind}s")
-        elif look_for_dates and looks_like_dates(column):
+            continue
+        if look_for_dates and looks_like_dates(column):
             dates.append(name)
-        elif (why := _teaches_nothing(column, not _is_number(column, MAX_CARD))) is not None:
+            continue
+        look = look_of(column, MAX_CARD)
+        is_number = _is_number(column, MAX_CARD, look)
+        looks += [] if look is None else [look]
+        if (why := _teaches_nothing(column, not is_number)) is not None:
             left_out.append(why)
-        else:
-            (numbers if _is_number(column, MAX_CARD) else categories).append(name)
+            continue
+        (numbers if is_number else categories).append(name)
+        if look is None and (kinds := mixed_kinds(column)) is not None:
+            mixed.append(kinds)
     if not (categories or numbers or dates):
         raise DataError(
             f"No column is left to predict {listed(map(repr, targets))} from: {'; '.join(left_out) or 'the table has only the target'}. Name them: cat_names=[...], cont_names=[...]."
@@ -160,7 +176,37 @@ def _inferred(train: pd.DataFrame, targets: Sequence[str], dates: list[str], loo
     ]
     out = f". Left out: {'; '.join(left_out)}" if left_out else ""
     note(f"Columns taken as {'; '.join(parts)}{out}. To say otherwise: cat_names=[...], cont_names=[...].")
+    _say_looks(looks)
+    _say_mixed(mixed)
+    _say_ids([cells_of(train, name) for name in numbers if named_like_an_id(name)])
     return Roles(categories, numbers, dates)
+
+
+def _say_looks(looks: Sequence[Look]) -> None:
+    """Says which texts are taken as numbers, and which look like numbers, dates or codes and are taken as they are."""
+    numbers = [look.said for look in looks if look.kind == "numbers"]
+    if numbers:
+        note(f"{'; '.join(numbers)}: taken as numbers. If they are codes: cat_names=[...].")
+    for look in looks:
+        if look.kind == "codes":
+            note(f"{look.said}. {look.advice}")
+        elif look.kind != "numbers":
+            note(f"{look.said}; texts teach a model little of that. Convert it first: {look.advice}")
+
+
+def _say_mixed(mixed: Sequence[str]) -> None:
+    if mixed:
+        note(
+            f"Columns of several kinds are categories, each cell by how it reads: {'; '.join(mixed)}. If they are meant alike, make them alike."
+        )
+
+
+def _say_ids(columns: Sequence[pd.Series]) -> None:
+    ids = [repr(c.name) for c in columns if len(c) > MAX_CARD and pd.api.types.is_integer_dtype(c.dtype) and c.is_unique]
+    if ids:
+        note(
+            f"{listed(ids)}: another whole number in every row, taken as an amount. If it only names the row, leave it out: cont_names=[...]."
+        )
 
 
 def _nested(column: pd.Series) -> str | None:
@@ -173,6 +219,8 @@ def _nested(column: pd.Series) -> str | None:
 
 def _teaches_nothing(column: pd.Series, is_category: bool) -> str | None:
     """Why a column can teach a model nothing, or None."""
+    if not is_category and len(column) > MAX_CARD and counts_rows(column):
+        return f"{column.name!r} only counts the rows (an index, saved with the table?)"
     first = column.iloc[:1000].dropna()
     if (different := first.nunique()) > 1 and (not is_category or different < len(first)):
         return None  # as the first rows show

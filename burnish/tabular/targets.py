@@ -18,8 +18,9 @@ from burnish.data.mapped import plain_rows
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
 from burnish.errors import DataError, SettingError, listed
-from burnish.tabular.features import is_duration, kind_of_values
+from burnish.tabular.features import is_duration, kind_of_values, numbers_of
 from burnish.tabular.frames import cells_of, need_columns
+from burnish.tabular.looks import look_of
 
 MOST_CLASSES = 20  # whole numbers with more different values than this are taken as numbers
 
@@ -151,10 +152,18 @@ def choose_block(column: pd.Series) -> Block:
         raise DataError(
             f"The target {column.name!r} holds durations. Predict a number made of them: df[{column.name!r}] = df[{column.name!r}].dt.total_seconds()."
         )
-    if isinstance(column.dtype, pd.CategoricalDtype) or kind_of_values(cells) != "number":
+    look = look_of(column, MOST_CLASSES)
+    if look is not None and look.kind != "numbers":
+        if look.kind != "codes":
+            note(f"The target {look.said}: taken as {cells.nunique()} classes. If it is no class, convert it first: {look.advice}")
         return CategoryBlock()
-    numbers = np.asarray(pd.to_numeric(cells), dtype=np.float64)
+    if look is None and (isinstance(column.dtype, pd.CategoricalDtype) or kind_of_values(cells) != "number"):
+        return CategoryBlock()
+    numbers = numbers_of(cells, np.zeros(len(cells), dtype=bool))[0]
     different = np.unique(numbers)
+    if look is not None:
+        note(f"The target {look.said}: taken as a number. If they are classes: y_block=CategoryBlock().")
+        return RegressionBlock()
     if (different != np.floor(different)).any():
         return RegressionBlock()
     values = f"{len(different)} different whole numbers ({listed((f'{v:g}' for v in different), 6)})"
