@@ -137,19 +137,19 @@ class ToLong(nn.Module):
 
 
 def as_row(raw: Any) -> Mapping[str, Any]:
-    """A row as a mapping from column to cell: a dict, a Series, a named tuple, a table of one row.
+    """A row as a mapping from column to cell: a dict, a Series, a named tuple, a table of one row. Names are texts, as ``as_frame`` has them.
 
     Raises:
         DataError: it is none of these.
     """
-    if isinstance(raw, Mapping):
-        return raw
-    if isinstance(raw, pd.Series):
-        return raw.to_dict()
-    if hasattr(raw, "_asdict"):
-        return raw._asdict()
     if isinstance(raw, pd.DataFrame) and len(raw) == 1:
-        return raw.iloc[0].to_dict()
+        raw = raw.iloc[0]
+    if isinstance(raw, pd.Series):
+        raw = raw.to_dict()
+    elif hasattr(raw, "_asdict"):
+        raw = raw._asdict()
+    if isinstance(raw, Mapping):
+        return raw if all(isinstance(name, str) for name in raw) else {str(name): cell for name, cell in raw.items()}
     raise DataError(
         f"A row was expected, as a dict of column to cell or a row of a DataFrame (df.iloc[0]); got {str(raw)[:80]!r} (a {type(raw).__name__}). "
         "Many rows at once: learn.predict(list_of_rows), or learn.get_preds(dl=dls.test_dl(df))."

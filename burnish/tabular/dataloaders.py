@@ -401,4 +401,4 @@ class TabularDataLoaders(DataLoaders):
 def _aside(splits: Any) -> list[str]:
     """The column that a splitter keeps together, which is no input unless it is named: what a model learns of one patient or site is
     of no use with others."""
-    return [splits.group] if isinstance(splits, GroupSplitter) and isinstance(splits.group, str) else []
+    return [str(splits.group)] if isinstance(splits, GroupSplitter) and isinstance(splits.group, (str, int)) else []

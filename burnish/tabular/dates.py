@@ -47,7 +47,7 @@ def add_datepart(
         raise DataError(f"add_datepart: the table has no column {field_name!r}. It has: {listed(df.columns, 20)}.")
     found = moments_of(cells_of(df, field_name), field_name)
     moments = on_clock(found.utc, found.zone)
-    before = prefix_of(field_name) if prefix is None else prefix
+    before = prefix_of(str(field_name)) if prefix is None else prefix
     parts: dict[str, Any] = {part: part_of(moments, part) for part in (*_DAY_PARTS, *(_TIME_PARTS if time else ()))}
     parts["Elapsed"] = seconds_of(found.utc)
     if cyclic:

@@ -77,7 +77,7 @@ class TabularPandas:
         aside: Sequence[str] = (),
         in_memory: bool | None = None,
     ) -> None:
-        frame, self.procs, self.like = as_frame(df, in_memory), Procs(procs if like is None else like.procs), like
+        frame, self.procs, self.like = as_frame(df, in_memory, say_names=like is None), Procs(procs if like is None else like.procs), like
         if like is None:
             self.targets = find_targets(frame, y_names, y_block)
         else:
@@ -210,6 +210,8 @@ class TabularPandas:
             of_date = date_features(cells_of(train, name), self.procs.dates.cyclic if self.procs.dates else True)
             categories += of_date[0]
             numbers += of_date[1]
+        if fill is not None:
+            fill.check_columns([feature.source for feature in numbers])
 
         def learn(feature: CategoryFeature | NumberFeature) -> None:
             column = cells_of(train, feature.source)

@@ -13,7 +13,7 @@ from burnish.data.whole import checked_whole
 from burnish.errors import DataError, listed
 from burnish.tabular.dates import looks_like_dates
 from burnish.tabular.features import is_duration, kind_of_values, numbers_of
-from burnish.tabular.frames import cells_of, need_columns
+from burnish.tabular.frames import as_frame, cells_of, names_of, need_columns
 from burnish.tabular.looks import Look, counts_rows, look_of, mixed_kinds, named_like_an_id
 
 MAX_CARD = 20  # whole numbers with more different values than this are numbers, not categories
@@ -27,21 +27,27 @@ class Roles(NamedTuple):
     dates: list[str]
 
 
-def cont_cat_split(df: pd.DataFrame, max_card: int = MAX_CARD, dep_var: Any = None) -> tuple[list[str], list[str]]:
+def cont_cat_split(df: Any, max_card: int = MAX_CARD, dep_var: Any = None) -> tuple[list[Any], list[Any]]:
     """The names of the columns with numbers and of those with categories, in the table's order.
 
     Fractions are numbers, and whole numbers with more than `max_card` different values; all else is a category.
 
     Args:
+        df: a DataFrame of pandas or polars, an Arrow table, a dict of columns.
         dep_var: the target(s), which are left out: a name or a list of them.
+
+    Raises:
+        DataError: it is no table, or has no such target.
     """
     checked_whole("max_card", max_card, least=0)
-    left_out = {dep_var} if isinstance(dep_var, str) else set(dep_var or ())
+    frame = as_frame(df, in_memory=True)
+    left_out = names_of(dep_var, frame)
+    need_columns(frame, left_out, "dep_var")
     cont, cat = [], []
-    for name in df.columns:
+    for given, name in zip(df.columns if isinstance(df, pd.DataFrame) else frame.columns, frame.columns, strict=True):
         if name not in left_out:
-            column = cells_of(df, name)
-            (cont if _is_number(column, max_card, look_of(column, max_card)) else cat).append(name)
+            column = cells_of(frame, name)
+            (cont if _is_number(column, max_card, look_of(column, max_card)) else cat).append(given)
     return cont, cat
 
 
@@ -80,17 +86,13 @@ def find_roles(
     Raises:
         DataError: a name that isn't there, is the target, or is in two roles; a column that can't be used.
     """
-    named = {"cat_names": _names(cat_names), "cont_names": _names(cont_names), "Dates": list(dates or [])}
+    named = {"cat_names": names_of(cat_names, train), "cont_names": names_of(cont_names, train), "Dates": names_of(dates, train)}
     _check_named(train, targets, named)
     if cat_names is not None or cont_names is not None:
         categories, numbers = named["cat_names"], named["cont_names"]
         _check_content(train, categories, numbers)
         return Roles(categories, numbers, named["Dates"])
     return _inferred(train, targets, named["Dates"], with_dates and dates is None, aside)
-
-
-def _names(given: Any) -> list[Any]:
-    return [given] if isinstance(given, str) else [str(name) if not isinstance(name, (str, int)) else name for name in given or ()]
 
 
 def _check_named(train: pd.DataFrame, targets: Sequence[str], named: dict[str, list[str]]) -> None:

@@ -19,7 +19,7 @@ from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
 from burnish.errors import DataError, SettingError, listed
 from burnish.tabular.features import is_duration, kind_of_values, numbers_of
-from burnish.tabular.frames import cells_of, need_columns
+from burnish.tabular.frames import cells_of, names_of, need_columns
 from burnish.tabular.looks import look_of
 
 MOST_CLASSES = 20  # whole numbers with more different values than this are taken as numbers
@@ -108,7 +108,7 @@ def find_targets(frame: pd.DataFrame, y_names: Any, y_block: Any = None) -> list
     Raises:
         DataError: there is no such column, or it can't be a target.
     """
-    names: list[Any] = [y_names] if isinstance(y_names, (str, int)) else list(y_names or ())
+    names = names_of(y_names, frame)
     need_columns(frame, names, "y_names")
     if len(set(names)) < len(names):
         raise DataError(f"y_names has a column twice: {listed(map(repr, names))}.")
