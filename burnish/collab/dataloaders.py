@@ -207,7 +207,7 @@ def _columns(frame: pd.DataFrame, user: str | None, item: str | None, rating: st
             f"Ratings need three columns, users, items and ratings; the table has {len(frame.columns)}: {listed(frame.columns)}."
         )
     first = list(frame.columns[:3])
-    names = [given if given is not None else first[i] for i, given in enumerate((user, item, rating))]
+    names = [str(given) if given is not None else first[i] for i, given in enumerate((user, item, rating))]
     need_columns(frame, names, "user_name, item_name, rating_name")
     if len(set(names)) < 3:
         raise DataError(

@@ -52,7 +52,7 @@ def check_labels(values: Sequence[Any], splits: Sequence[str | None], column: st
         label, at = next(iter(where.items()))
         message = f"All rows have the same {column}, {label!r}: there is nothing to tell apart."
         return [Issue("one_class", "high", message, "Check the labelling function, or add samples of other classes.", at)]
-    return [*_spellings(where, column), *_rare(where, column), *_missing(where, splits, column), *_uneven(where, splits, column)]
+    return [*spellings(where, column), *_rare(where, column), *_missing(where, splits, column), *_uneven(where, splits, column)]
 
 
 def _classes(value: Any) -> list[Any]:
@@ -68,21 +68,30 @@ def _are_classes(values: Sequence[Any]) -> bool:
     return all(isinstance(v, (str, bool, int)) for v in labels)
 
 
-def _spellings(where: dict[Any, list[int]], column: str) -> Iterator[Issue]:
+def spellings(where: dict[Any, list[int]], column: str, kind: str = "similar_labels", noun: str = "Labels") -> Iterator[Issue]:
+    """Texts that differ in capitals, blanks, hyphens and underscores alone.
+
+    Args:
+        where: text to its rows; what isn't a text, or reads as a number, is no spelling: -1 is not 1.
+        kind, noun: what such a finding is, and what the texts are.
+    """
     alike: dict[str, list[Any]] = defaultdict(list)
     for label in where:
-        alike[" ".join(str(label).replace("_", " ").replace("-", " ").split()).casefold()].append(label)
+        if isinstance(label, str) and not _is_number(label):
+            alike[" ".join(label.replace("_", " ").replace("-", " ").split()).casefold()].append(label)
     for labels in alike.values():
         if len(labels) > 1:
             counts = " and ".join(f"{label!r} ({len(where[label])} rows)" for label in labels)
-            message = f"Labels of {column} that may mean the same: {counts}."
-            yield Issue(
-                "similar_labels",
-                "medium",
-                message,
-                "If they do, give them one spelling.",
-                sorted(r for label in labels for r in where[label]),
-            )
+            message = f"{noun} of {column} that may mean the same: {counts}."
+            yield Issue(kind, "medium", message, "If they do, give them one spelling.", sorted(r for label in labels for r in where[label]))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _rare(where: dict[Any, list[int]], column: str) -> Iterator[Issue]:

@@ -28,8 +28,12 @@ def column_values(by: Any, items: Any, table: pd.DataFrame | None, argument: str
 
 
 def _named_column(name: str | int, items: Any, table: pd.DataFrame | None, argument: str) -> list[Any]:
-    if isinstance(items, pd.DataFrame) and (name in items.columns or isinstance(name, int)):
-        return list(plain_column(items[name] if name in items.columns else items.iloc[:, name]))
+    if isinstance(items, pd.DataFrame):
+        named = name if name in items.columns else str(name)  # names that are no texts may have become texts
+        if named in items.columns:
+            return list(plain_column(items[named]))
+        if isinstance(name, int) and -items.shape[1] <= name < items.shape[1]:
+            return list(plain_column(items.iloc[:, name]))
     if not isinstance(items, pd.DataFrame) and all(isinstance(i, (pd.Series, Mapping)) or hasattr(i, "_asdict") for i in items):
         return [cell(item, name) for item in items]
     if table is not None and name in table.columns:

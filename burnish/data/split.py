@@ -22,6 +22,7 @@ from burnish.data.config import Configurable
 from burnish.data.label import is_missing
 from burnish.data.lazy import pd
 from burnish.data.mapped import plain_column
+from burnish.data.moments import read_moments
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed
 from burnish.data.sides import SIDES, Sides, check_shares, check_sides, cut, positive_int, side_sizes, sides_of_marks
@@ -364,7 +365,7 @@ class TimeSplitter(Splitter):
 
     Args:
         time: the name of a column, a function from an item to its time, or the times themselves, one an item: dates,
-            numbers, or texts in ISO form (2024-03-31).
+            numbers, or texts in ISO form (2024-03-31, 2024-03-31T18:00+02:00).
         gap: what is left out before each side after the first, so that neighbours in time don't tell the answer: a
             number of items, or the least time between them (datetime.timedelta, pandas.Timedelta).
     """
@@ -427,14 +428,19 @@ class TimeSplitter(Splitter):
         refuse_missing(values, "time", "Fill the times in, or drop these items")
         if all(isinstance(v, (int, float, np.integer, np.floating)) for v in values):
             return np.asarray(values)
-        texts = any(isinstance(v, str) for v in values)
-        try:  # strict on texts: 03/04/2024 may be March or April, and a guess would be silently wrong
-            return pd.to_datetime(pd.Series(values), utc=True, format="ISO8601" if texts else None).dt.tz_convert(None).to_numpy()
-        except (ValueError, TypeError) as error:
+        found = read_moments(pd.Series(values, dtype=object))
+        if found.wrong.any():
+            shown = listed((f"{values[i]!r} (item {i})" for i in np.flatnonzero(found.wrong).tolist()), 3)
             raise DataError(
-                f"The times can't be understood as dates: {listed(map(repr, values), 3)} ({str(error).splitlines()[0]}). Give datetimes, numbers or ISO "
+                f"The times can't be understood as dates: {shown}. Give datetimes, numbers or ISO "
                 "texts (2024-03-31); pd.to_datetime(column, dayfirst=...) or format=... converts others."
-            ) from error
+            )
+        if found.zoned.any() and not found.zoned.all():
+            pair = (f"{values[int(which.argmax())]!r} (item {int(which.argmax())})" for which in (found.zoned, ~found.zoned))
+            raise DataError(
+                f"The times can't be put in one order: {' has a time zone or an offset, '.join(pair)} has none. Give all of them a zone, or none."
+            )
+        return found.utc.to_numpy()
 
 
 class LastSplitter(Splitter):

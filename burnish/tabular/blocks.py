@@ -54,11 +54,7 @@ class ColumnsBlock(Block):
 
     def encode_all(self, raws: Any) -> Tensor:
         if not isinstance(raws, pd.DataFrame):
-            return (
-                torch.stack([self.encode(self.open(raw)) for raw in raws])
-                if len(raws)
-                else torch.zeros(0, len(self.features), dtype=self.dtype)
-            )
+            return self._of_rows(raws) if len(raws) else torch.zeros(0, len(self.features), dtype=self.dtype)
         made = torch.empty(len(raws), len(self.features), dtype=self.dtype)
         cells = made.numpy()
 
@@ -67,6 +63,15 @@ class ColumnsBlock(Block):
 
         each(fill, range(len(self.features)), len(raws))
         return made
+
+    def _of_rows(self, raws: Sequence[Any]) -> Tensor:
+        made = []
+        for i, raw in enumerate(raws):
+            try:
+                made.append(self.encode(self.open(raw)))
+            except DataError as error:
+                raise DataError(f"Row {i}: {error}") from error
+        return torch.stack(made)
 
     def _column(self, feature: Feature, frame: pd.DataFrame) -> np.ndarray:
         return feature.of_column(cells_of(frame, feature.source))
@@ -145,19 +150,19 @@ class ToLong(nn.Module):
 
 
 def as_row(raw: Any) -> Mapping[str, Any]:
-    """A row as a mapping from column to cell: a dict, a Series, a named tuple, a table of one row.
+    """A row as a mapping from column to cell: a dict, a Series, a named tuple, a table of one row. Names are texts, as ``as_frame`` has them.
 
     Raises:
         DataError: it is none of these.
     """
-    if isinstance(raw, Mapping):
-        return raw
-    if isinstance(raw, pd.Series):
-        return raw.to_dict()
-    if hasattr(raw, "_asdict"):
-        return raw._asdict()
     if isinstance(raw, pd.DataFrame) and len(raw) == 1:
-        return raw.iloc[0].to_dict()
+        raw = raw.iloc[0]
+    if isinstance(raw, pd.Series):
+        raw = raw.to_dict()
+    elif hasattr(raw, "_asdict"):
+        raw = raw._asdict()
+    if isinstance(raw, Mapping):
+        return raw if all(isinstance(name, str) for name in raw) else {str(name): cell for name, cell in raw.items()}
     raise DataError(
         f"A row was expected, as a dict of column to cell or a row of a DataFrame (df.iloc[0]); got {str(raw)[:80]!r} (a {type(raw).__name__}). "
         "Many rows at once: learn.predict(list_of_rows), or learn.get_preds(dl=dls.test_dl(df))."

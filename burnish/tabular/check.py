@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from burnish.data.check_labels import check_labels, check_sizes_of_sides
+from burnish.data.check_labels import check_labels, check_sizes_of_sides, spellings
 from burnish.data.findings import Issue, Report
 from burnish.data.lazy import pd
 from burnish.data.mapped import is_mapped
+from burnish.data.moments import read_moments
 from burnish.data.split import GroupSplitter, TimeSplitter
 from burnish.data.table import SPLITS
 from burnish.errors import listed
-from burnish.tabular.dates import looks_like_dates
+from burnish.tabular.blocks import ColumnsBlock
+from burnish.tabular.dates import DateCategory, looks_like_dates
+from burnish.tabular.features import NumberFeature
 from burnish.tabular.frames import cells_of
+from burnish.tabular.looks import look_of
 from burnish.tabular.prepare import TabularPandas
 
 QUICK_ROWS = 100_000  # of larger tables only what is cheap is looked at when they are made ready
@@ -33,7 +37,7 @@ def check_prepared(to: TabularPandas, quick: bool = False) -> Report:
 
     Looks for equal rows on different sides of the split (a leak: the model is tested on what it has seen) or with different
     targets, columns that give the answer away, ids whose rows are on more than one side, rows in the order of time that a random
-    split has mixed, columns that are mostly missing; of classes: several spellings, rare and uneven ones, ones missing from a side.
+    split has mixed, columns that are mostly missing, texts that look like numbers or dates, categories in several spellings; of classes: several spellings, rare and uneven ones, ones missing from a side.
 
     Args:
         quick: only what is cheap.
@@ -48,7 +52,7 @@ def check_prepared(to: TabularPandas, quick: bool = False) -> Report:
             if target.block.kind == "category":
                 issues += check_labels(target.cells(to.frame), splits, str(target.columns[0]))
     if not quick:
-        issues += [*_answers(to), *_missing(to)]
+        issues += [*_answers(to), *_missing(to), *_looks(to), *_spellings(to)]
     scope = f"{len(to.frame):,} rows, {len(to.table.attrs['inputs'])} columns"
     return Report(issues, scope if whole else f"{scope}; labels and equal rows were not looked at")
 
@@ -140,7 +144,7 @@ def _time(to: TabularPandas, sides: Mapping[str, np.ndarray]) -> Iterator[Issue]
             continue
         column: Any = cells_of(to.frame, name)
         if looks_like_dates(column):
-            moments: Any = pd.to_datetime(column.dropna(), format="ISO8601" if column.dtype == object else None)
+            moments: Any = read_moments(column.dropna()).utc
             if moments.is_monotonic_increasing and moments.nunique() > max(10, len(moments) / 100):
                 yield Issue(
                     "time_leak", "medium", f"The rows are in the order of {name!r}, and those that validate lie between those that train.",
@@ -187,3 +191,28 @@ def _missing(to: TabularPandas) -> Iterator[Issue]:
                 "mostly_missing", "low", f"{column!r} is missing in {share:.0%} of the rows.",
                 "Whether it is missing may tell more than what it is; look at why.",
             )  # fmt: skip
+
+
+def _looks(to: TabularPandas) -> Iterator[Issue]:
+    """Texts of the training rows that look like numbers or dates, and are taken as texts."""
+    rows = np.flatnonzero((to.table["split"] == "train").to_numpy(dtype=bool))
+    features = [feature for block in to.blocks if isinstance(block, ColumnsBlock) for feature in block.features]
+    converted = {feature.source for feature in features if isinstance(feature, (NumberFeature, DateCategory))}
+    converted |= {name for target in to.targets if target.block.kind != "category" for name in target.columns}
+    for name in to.frame.columns:
+        look = None if name in converted else look_of(cells_of(to.frame, name).iloc[rows])
+        if look is not None and look.kind in ("written", "dates"):
+            kind = "dates_as_text" if look.kind == "dates" else "numbers_as_text"
+            yield Issue(kind, "medium", f"{look.said}.", f"Convert it before the data is made: {look.advice}")
+
+
+def _spellings(to: TabularPandas) -> Iterator[Issue]:
+    """Categories of the inputs that differ in how they are written alone."""
+    for feature in to.blocks[0].features:  # type: ignore[attr-defined]
+        if feature.values != "text" or feature.source not in to.frame.columns:
+            continue
+        where: dict[str, list[int]] = {}
+        for row, cell in enumerate(cells_of(to.frame, feature.source).tolist()):
+            if isinstance(cell, str):
+                where.setdefault(cell, []).append(row)
+        yield from spellings(where, feature.source, "similar_categories", "Categories")

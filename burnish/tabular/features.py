@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,8 +17,10 @@ from burnish.data.label import is_missing
 from burnish.data.lazy import pd
 from burnish.errors import DataError, listed, nearest
 
+_AS_LEARNED = "Give it as it was in training."
 NA = "#na#"  # the class of missing cells, always the first
 _MOST_SHOWN = 4
+_LOST = 1e-5  # of the spread of numbers: what float32, in which a model gets them, may lose
 
 
 class Feature(Configurable):
@@ -57,7 +62,11 @@ class Feature(Configurable):
         """The error for cells that can't be what they should be."""
         at = np.flatnonzero(wrong).tolist()
         shown = listed((f"{column.iloc[i]!r} (row {column.index[i]})" for i in at), _MOST_SHOWN)
-        return DataError(f"Column {self.source!r} has {len(at)} cell(s) that are no {expected}: {shown}. It was learned as {expected}s.")
+        texts = all(isinstance(column.iloc[i], str) for i in at) and expected == "number"
+        return DataError(
+            f"Column {self.source!r} has {len(at)} cell(s) that are no {expected}: {shown}. It was learned as {expected}s. "
+            + (f"Mend them, or make them missing: pd.to_numeric(df[{self.source!r}], errors='coerce')." if texts else _AS_LEARNED)
+        )
 
 
 class CategoryFeature(Feature):
@@ -115,7 +124,7 @@ class CategoryFeature(Feature):
             codes, different = place[codes], own[used]
         else:
             try:
-                codes, different = pd.factorize(parts)
+                codes, different = distinct(parts)
             except TypeError as error:
                 raise DataError(f"Column {self.source!r} has cells that are no plain values ({error}).") from error
         keys = [self.plain(value) for value in different]
@@ -138,7 +147,9 @@ class CategoryFeature(Feature):
         """
         made = self.plain(cell)
         if made is None:
-            raise DataError(f"Column {self.source!r} got {cell!r}, which is no {self._noun()}; it was learned as {self._noun()}s.")
+            raise DataError(
+                f"Column {self.source!r} got {cell!r}, which is no {self._noun()}; it was learned as {self._noun()}s. {_AS_LEARNED}"
+            )
         return made
 
     def of_cell(self, cell: Any) -> float:
@@ -194,20 +205,30 @@ class MissingFeature(CategoryFeature):
 
 
 class NumberFeature(Feature):
-    """A number: missing ones filled, then brought to mean 0 and spread 1.
+    """A number: missing ones filled, then brought to mean 0 and spread 1. Durations are seconds.
 
     Args:
         source: the column.
         fill: what a missing cell gets; None refuses missing cells.
         mean, std: of the training rows, filled; 0 and 1 leave the numbers as they are.
         na_seen: whether missing cells were seen in training.
+        duration: whether the training rows hold durations.
     """
 
-    def __init__(self, source: str, fill: float | None = None, mean: float = 0.0, std: float = 1.0, na_seen: bool = False) -> None:
-        self.source, self.fill, self.mean, self.std, self.na_seen = source, fill, mean, std, na_seen
+    def __init__(
+        self, source: str, fill: float | None = None, mean: float = 0.0, std: float = 1.0, na_seen: bool = False, duration: bool = False
+    ) -> None:
+        self.source, self.fill, self.mean, self.std, self.na_seen, self.duration = source, fill, mean, std, na_seen, duration
 
     def learn(self, column: pd.Series) -> None:
-        self.na_seen = bool(np.isnan(self.numbers(column)).any())
+        """Learns what the cells are, and a mean to take off where they lie so far from 0 that float32 would not tell them apart."""
+        self.duration = is_duration(column)
+        numbers = self.numbers(column)
+        there = numbers[~np.isnan(numbers)]
+        self.na_seen = len(there) < len(numbers)
+        spread = float(there.std()) if len(there) else 0.0
+        if spread > 0 and np.abs(there - there.astype(np.float32)).max() > _LOST * spread:
+            self.mean = float(there.mean())
 
     def learn_scale(self, column: pd.Series) -> None:
         """Learns mean and spread of the training rows, missing cells filled."""
@@ -222,13 +243,9 @@ class NumberFeature(Feature):
             DataError: cells that are no numbers, or infinite.
         """
         missing = column.isna().to_numpy()
-        numbers, wrong = numbers_of(column, missing)
+        numbers, wrong = numbers_of(column, missing, self.duration)
         if wrong.any():
-            raise self._wrong(column, wrong, "number")
-        if numbers.dtype != np.float64:
-            numbers = numbers.astype(np.float64)
-        if missing.any():
-            numbers = np.where(missing, np.nan, numbers)
+            raise self._wrong(column, wrong, self._noun())
         with np.errstate(all="ignore"):
             finite = np.isfinite(numbers.sum())  # a sum is quicker, and finite in most columns
         if not finite and np.isinf(numbers).any():
@@ -256,9 +273,10 @@ class NumberFeature(Feature):
 
     def number(self, cell: Any) -> float:
         """A cell that isn't missing as a number."""
-        made = as_number(cell)
-        if made is None or not math.isfinite(made):
-            raise DataError(f"Column {self.source!r} got {cell!r}, which is no {'finite ' if made is not None else ''}number.")
+        made = as_seconds(cell) if self.duration else as_number(cell)
+        if made is None or not math.isfinite(made := as_float(made)):
+            noun = f"{'finite ' if made is not None else ''}{self._noun()}"
+            raise DataError(f"Column {self.source!r} got {cell!r}, which is no {noun}; it was learned as {self._noun()}s. {_AS_LEARNED}")
         return made
 
     def of_cell(self, cell: Any) -> float:
@@ -273,6 +291,9 @@ class NumberFeature(Feature):
         made /= self.std
         return made
 
+    def _noun(self) -> str:
+        return "duration" if self.duration else "number"
+
     def said(self, made: float) -> Any:
         value = float(made) * self.std + self.mean
         return float(f"{value:.6g}")
@@ -284,18 +305,48 @@ class NumberFeature(Feature):
 
 # -- cells and columns as values ----------------------------------------------------------------------------------------
 _TRUTHS = {"true": True, "false": False, "yes": True, "no": False, "t": True, "f": False}
-_KINDS = {"boolean": "truth", "integer": "number", "floating": "number", "mixed-integer-float": "number"}
+_KINDS = {"boolean": "truth", **dict.fromkeys(("integer", "floating", "mixed-integer-float", "decimal"), "number")}
 
 
 def kind_of_values(column: pd.Series) -> str:
     """What a column's categories are: "truth", "number" or "text" (all else, as it reads)."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = pd.Series(column.dtype.categories)
-    return _KINDS.get(pd.api.types.infer_dtype(column, skipna=True), "text")
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    if inferred in ("mixed", "mixed-integer") and all(map(is_a_number, column.dropna())):
+        return "number"
+    return _KINDS.get(inferred, "text")
+
+
+def is_a_number(cell: Any) -> bool:
+    """Whether a cell is a number, of any type; truth values and texts are none."""
+    return isinstance(cell, (Real, Decimal)) and not isinstance(cell, (bool, np.timedelta64))
+
+
+def is_duration(column: pd.Series) -> bool:
+    """Whether a column holds durations: what there is between two dates."""
+    return pd.api.types.infer_dtype(column, skipna=True) in ("timedelta", "timedelta64")
+
+
+def distinct(column: pd.Series) -> tuple[np.ndarray, Any]:
+    """For each cell the position of its value among the different ones (-1 missing), and these, told apart by their type too: for
+    Python 1, True and 1.0 are the same, and which of them came first would decide.
+
+    Raises:
+        TypeError: a cell is no plain value.
+    """
+    if not pd.api.types.infer_dtype(column, skipna=True).startswith(("mixed", "complex")):
+        return pd.factorize(column)
+    places: dict[Any, int] = {}
+    cells = zip(column, column.isna(), strict=True)
+    codes = [-1 if missing else places.setdefault((type(cell), cell), len(places)) for cell, missing in cells]
+    return np.array(codes, dtype=np.int64), [cell for _, cell in places]
 
 
 def as_text(cell: Any) -> str:
     """A cell as a category of texts: whole numbers without a fraction, whatever type they came in."""
+    if isinstance(cell, Decimal):
+        cell = float(cell)
     if isinstance(cell, (float, np.floating)) and float(cell).is_integer():
         return str(int(cell))
     return cell if type(cell) is str else str(cell)
@@ -303,17 +354,17 @@ def as_text(cell: Any) -> str:
 
 def as_number(cell: Any) -> Any:
     """A cell as a number, exactly: texts that read as one too. None for what is none."""
-    if isinstance(cell, (bool, np.bool_)):
+    if isinstance(cell, (bool, np.bool_, int, np.integer)) and not isinstance(cell, np.timedelta64):
         return int(cell)
-    if isinstance(cell, (int, np.integer)):
-        return int(cell)
+    if isinstance(cell, (complex, np.datetime64, np.timedelta64, np.complexfloating)):  # some of which numpy would make numbers of
+        return None
     if isinstance(cell, str) and (whole := re.fullmatch(r"\s*([+-]?\d+)\s*", cell)):
         return int(whole[1])
     try:
         value = float(cell)
     except (TypeError, ValueError):
         return None
-    if isinstance(cell, str) and "_" in cell:  # which Python's own numbers may have
+    if isinstance(cell, str) and ("_" in cell or value != value):  # Python's own numbers may have the one, and words be the other
         return None
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
@@ -325,25 +376,41 @@ def as_truth(cell: Any) -> bool | None:
     return bool(cell) if isinstance(cell, (bool, np.bool_, int, float, np.number)) and cell in (0, 1) else None
 
 
-def numbers_of(column: Any, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A column (a Series) as numbers (int64 where it is whole, else float64), and which cells that aren't missing are none."""
+def as_float(number: float) -> float:
+    """A number as a float; one that is too large is infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.copysign(math.inf, number)
+
+
+def as_seconds(cell: Any) -> float | None:
+    """A duration in seconds. None for what is none."""
+    return pd.Timedelta(cell).total_seconds() if isinstance(cell, (datetime.timedelta, np.timedelta64)) else None
+
+
+def numbers_of(column: Any, missing: np.ndarray, duration: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """A column (a Series) as float64, missing cells nan, and which cells that aren't missing are no numbers: cell by cell what
+    ``as_number`` makes of them, or ``as_seconds`` of durations."""
+    right, kinds = np.zeros(len(column), dtype=bool), pd.api.types
     if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return column.fillna(False).to_numpy(dtype=np.int64), np.zeros(len(column), dtype=bool)
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        whole = pd.api.types.is_integer_dtype(column.dtype)
-        filled = column.fillna(0) if whole and missing.any() else column
-        return filled.to_numpy(dtype=np.int64 if whole else np.float64), np.zeros(len(column), dtype=bool)
-    parsed: Any = pd.to_numeric(column, errors="coerce")
-    numbers = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
+        own = pd.Series(column.cat.categories)
+        numbers, wrong = numbers_of(own, np.zeros(len(own), dtype=bool), duration)
+        codes = column.cat.codes.to_numpy()  # -1, the missing ones, is the last
+        return np.append(numbers, np.nan)[codes], np.append(wrong, False)[codes]
+    if duration and column.dtype.kind == "m":
+        return column.dt.total_seconds().to_numpy(dtype=np.float64), right
+    if kinds.is_numeric_dtype(column.dtype) and not kinds.is_complex_dtype(column.dtype) and not duration:
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), right
+    if column.dtype != object and not isinstance(column.dtype, pd.StringDtype):
+        return np.full(len(column), np.nan), ~missing
+    try:
+        codes, different = distinct(column)
+    except TypeError:  # lists and the like
+        codes, different = np.where(missing, -1, np.arange(len(column))), column.tolist()
+    made = [as_seconds(cell) if duration else as_number(cell) for cell in different]
+    numbers = np.array([*(np.nan if number is None else as_float(number) for number in made), np.nan])[codes]
     return numbers, np.isnan(numbers) & ~missing
-
-
-def _each(cells: np.ndarray, missing: np.ndarray, function: Any) -> np.ndarray:
-    out = np.empty(len(cells), dtype=object)
-    out[:] = [None if gone else function(cell) for cell, gone in zip(cells, missing, strict=True)]
-    return out
 
 
 def cell_of(row: Any, source: str) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -11,20 +11,23 @@ import numpy as np
 
 from burnish.data.lazy import pd
 from burnish.data.mapped import is_mapped, keeps_mapped, of_arrow, plain_column, plain_rows
+from burnish.data.notes import note
 from burnish.errors import DataError, listed, nearest
+from burnish.tabular.looks import is_digital
 
 A = TypeVar("A")
 B = TypeVar("B")
-_DATE = re.compile(r"\d{4}-\d{2}")
+_HEAD = 20  # different texts that tell whether a column is of plain words
 _LONG = 50_000  # rows from which on columns are worked on side by side
 
 
-def as_frame(source: Any, in_memory: bool | None = None) -> pd.DataFrame:
+def as_frame(source: Any, in_memory: bool | None = None, say_names: bool = False) -> pd.DataFrame:
     """A table as a pandas DataFrame: pandas' own, or anything that speaks Arrow or the dataframe interchange (polars, pyarrow,
-    duckdb ...), with positions as its index. The cells are shared, not copied, where that is possible.
+    duckdb ...), with positions as its index and texts as the names of its columns. The cells are shared, not copied, where that is possible.
 
     Args:
         in_memory: whether columns of Arrow are brought into memory, as pandas itself has them; None lets their size decide.
+        say_names: say it, if names are no texts and become texts.
 
     Raises:
         DataError: it is no table, has no rows or no columns, or two columns have one name.
@@ -46,7 +49,34 @@ def as_frame(source: Any, in_memory: bool | None = None) -> pd.DataFrame:
         )
     if is_mapped(frame) and not keeps_mapped(frame, in_memory):
         frame = plain_rows(frame)
-    return check_frame(frame, "The table")
+    return _without_decimals(_named_by_texts(check_frame(frame, "The table"), say_names))
+
+
+def _named_by_texts(frame: pd.DataFrame, say: bool) -> pd.DataFrame:
+    """The table with the texts of names that are none: of 0, 1, 2 ..., as tables without a line of names have them, and of tuples."""
+    odd = [name for name in frame.columns if not isinstance(name, str)]
+    if not odd:
+        return frame
+    if say:
+        note(
+            f"Names of columns are texts here: {listed((f'{name!r} is called {str(name)!r}' for name in odd), 3)}. Rows to predict may have either."
+        )
+    return frame.set_axis(list(map(str, frame.columns)), axis=1)
+
+
+def names_of(given: Any, frame: pd.DataFrame) -> list[str]:
+    """What names one column of a table, or several, as the list of their names in it: texts, whatever they were before."""
+    if given is None:
+        return []
+    one = isinstance(given, (str, bytes)) or not isinstance(given, Iterable) or (isinstance(given, tuple) and str(given) in frame.columns)
+    return [str(given)] if one else list(map(str, given))
+
+
+def _without_decimals(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with columns of decimal numbers (which databases give) as float64."""
+    objects = [name for name in frame.columns if frame[name].dtype == object]
+    found = [name for name in objects if pd.api.types.infer_dtype(frame[name], skipna=True) == "decimal"]
+    return frame.assign(**{name: frame[name].astype(np.float64) for name in found}) if found else frame
 
 
 def check_frame(frame: pd.DataFrame, what: str) -> pd.DataFrame:
@@ -56,7 +86,7 @@ def check_frame(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     if not len(frame):
         raise DataError(f"{what} has columns ({listed(frame.columns, 8)}) and no rows: there is nothing to learn from.")
     names = list(map(str, frame.columns))
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    doubled = sorted(name for name, times in Counter(names).items() if times > 1)
     if doubled:
         at = {name: [i for i, other in enumerate(names) if other == name] for name in doubled}
         shown = "; ".join(f"{name!r} (columns {listed(where)})" for name, where in list(at.items())[:5])
@@ -68,7 +98,7 @@ def texts_as_categories(frame: pd.DataFrame, leave: Collection[Any] = ()) -> pd.
     """The table with its texts that repeat as pandas' categories, in their order: then what is asked of a column is asked of few.
 
     Args:
-        leave: columns that stay as they are, as those do that look like dates.
+        leave: columns that stay as they are, as those do that look like numbers or dates.
     """
     names = [name for name in frame.columns if name not in leave]
     found = dict(zip(names, each(_as_categories, [cells_of(frame, name) for name in names], len(frame)), strict=True))
@@ -104,11 +134,11 @@ def each(function: Callable[[A], B], columns: Sequence[A], rows: int) -> list[B]
 
 
 def _as_categories(column: pd.Series) -> pd.Series | None:
-    """The column as pandas' categories, if it is of texts that repeat, and no dates."""
+    """The column as pandas' categories, if it is of texts that repeat, and no numbers or dates in texts."""
     if not _is_text(column):
         return None
     codes, different = pd.factorize(column)
-    if len(different) > len(column) / 2 or not len(different) or _DATE.match(different[0]):
+    if len(different) > len(column) / 2 or not len(different) or any(map(is_digital, different[:_HEAD])):
         return None
     texts = np.asarray(different, dtype=object)
     order = np.argsort(texts, kind="stable")

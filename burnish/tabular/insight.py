@@ -19,7 +19,7 @@ from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.evaluate.outcome import split_name
 from burnish.evaluate.summary import loss_interval
 from burnish.tabular.blocks import ColumnsBlock, as_row
-from burnish.tabular.dates import DateNumber, moments_of
+from burnish.tabular.dates import DateNumber, moments_of, on_clock
 from burnish.tabular.features import Feature, NumberFeature
 from burnish.tabular.frames import cells_of
 
@@ -340,7 +340,9 @@ def _axis(features: Sequence[Feature], cells: Any) -> Any:
     number = _number(features)
     if number is None:
         return None
-    return moments_of(cells, number.source) if isinstance(number, DateNumber) else number.numbers(cells)
+    if isinstance(number, DateNumber):
+        return on_clock(moments_of(cells, number.source).utc, number.zone)
+    return number.numbers(cells)
 
 
 def _steps(

@@ -77,7 +77,7 @@ class TabularPandas:
         aside: Sequence[str] = (),
         in_memory: bool | None = None,
     ) -> None:
-        frame, self.procs, self.like = as_frame(df, in_memory), Procs(procs if like is None else like.procs), like
+        frame, self.procs, self.like = as_frame(df, in_memory, say_names=like is None), Procs(procs if like is None else like.procs), like
         if like is None:
             self.targets = find_targets(frame, y_names, y_block)
         else:
@@ -215,6 +215,8 @@ class TabularPandas:
             of_date = date_features(cells_of(train, name), self.procs.dates.cyclic if self.procs.dates else True)
             categories += of_date[0]
             numbers += of_date[1]
+        if fill is not None:
+            fill.check_columns([feature.source for feature in numbers])
 
         def learn(feature: CategoryFeature | NumberFeature) -> None:
             column = cells_of(train, feature.source)
@@ -305,7 +307,7 @@ def split_by(splits: Any) -> list[str]:
     """The column that a splitter goes by, which is no input unless it is named: what a model learns of one patient or site is of no use
     with others."""
     column = splits.group if isinstance(splits, GroupSplitter) else splits.col if isinstance(splits, ColSplitter) else None
-    return [column] if isinstance(column, str) else []
+    return [str(column)] if isinstance(column, (str, int)) else []
 
 
 def encode_rows(blocks: Sequence[Block], frame: pd.DataFrame) -> list[Tensor]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from burnish.data.config import Configurable
 from burnish.data.lazy import pd
-from burnish.errors import DataError, SettingError, nearest
+from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.tabular.features import NumberFeature
 
 
@@ -45,7 +45,17 @@ class FillMissing:
             )
         if fill_vals and fill_strategy != "constant":
             raise SettingError(f"fill_vals are for fill_strategy='constant', and it is {fill_strategy!r}.")
-        self.fill_strategy, self.add_col, self.fill_vals = fill_strategy, add_col, dict(fill_vals or {})
+        self.fill_strategy, self.add_col = fill_strategy, add_col
+        self.fill_vals = {str(name): value for name, value in (fill_vals or {}).items()}
+
+    def check_columns(self, numbers: Sequence[str]) -> None:
+        """Raises DataError if a constant is given for what is no column of numbers."""
+        unknown = [name for name in self.fill_vals if name not in numbers]
+        if unknown:
+            raise DataError(
+                f"fill_vals has {listed(map(repr, unknown))}, which is no column of numbers here.{nearest(unknown[0], numbers)} "
+                f"They are: {listed(dict.fromkeys(numbers), 20)}."
+            )
 
     def value(self, feature: NumberFeature, column: pd.Series) -> float:
         """What a missing cell of a training column gets."""
@@ -69,12 +79,13 @@ class Dates:
     year, the week and the day it is, as numbers.
 
     Args:
-        names: the columns; None is every column that holds dates and is not among the categories and numbers.
+        names: the column(s); None is every column that holds dates and is not among the categories and numbers.
         cyclic: the sine and cosine of the way through the year, the week and the day too.
     """
 
-    def __init__(self, names: Sequence[str] | str | None = None, cyclic: bool = True) -> None:
-        self.names = [names] if isinstance(names, str) else None if names is None else list(names)
+    def __init__(self, names: Any = None, cyclic: bool = True) -> None:
+        several = isinstance(names, Iterable) and not isinstance(names, str)
+        self.names = None if names is None else list(map(str, names)) if several else [str(names)]
         self.cyclic = cyclic
 
 

@@ -18,8 +18,9 @@ from burnish.data.mapped import plain_rows
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
 from burnish.errors import DataError, SettingError, listed
-from burnish.tabular.features import kind_of_values
-from burnish.tabular.frames import cells_of, need_columns
+from burnish.tabular.features import is_duration, kind_of_values, numbers_of
+from burnish.tabular.frames import cells_of, names_of, need_columns
+from burnish.tabular.looks import look_of
 
 MOST_CLASSES = 20  # whole numbers with more different values than this are taken as numbers
 
@@ -107,7 +108,7 @@ def find_targets(frame: pd.DataFrame, y_names: Any, y_block: Any = None) -> list
     Raises:
         DataError: there is no such column, or it can't be a target.
     """
-    names = listed_names(y_names)
+    names = names_of(y_names, frame)
     need_columns(frame, names, "y_names")
     if len(set(names)) < len(names):
         raise DataError(f"y_names has a column twice: {listed(map(repr, names))}.")
@@ -118,15 +119,6 @@ def find_targets(frame: pd.DataFrame, y_names: Any, y_block: Any = None) -> list
     if len(chosen) > 1 and all(type(b) is RegressionBlock for b in chosen) and y_block is None:
         return [Target(RegressionBlock(len(names)), names)]
     return [Target(block, [name]) for block, name in zip(chosen, names, strict=True)]
-
-
-def listed_names(given: Any) -> list[Any]:
-    """Names of columns as a list: of one name, of a list, an index, an array."""
-    if given is None:
-        return []
-    if isinstance(given, (str, int, np.integer)):
-        return [given if isinstance(given, str) else int(given)]
-    return [int(name) if isinstance(name, np.integer) else name for name in given]
 
 
 def _given(y_block: Any, names: Sequence[str]) -> list[Block | None]:
@@ -162,10 +154,22 @@ def choose_block(column: pd.Series) -> Block:
             f"The target {column.name!r} holds {odd!r}, and others like it, which a model file can't keep. Make them texts: "
             f"df[{column.name!r}] = df[{column.name!r}].astype(str)."
         )
-    if isinstance(column.dtype, pd.CategoricalDtype) or kind_of_values(cells) != "number":
+    if is_duration(column):
+        raise DataError(
+            f"The target {column.name!r} holds durations. Predict a number made of them: df[{column.name!r}] = df[{column.name!r}].dt.total_seconds()."
+        )
+    look = look_of(column, MOST_CLASSES)
+    if look is not None and look.kind != "numbers":
+        if look.kind != "codes":
+            note(f"The target {look.said}: taken as {cells.nunique()} classes. If it is no class, convert it first: {look.advice}")
         return CategoryBlock()
-    numbers = np.asarray(pd.to_numeric(cells), dtype=np.float64)
+    if look is None and (isinstance(column.dtype, pd.CategoricalDtype) or kind_of_values(cells) != "number"):
+        return CategoryBlock()
+    numbers = numbers_of(cells, np.zeros(len(cells), dtype=bool))[0]
     different = np.unique(numbers)
+    if look is not None:
+        note(f"The target {look.said}: taken as a number. If they are classes: y_block=CategoryBlock().")
+        return RegressionBlock()
     if (different != np.floor(different)).any():
         return RegressionBlock()
     values = f"{len(different)} different whole numbers ({listed((f'{v:g}' for v in different), 6)})"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from burnish.data.notes import captured_notes
 from burnish.errors import DataError, SettingError
@@ -156,7 +159,7 @@ def test_a_file_that_is_not_there_names_what_is(tmp_path):
 
 
 def test_another_encoding_and_separator_can_be_said(tmp_path):
-    text = table(größe=range(N)).to_csv(index=False, sep=";")
+    text = table(größe=np.arange(N) * 2).to_csv(index=False, sep=";")
     path = csv(tmp_path, text.encode("cp1252"))
     with captured_notes():
         dls = TabularDataLoaders.from_csv(path, y_names="sold", sep=";", encoding="cp1252")
@@ -186,3 +189,37 @@ def test_datepart_refuses_what_is_no_date():
         add_datepart(table(), "when")
     with pytest.raises(DataError, match=r"'red'|'blue'"):
         add_datepart(table(), "colour")
+
+
+# -- durations and decimal numbers, and what comes later in their place -----------------------------------------------------------
+
+
+def test_durations_are_numbers_in_tables_and_rows():
+    df = table(wait=pd.to_timedelta(np.arange(N) * 90, unit="s"))
+    for settings in ({}, {"cat_names": ["colour"], "cont_names": ["size", "wait"]}):
+        dls, _ = load(df, **settings)
+        assert dls.cont_names == ["size", "wait"]
+        whole, rows = dls.test_dl(df).tensors, dls.test_dl(df.to_dict("records")).tensors
+        assert torch.equal(whole[1], rows[1]) and torch.equal(dls.blocks[1].encode(dls.blocks[1].open(df.iloc[3])), whole[1][3])
+    with pytest.raises(DataError, match=r"'sold' holds durations.*total_seconds"):
+        load(table(sold=df["wait"]))
+
+
+@pytest.mark.parametrize("wrong", [pd.Timestamp("2024-01-01"), pd.Timedelta(5), np.timedelta64(5, "s"), pd.Period("2024-01"), 1j])
+def test_what_is_no_number_is_named_with_row_and_column(wrong):
+    dls, _ = load()
+    rows = table().head(3).astype({"size": object})
+    rows.loc[2, "size"] = wrong
+    with pytest.raises(DataError, match=r"Column 'size' .* no number: .*row 2"):
+        dls.test_dl(rows)
+    with pytest.raises(DataError, match=r"Row 2: Column 'size' got .* no number"):
+        dls.test_dl(rows.to_dict("records"))
+
+
+def test_decimal_numbers_are_numbers_as_inputs_and_as_the_target():
+    cents = [Decimal(i * 7 % 1000) / 100 for i in range(N)]
+    dls, _ = load(table(price=cents))
+    plain, _ = load(table(price=[float(c) for c in cents]))
+    assert "price" in dls.cont_names and [b.config() for b in dls.blocks] == [b.config() for b in plain.blocks]
+    assert load(table(price=cents), y_names="price")[0].target_blocks[0].kind == "number"
+    assert load(table(sold=[Decimal(i % 2) for i in range(N)]))[0].vocab == [0, 1]

@@ -94,6 +94,27 @@ def test_columns_that_are_mostly_missing_and_uneven_classes_are_found():
     assert {"mostly_missing", "imbalance"} <= kinds(checked(df)[0])
 
 
+def test_texts_that_look_like_numbers_or_dates_are_found():
+    amounts, days = np.random.default_rng(1).normal(size=N), pd.date_range("2024-01-01", periods=N)
+    report, _ = checked(clean(price=[f"{v:.2f}".replace(".", ",") for v in amounts], day=[f"{d:%d.%m.%Y}" for d in days]))
+    found = report.issues.set_index("kind")
+    assert "decimal=','" in found.loc["numbers_as_text", "advice"] and "dayfirst=True" in found.loc["dates_as_text", "advice"]
+    report, _ = checked(clean(price=[f"{v:.2f}" for v in amounts], day=[f"{d:%Y-%m-%d}" for d in days]))
+    assert not kinds(report) & {"numbers_as_text", "dates_as_text"}
+
+
+def test_categories_in_several_spellings_are_found():
+    towns = ["Rome", "rome ", "ROME", "Milan", None, "Turin"] * (N // 6)
+    for dtype in ("object", "category", "str"):
+        report, _ = checked(clean(town=pd.Series(towns, dtype=dtype), sign=["-1", "1"] * (N // 2)))
+        issue = report.issues.set_index("kind").loc["similar_categories"]
+        assert "'Rome' (50 rows) and 'rome ' (50 rows) and 'ROME' (50 rows)" in issue["message"] and issue["rows"][:3] == [0, 1, 2]
+
+
+def test_classes_of_opposite_signs_are_no_spellings():
+    assert "similar_labels" not in kinds(checked(clean().assign(y=[-1, 1] * (N // 2)))[0])
+
+
 def test_categories_are_taken_as_unknown_now_and_then_in_training_alone():
     with captured_notes():
         dls = TabularDataLoaders.from_df(clean(), y_names="y", seed=1, bs=N)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -153,3 +155,100 @@ def test_dates_that_can_be_read_in_two_ways_are_refused():
         DateNumber("c", "Elapsed").numbers(pd.Series(["03/04/2024"]))
     with pytest.raises(DataError, match="no dates"):
         DateNumber("c", "Elapsed").numbers(pd.Series([20240304]))
+
+
+# -- what is no number, and numbers of every kind -------------------------------------------------------------------------------
+NO_NUMBERS = {
+    "dates": pd.Series(pd.date_range("2024-01-01", periods=2)),
+    "dates in a zone": pd.Series(pd.date_range("2024-01-01", periods=2, tz="UTC")),
+    "dates as objects": pd.Series([pd.Timestamp("2024-01-01"), datetime.date(2024, 1, 2)], dtype=object),
+    "numpy's dates": pd.Series([np.datetime64("2024-01-01", "ns"), np.datetime64(5, "us")], dtype=object),
+    "durations": pd.Series(pd.to_timedelta([1, 2], unit="s")),
+    "durations as objects": pd.Series([datetime.timedelta(1), 5.0], dtype=object),
+    "numpy's durations": pd.Series([np.timedelta64(5, "s"), 1], dtype=object),
+    "periods": pd.Series(pd.period_range("2024-01", periods=2, freq="M")),
+    "complex numbers": pd.Series([1 + 0j, 2j]),
+    "complex objects": pd.Series([np.complex128(1), 1], dtype=object),
+    "categories of dates": pd.Series(pd.date_range("2024-01-01", periods=2)).astype("category"),
+    "intervals": pd.Series(pd.interval_range(0, 2)),
+    "lists": pd.Series([[1], [2]]),
+    "texts": pd.Series(["cheap", "1_000"]),
+    "words for no number": pd.Series(["nan", "n/a"]),
+}
+
+
+@pytest.mark.parametrize("case", NO_NUMBERS)
+def test_what_is_no_number_is_refused_alike_in_a_column_and_alone(case):
+    column = NO_NUMBERS[case]
+    number, category = NumberFeature("c"), CategoryFeature("c")
+    for feature in (number, category):
+        feature.learn(pd.Series([1, 2, 3]))
+        with pytest.raises(
+            DataError, match=r"Column 'c' .*no (plain values|numbers?).*row 0|Column 'c' has cells that are no plain values"
+        ):
+            feature.of_column(column)
+    with pytest.raises(DataError, match=r"Column 'c' got .*no (finite )?number"):
+        number.of_cell(column.iloc[0])
+
+
+def test_durations_are_seconds_in_a_column_and_alone():
+    cells = [datetime.timedelta(minutes=1), pd.Timedelta(2, "s"), np.timedelta64(3, "s"), None]
+    feature = NumberFeature("c", fill=0.0)
+    feature.learn(pd.Series([*cells, pd.Timedelta(days=1)]))
+    again = from_config(json.loads(json.dumps(feature.config())))
+    for column in (pd.Series(cells), pd.Series(cells, dtype=object), pd.Series(cells).astype("category")):
+        assert again.of_column(column).tolist() == [60.0, 2.0, 3.0, 0.0] == [again.of_cell(cell) for cell in cells]
+    for other in (5, "1 days", pd.Timestamp("2024-01-01")):
+        with pytest.raises(DataError, match=r"no duration: .*row 0"):
+            again.of_column(pd.Series([other]))
+        with pytest.raises(DataError, match="no duration"):
+            again.of_cell(other)
+
+
+@pytest.mark.parametrize("dtype", ["uint64", "UInt64", "object", "category"])
+def test_large_whole_numbers_stay_positive(dtype):
+    column, feature = pd.Series([2**63 + 5, 1], dtype=dtype), NumberFeature("c")
+    assert feature.of_column(column).tolist() == [feature.of_cell(cell) for cell in column] == [float(2**63 + 5), 1.0]
+
+
+@pytest.mark.parametrize("cells", [["1.50", "2", "0.1"], ["1.5", None], ["7"]])
+def test_decimal_numbers_are_numbers(cells):
+    column = pd.Series([None if c is None else Decimal(c) for c in cells], dtype=object)
+    floats = [None if c is None else float(c) for c in cells]
+    for feature in (NumberFeature("c", fill=0.0), CategoryFeature("c")):
+        feature.learn(column)
+        assert feature.of_column(column).tolist() == [feature.of_cell(c) for c in column] == [feature.of_cell(c) for c in floats]
+    assert feature.classes[1:] == sorted(f for f in floats if f is not None)
+    texts = CategoryFeature("c", ["#na#", "1.5", "2"], "text")
+    assert texts.of_cell(Decimal("1.50")) == 1 and texts.of_column(pd.Series([Decimal("2.0"), "x"])).tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "object", "category", "Int64"])
+def test_numbers_as_categories_of_pandas_may_have_gaps(dtype):
+    column = pd.Series([3, None, 1], dtype="object" if dtype == "object" else "Int64").astype(dtype if dtype != "int64" else "float64")
+    assert NumberFeature("c", fill=9.0).of_column(column).tolist() == [3.0, 9.0, 1.0]
+
+
+MIXED = [[1, "a", 2.5, None], [True, 0, 1], [1, True, "1", 1.0, "True"], [Decimal("1.5"), "x", 1], [np.float64(2), 2, True, "2"]]
+
+
+@pytest.mark.parametrize("seen", MIXED, ids=str)
+@pytest.mark.parametrize("new", [[1, True], [True, 1], [1.0, True, 1], [0, False, "0"], [True, "True"], [2.5, 1, None]], ids=str)
+def test_the_code_of_a_cell_depends_on_it_alone(seen, new):
+    feature = CategoryFeature("c")
+    feature.learn(pd.Series(seen, dtype=object))
+    assert feature.unknown not in feature.of_column(pd.Series(seen, dtype=object))
+    for cells in (new, new[::-1], seen + new):
+        assert feature.of_column(pd.Series(cells, dtype=object)).tolist() == [feature.of_cell(cell) for cell in cells]
+
+
+def test_numbers_far_from_zero_stay_apart_without_a_scale():
+    moments = 1.7e9 + np.arange(100.0)
+    for feature in (NumberFeature("c"), DateNumber("c", "Elapsed")):
+        column = pd.Series(moments) if type(feature) is NumberFeature else pd.Series(pd.to_datetime(moments, unit="s"))
+        feature.learn(column)
+        made = feature.of_column(column).astype(np.float32)
+        assert np.diff(made).tolist() == [1.0] * 99 and feature.said(made[0]) == pytest.approx(1.7e9)
+    feature = NumberFeature("c")
+    feature.learn(pd.Series([1.5, 100.25, 3e6]))
+    assert feature.mean == 0.0
