@@ -96,7 +96,7 @@ class TabularPandas:
         cells = self.frame if is_mapped(self.frame) else texts_as_categories(self.frame, leave)
         if like is None:
             at = np.sort(sides[0])
-            train: Any = ColumnByColumn(cells, at, leave) if is_mapped(cells) else cells.iloc[at]
+            train: Any = ColumnByColumn(cells, at, leave) if is_mapped(cells) else cells.iloc[at].infer_objects()
             self.roles = find_roles(
                 train,
                 self.y_names,

@@ -51,16 +51,29 @@ def cont_cat_split(df: Any, max_card: int = MAX_CARD, dep_var: Any = None) -> tu
     return cont, cat
 
 
-def _is_number(column: pd.Series, max_card: int, look: Look | None) -> bool:
+def _is_number(column: pd.Series, max_card: int, look: Look | None, whole: bool = False) -> bool:
+    """Whether a column is of numbers, not of categories.
+
+    Args:
+        whole: take fractions that are all whole for whole numbers, as gaps make fractions of them, also gaps in rows that don't train.
+    """
     if look is not None:
         return look.kind == "numbers"
     if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(column.dtype):
         return False
-    if pd.api.types.is_float_dtype(column.dtype) or is_duration(column):
+    if is_duration(column):
         return True
+    if pd.api.types.is_float_dtype(column.dtype):
+        return not (whole and _all_whole(column)) or column.nunique() > max_card
     if pd.api.types.is_integer_dtype(column.dtype):
         return column.nunique() > max_card
     return kind_of_values(column) == "number" and column.nunique() > max_card
+
+
+def _all_whole(column: pd.Series) -> bool:
+    """Whether fractions are all whole numbers; the first rows mostly tell."""
+    there = column.dropna().to_numpy(dtype=np.float64)
+    return all(len(part) and bool((part == np.floor(part)).all()) for part in (there[:100], there))
 
 
 def find_roles(
@@ -161,7 +174,7 @@ def _inferred(train: pd.DataFrame, targets: Sequence[str], dates: list[str], loo
             dates.append(name)
             continue
         look = look_of(column, MAX_CARD)
-        is_number = _is_number(column, MAX_CARD, look)
+        is_number = _is_number(column, MAX_CARD, look, whole=True)
         looks += [] if look is None else [look]
         if (why := _teaches_nothing(column, not is_number)) is not None:
             left_out.append(why)

@@ -256,3 +256,20 @@ def test_loaders_of_more_rows_have_transforms_of_their_own():
     dls = loaders()
     more = dls.new(people(seed=2))
     assert more.batch_tfms is not dls.batch_tfms and more.batch_tfms[0] is not dls.batch_tfms[0]
+
+
+@pytest.mark.parametrize("spoilt", ["a gap", "a text", "a test row's text"])
+def test_rows_that_do_not_train_do_not_decide_what_a_column_is(spoilt):
+    df = people().assign(rooms=lambda d: np.arange(len(d)) % 5 + 1)
+    before = quiet(df, "rich", valid_idx=range(40))
+    test = None
+    if spoilt == "a gap":
+        df = df.assign(rooms=df["rooms"].where(df.index != 3))
+    elif spoilt == "a text":
+        df = df.assign(rooms=df["rooms"].astype(object).where(df.index != 3, "4"))
+    else:
+        test = df.tail(20).assign(rooms=lambda d: d["rooms"].astype(str))
+    dls = quiet(df, "rich", valid_idx=range(40), test_df=test)
+    assert (dls.cat_names, dls.cont_names) == (before.cat_names, before.cont_names)
+    assert dls.classes["rooms"] == before.classes["rooms"] == ["#na#", 1, 2, 3, 4, 5]
+    assert dls.train_ds.xs["rooms"].equals(before.train_ds.xs["rooms"])
