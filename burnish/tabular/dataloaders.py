@@ -283,6 +283,8 @@ class TabularDataLoaders(DataLoaders):
                 return rows
             self._check_whole(rows)
             items = pd.DataFrame(rows)
+        if isinstance(items, pd.DataFrame) and not len(items):
+            raise DataError("The table has no rows to predict.")
         frame = as_frame(items)
         for proc in self.procs:
             frame = proc.applied(frame)

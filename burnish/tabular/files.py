@@ -72,6 +72,8 @@ def read_csv(path: str | os.PathLike[str], in_memory: bool | None = None, **opti
     path = Path(path).expanduser()
     if not path.is_file():
         raise _no_file(path)
+    if path.suffix.lower() in (*_PARQUET, *_ARROW):
+        raise DataError(f"{str(path)!r} is no CSV file, by its ending: from_file({path.name!r}) reads it.")
     settings, size = {"skipinitialspace": True, **options}, path.stat().st_size
     with _reading(path, options):
         mapped = not stays_in_memory(size, in_memory)

@@ -233,7 +233,7 @@ def checked_settings(arch: str, config: Mapping[str, Any] | None, y_range: tuple
     if unknown:
         others = [name for other in ARCHITECTURES.values() for name in other.settings]
         raise SettingError(
-            f"config has {unknown[0]!r}, which is no setting of the network {arch!r}.{nearest(unknown[0], [*known, *others])} They are: "
+            f"config has {unknown[0]!r}, which is no setting of the network {arch!r}.{nearest(unknown[0], dict.fromkeys([*known, *others]))} They are: "
             f"{'; '.join(f'of {name!r} ' + ', '.join(a.settings) for name, a in ARCHITECTURES.items())}."
         )
     if y_range is not None:

@@ -244,7 +244,7 @@ def _teaches_nothing(column: pd.Series, is_category: bool) -> str | None:
         return f"{column.name!r} is empty"
     different = filled.nunique()
     if different == 1 and len(filled) == len(column):
-        return f"{column.name!r} is {filled.iloc[0]!r} in every row"
+        return f"{column.name!r} is {filled.head(1).tolist()[0]!r} in every row"
     if is_category and different == len(filled) and len(filled) > MAX_CARD:
         return f"{column.name!r} has another value in every row (a name or a number of the row?)"
     return None

@@ -198,6 +198,12 @@ def check_same_targets(old: DataLoaders, new: DataLoaders) -> None:
     """Raises DataError if the outputs of a model made for `old` would mean something else in `new`."""
     for a, b in zip(old.target_blocks, new.target_blocks, strict=False):
         known, given = getattr(a, "vocab", None), getattr(b, "vocab", None)
+        if known is None and given is not None:
+            raise DataError(f"The new data has the classes {listed(given, 8)}, and the model gives numbers: make a new learner for it.")
+        if known is not None and given is None:
+            raise DataError(
+                f"The new data has numbers, and the model tells the classes {listed(known, 8)} apart: make a new learner for it."
+            )
         if known != given:
             raise DataError(
                 f"The new data has the classes {listed(given or [], 8)}, but the model's outputs stand for {listed(known or [], 8)}, in this order. "

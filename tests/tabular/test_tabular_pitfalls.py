@@ -273,3 +273,16 @@ def test_rows_that_do_not_train_do_not_decide_what_a_column_is(spoilt):
     assert (dls.cat_names, dls.cont_names) == (before.cat_names, before.cont_names)
     assert dls.classes["rooms"] == before.classes["rooms"] == ["#na#", 1, 2, 3, 4, 5]
     assert dls.train_ds.xs["rooms"].equals(before.train_ds.xs["rooms"])
+
+
+def test_small_words_of_messages(tmp_path):
+    with captured_notes() as notes:
+        TabularDataLoaders.from_df(people().assign(same=np.float64(3.0)), y_names="rich")
+    assert any("'same' is 3.0 in every row" in said for said in notes)
+    with pytest.raises(DataError, match="no rows to predict"):
+        loaders().test_dl(people().head(0))
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"no CSV file, by its ending: from_file\('a.parquet'\)"):
+        TabularDataLoaders.from_csv(tmp_path / "a.parquet", y_names="rich")
+    with pytest.raises(DataError, match="has the classes no, yes, and the model gives numbers"):
+        tabular_learner(loaders("pay"), seed=0).dls = loaders("rich")
