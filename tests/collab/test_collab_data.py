@@ -115,8 +115,10 @@ def test_a_new_users_vector_is_that_of_ridge_regression():
     bias = model.bias(films).double().numpy()
     at = [films.index(film) for film in given]
     a, target = std * vectors[at], np.array(list(given.values())) - mean - std * bias[at]
-    noise, prior = 0.5 * std**2, users.var(0, ddof=1)
-    own = np.linalg.solve(a.T @ a / noise + np.diag(1 / prior), a.T @ target / noise)
+    spread, share = np.cov(users.T), 5 / (len(users) + 5)
+    precision = np.linalg.inv((1 - share) * spread + share * np.diag(np.diag(spread)))
+    noise, mean_user = 0.5 * std**2, users.mean(0)
+    own = np.linalg.solve(a.T @ a / noise + precision, a.T @ target / noise + precision @ mean_user)
     wanted = dict(zip(films, mean + std * (vectors @ own + bias), strict=True))
     table = learn.recommend(ratings=given, k=40, exclude_seen=False)
     assert table["rating"].tolist() == pytest.approx([wanted[film] for film in table["item"]], abs=5e-3)
