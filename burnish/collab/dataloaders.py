@@ -255,5 +255,7 @@ def _say_unknown(dls: CollabDataLoaders) -> None:
     codes = dls.prepared.tensors[0].numpy()[judged]
     new = [int((codes[:, i] == feature.unknown).sum()) for i, feature in enumerate(dls.features)]
     if any(new):
-        shown = " and ".join(f"{n:,} {'has' if n == 1 else 'have'} a {feature.name}" for n, feature in zip(new, dls.features, strict=True) if n)
+        shown = " and ".join(
+            f"{n:,} {'has' if n == 1 else 'have'} a {feature.name}" for n, feature in zip(new, dls.features, strict=True) if n
+        )
         note(f"Of {len(codes):,} rows that judge, {shown} that no training row has: they are answered from what everybody likes.")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.collab import recommend as recommending
-from burnish.collab.baselines import baselines, quick_baselines
+from burnish.collab.baselines import RatingsNote, baselines, quick_baselines
 from burnish.collab.dataloaders import CollabDataLoaders
 from burnish.collab.implicit import ranking
 from burnish.collab.models import EmbeddingDotBias, EmbeddingNN, Looked
@@ -34,9 +34,10 @@ __all__ = ["CollabLearner", "build", "collab_learner", "trainable_params"]
 
 
 class CollabLearner(Learner):
-    """A learner of ratings."""
+    """A learner of ratings; a fit tells its result beside those of simpler models."""
 
     usual_precision = "fp32"
+    standard_cbs = (*Learner.standard_cbs, RatingsNote)
     dls: CollabDataLoaders
     baselines = baselines
     quick_baselines = quick_baselines
