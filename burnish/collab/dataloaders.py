@@ -126,11 +126,12 @@ class CollabDataLoaders(TabularDataLoaders):
     def from_csv(  # pyright: ignore[reportIncompatibleMethodOverride]
         cls, csv: str | Path, valid_pct: float = 0.2, user_name: str | None = None, item_name: str | None = None,
         rating_name: str | None = None, seed: int | None = None, path: str | Path = ".", *, sep: str | None = None, encoding: str | None = None,
-        test_pct: float = 0.0, splitter: Splits = None, y_range: Sequence[float] | None = None, titles: Any = None, implicit: bool = False,
+        decimal: str | None = None, thousands: str | None = None, test_pct: float = 0.0, splitter: Splits = None, y_range: Sequence[float] | None = None, titles: Any = None, implicit: bool = False,
         **options: Unpack[RatingsOptions],
     ) -> CollabDataLoaders:  # fmt: skip
         """From a CSV file; see ``from_df``. A table that needs other options of ``pandas.read_csv`` is read with it."""
-        said = {k: v for k, v in (("sep", sep), ("encoding", encoding)) if v is not None}
+        given = {"sep": sep, "encoding": encoding, "decimal": decimal, "thousands": thousands}
+        said = {name: value for name, value in given.items() if value is not None}
         return cls.from_df(
             read_csv(csv, True, **said), valid_pct, user_name, item_name, rating_name, seed, path, test_pct=test_pct, splitter=splitter,
             y_range=y_range, titles=titles, implicit=implicit, **options,

@@ -36,6 +36,14 @@ def test_ratings_from_a_file_are_those_of_the_table(tmp_path, ending):
         assert all(torch.equal(s, t) for x, y in zip(a, b, strict=True) for s, t in zip(x, y, strict=True))
 
 
+def test_ratings_with_decimal_commas(tmp_path):
+    df = ratings().assign(stars=lambda d: d["stars"] / 2)
+    df.to_csv(tmp_path / "r.csv", index=False, sep=";", decimal=",")
+    with captured_notes():
+        dls = CollabDataLoaders.from_csv(tmp_path / "r.csv", seed=1, sep=";", decimal=",")
+    assert dls.target_blocks[0].y_range == (0.25, 2.75)
+
+
 def test_what_was_done_from_a_file(tmp_path):
     ratings()[["user", "film"]].to_parquet(tmp_path / "views.parquet")
     with captured_notes():
