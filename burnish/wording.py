@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
+
+TAB = r"\t"
+OPTIONS = {"cat": "categories", "cont": "numbers", "y": "target"}
+
+
+def _options(arguments: str) -> str:
+    """Arguments of ``from_csv`` as options: ``, sep=';', decimal=','`` is ``--sep ';' --decimal ,``."""
+    given = re.findall(r"(\w+)='([^']+)'", arguments)
+    return " ".join(f"--{name} {shlex.quote('tab' if value == TAB else value)}" for name, value in given)
+
 
 WORDS = (
     (r"\b(valid|test)_pct=(?=\S)", r"--\1 "),
@@ -12,7 +23,17 @@ WORDS = (
     (r"\bbalance=[\"'](\w+)[\"']", r"--balance \1"),
     (r"print\(dls\.table\)|dls\.check\(\)", "burnish show"),
     (r"cat_names=\[\.\.\.\], cont_names=\[\.\.\.\]", "--categories NAMES --numbers NAMES"),
-    (r"user_name=, item_name=, rating_name=", "--user, --item, --rating"),
+    (r"\b(user|item|rating)_name=", r"--\1"),
+    (r"user_name, item_name, rating_name names", "--user, --item, --rating: the command names"),
+    (r"\b(encoding|decimal|sep)=(?=['\"].*?: (?:Python knows|expected))", r"--\1 "),
+    (r"from_csv\([^()]*?((?:, (?:sep|encoding|decimal)='[^']+')+)\)", lambda m: _options(m[1])),
+    (r"\(encoding='([\w-]+)'\)", r"(--encoding \1)"),
+    (r"\b(cat|cont|y)_names names", lambda m: f"--{OPTIONS[m[1]]} names"),
+    (r"^titles\b=?", "--titles"),
+    (
+        r"(To hold them|To say what the scale is|pandas reads it|To keep the last(?: of each pair)?|leave (?:the|these) rows out.*?): (?=y_range|from_df|df[.\[])",
+        r"\1, in Python: ",
+    ),
     (r"unasked: learn\.baselines\(\)", "here: in Python learn.baselines()"),
     (r"y_block=RegressionBlock\(\)", "--task number"),
     (r"y_block=CategoryBlock\(\)", "--task class"),

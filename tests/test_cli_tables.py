@@ -8,12 +8,14 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from test_cli import burnish as cli
 
 from burnish.collab.learner import collab_learner
 from burnish.tabular.learner import ARCHITECTURES
+from burnish.train.export import load_learner
 
 sys.path.insert(0, str(Path(__file__).parent / "tabular"))
 sys.path.insert(0, str(Path(__file__).parent / "collab"))
@@ -109,6 +111,95 @@ def test_ratings_are_trained_on(folder):
     assert {p.name for p in (folder / "films").iterdir()} == {"report.html", "model.burnish", "loss.png", "items.png"}
     pd.DataFrame({"user": ["u1"], "film": ["film 1"]}).to_csv(folder / "pair.csv", index=False)
     assert "stars_pred" in cli("predict", "films/model.burnish", "pair.csv", cwd=folder).stdout
+
+
+def test_ratings_with_titles_and_few_factors_and_their_map_in_the_report(folder):
+    ratings().to_csv(folder / "ratings.csv", index=False)
+    pd.DataFrame({"film": [f"film {i}" for i in range(40)], "title": [f"The {i}" for i in range(40)]}).to_csv(folder / "t.csv", index=False)
+    columns = ("--user", "user", "--item", "film", "--rating", "stars")
+    got = cli("train", "ratings.csv", *columns, "--titles", "t.csv", "--factors", 3, "--out", "few", cwd=folder)
+    assert got.returncode == 0, got.stderr
+    assert "batches of 64" in got.stdout and got.stdout.count("00:0") == 10, "ten epochs"
+    learn = load_learner(folder / "few/model.burnish")
+    assert learn.model.weight("film 1").shape == (1, 3) and learn.dls.titles["film 7"] == "The 7"
+    page = (folder / "few/report.html").read_text()
+    assert "A map of the items" in page and page.count("data:image/png;base64,") == 1
+    got = cli("train", "people.csv", "--target", "rich", "--factors", 3, cwd=folder)
+    assert got.returncode == 2 and "--factors: of ratings" in got.stderr
+
+
+def test_a_network_that_another_model_beats_is_said_to_be_beaten(folder):
+    rng = np.random.default_rng(0)
+    user, film = rng.integers(0, 80, 4000), rng.integers(0, 60, 4000)
+    stars = (3 + (user % 5 - 2) * 0.6 + (film % 5 - 2) * 0.6 + rng.normal(0, 0.2, 4000)).clip(1, 5)
+    table = pd.DataFrame({"user": user, "film": film, "stars": stars.round(3)}).drop_duplicates(["user", "film"])
+    table.to_csv(folder / "plain.csv", index=False)
+    columns = ("--user", "user", "--item", "film", "--rating", "stars")
+    got = cli("train", "plain.csv", *columns, "--epochs", 1, "--lr", 1e-6, "--out", "beaten", cwd=folder)
+    assert got.returncode == 0, got.stderr
+    said = " ".join(got.stdout.split())
+    assert "Better than the network here: biases of users and items (rmse 0." in said or "here: matrix factorisation" in said
+    assert "other models on the same ratings, rmse: biases of users and items" in got.stderr and "is clearly better here" in got.stderr
+    got = cli("train", "ratings.csv", *columns, "--out", "good", cwd=folder)
+    assert "Better than the network" not in got.stdout
+
+
+def test_ratings_are_checked_before_training(folder):
+    df = ratings()
+    pd.concat([df, df.iloc[:200]]).to_csv(folder / "twice.csv", index=False)
+    got = cli("show", "twice.csv", "--user", "user", "--item", "film", "--rating", "stars", cwd=folder)
+    assert got.returncode == 0, got.stderr
+    assert "have a user and a film that a training row has together" in got.stdout
+    assert "burnish train twice.csv --user user --item film --rating stars" in got.stdout
+    assert "To keep the last, in Python: df" in got.stderr
+    got = cli("show", "twice.csv", "--user", "user", "--target", "film", cwd=folder)
+    assert got.returncode == 2 and "one or the other" in got.stderr
+
+
+def test_how_a_file_is_written_can_be_said(folder):
+    written = people(300).assign(pay=lambda d: np.arange(len(d)) / 8)
+    written.loc[0, "job"] = "Gärtner"
+    written.to_csv(folder / "europe.csv", sep=";", decimal=",", encoding="cp1252", index=False)
+    written.to_csv(folder / "tabs.txt", sep="\t", index=False)
+    got = cli("train", "europe.csv", "--target", "rich", cwd=folder)
+    assert got.returncode == 2 and "--encoding cp1252" in got.stderr and "from_csv" not in got.stderr
+    got = cli("train", "europe.csv", "--target", "rich", "--encoding", "cp1252", cwd=folder)
+    assert got.returncode == 2 and "between semicolons: --sep ';' --decimal ," in got.stderr and "from_csv" not in got.stderr
+    got = cli("show", "tabs.txt", cwd=folder)
+    assert got.returncode == 2 and "between tabs: --sep tab" in got.stderr
+    for tab in ("tab", "\\t"):
+        assert "300 rows and 5 columns" in cli("show", "tabs.txt", "--sep", tab, cwd=folder).stdout
+    how = ("--sep", ";", "--decimal", ",", "--encoding", "cp1252")
+    got = cli("show", "europe.csv", "--target", "rich", *how, cwd=folder)
+    assert "float64" in got.stdout and "train europe.csv --target rich --sep ';' --encoding cp1252 --decimal ," in got.stdout
+    got = cli("train", "europe.csv", "--target", "rich", "--epochs", 1, "--out", "europe", *how, cwd=folder)
+    assert got.returncode == 0, got.stderr
+    got = cli("predict", "europe/model.burnish", "europe.csv", "--csv", *how, cwd=folder)
+    assert len(pd.read_csv(io.StringIO(got.stdout))) == 300
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("show", "people.parquet", "--sep", ";"), "--sep: 'people.parquet' is no CSV file"),
+        (("show", "people.csv", "--encoding", "utf-9"), "--encoding 'utf-9': Python knows no such encoding"),
+        (("show", "people.csv", "--decimal", ",,"), "--decimal ',,': expected one sign"),
+        (("show", ".", "--sep", ";"), "--sep: these are options of a table"),
+        (("train", "people.csv", "--user", "jop", "--item", "age", "--rating", "pay"), "--user, --item, --rating: the command names 'jop'"),
+        (("train", "people.csv", "--user", "job", "--item", "job"), "Name all: --user, --item, --rating."),
+        (("train", "people.csv", "--target", "ritch"), "--target names 'ritch'"),
+        (("train", "people.csv", "--target", "rich", "--categories", "jop"), "--categories names 'jop'"),
+    ],
+)
+def test_messages_name_options_of_the_command(trained, folder, args, said):
+    got = cli(*args, cwd=folder)
+    assert got.returncode == 2 and said in got.stderr, got.stderr
+
+
+def test_a_column_called_like_an_argument_keeps_its_name(folder):
+    ratings().rename(columns={"user": "user_name"}).to_csv(folder / "called.csv", index=False)
+    got = cli("show", "called.csv", "--user", "user", "--item", "film", "--rating", "stars", cwd=folder)
+    assert "It has: user_name, film, stars" in got.stderr
 
 
 def test_rows_of_several_files_are_one_list_and_one_csv(trained, folder):

@@ -75,6 +75,11 @@ Numbers = Annotated[str | None, typer.Option(help="(table) The columns that are 
 User = Annotated[str | None, typer.Option(help="(ratings) The column of users.")]
 Item = Annotated[str | None, typer.Option(help="(ratings) The column of items.")]
 Rating = Annotated[str | None, typer.Option(help="(ratings) The column of ratings.")]
+Factors = Annotated[int | None, typer.Option(min=1, help="(ratings) Numbers that describe a user and an item; default: 50.")]
+Titles = Annotated[str | None, typer.Option(help="(ratings) A table's file with the items and their titles, shown beside the ids.")]
+Sep = Annotated[str | None, typer.Option(help="(table) What is between the cells of a CSV file, where it is no comma: ';', or 'tab'.")]
+Encoding = Annotated[str | None, typer.Option(help="(table) The encoding of a CSV file, where it isn't UTF-8: 'cp1252', say.")]
+Decimal = Annotated[str | None, typer.Option(help="(table) The decimal sign of a CSV file, where it is no point: ','.")]
 Group = Annotated[str | None, typer.Option(help="(table) Keep rows of one value of this column on one side of the split.")]
 Time = Annotated[str | None, typer.Option(help="(table) Validate on the latest rows by this column.")]
 Valid = Annotated[float | None, typer.Option(min=0.01, max=0.9, help="Share that validates; default: the folder 'valid', or a fifth.")]
@@ -99,7 +104,8 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; defaul
 def train(
     context: typer.Context, data: Data, arch: Arch = None, epochs: Epochs = None, freeze_epochs: FreezeEpochs = 1, size: Size = 224,
     target: Target = None, task: Task = "auto", categories: Categories = None, numbers: Numbers = None, user: User = None, item: Item = None,
-    rating: Rating = None, group: Group = None, time: Time = None, valid: Valid = None, test: Test = 0.0, seed: Seed = 42, out: Out = None,
+    rating: Rating = None, factors: Factors = None, titles: Titles = None, sep: Sep = None, encoding: Encoding = None,
+    decimal: Decimal = None, group: Group = None, time: Time = None, valid: Valid = None, test: Test = 0.0, seed: Seed = 42, out: Out = None,
     pretrained: Pretrained = True, weights: Weights = None, bs: BatchSize = None, lr: Rate = None, augment: Augment = True,
     balance: Balance = None, device: Device = None,
 ) -> None:  # fmt: skip
@@ -112,16 +118,9 @@ def train(
     }  # fmt: skip
     of_photos = {"freeze_epochs": freeze_epochs, "size": size, "pretrained": pretrained, "weights": weights, "augment": augment}
     of_table = {
-        "target": target,
-        "task": task,
-        "categories": categories,
-        "numbers": numbers,
-        "user": user,
-        "item": item,
-        "rating": rating,
-        "group": group,
-        "time": time,
-    }
+        "target": target, "task": task, "categories": categories, "numbers": numbers, "user": user, "item": item, "rating": rating,
+        "factors": factors, "titles": titles, "group": group, "time": time,
+    }  # fmt: skip
     if tables.is_table(data):
         _refuse_others(context, of_photos, OF_PHOTOS, data)
         of_ratings = _given(context, ("user", "item", "rating"))
@@ -129,9 +128,9 @@ def train(
             raise SettingError(
                 f"{listed(unknown)}: a model of ratings has no such options, and {listed(of_ratings)} asks for one. Leave them out."
             )
-        tables.train(data, **of_table, **shared)
+        tables.train(data, **of_table, written=tables.Written(sep, encoding, decimal), **shared)
     else:
-        _refuse_others(context, of_table, OF_TABLES, data)
+        _refuse_others(context, (*of_table, *tables.Written._fields), OF_TABLES, data)
         images.train(data, **of_photos, **shared)
 
 
@@ -154,6 +153,9 @@ def predict(
     files: Annotated[list[str], typer.Argument(help="Photographs, or folders of them; or tables, for a model of a table.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON with the probabilities of all labels.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with the probabilities of all labels.")] = False,
+    sep: Sep = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
     device: Annotated[str, typer.Option(help="Where it runs.")] = "cpu",
 ) -> None:
     """Say what photographs show, or predict rows of a table.
@@ -166,8 +168,10 @@ def predict(
         raise SettingError("--json and --csv were both given; choose one.")
     predictor = Predictor(model, device=device)
     if predictor.learn.dls.input_blocks[0].of_row:
-        tables.predict(predictor.learn, files, as_json, as_csv)
+        tables.predict(predictor.learn, files, tables.Written(sep, encoding, decimal), as_json, as_csv)
     else:
+        if any(value is not None for value in (sep, encoding, decimal)):
+            raise SettingError("--sep, --encoding and --decimal are of tables, and this model is of photographs. Leave them out.")
         images.predict(predictor, files, as_json, as_csv)
 
 
@@ -185,7 +189,13 @@ def show(
     valid: Annotated[
         float | None, typer.Option(min=0.01, max=0.9, help="(photographs) Share that validates; default: the folder 'valid', or a fifth.")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="(table) The column to predict.")] = None,
+    target: Target = None,
+    user: User = None,
+    item: Item = None,
+    rating: Rating = None,
+    sep: Sep = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
     seed: Annotated[int, typer.Option(help="Fixes the split.")] = 42,
 ) -> None:
     """Look at photographs, or a table, before training.
@@ -194,9 +204,10 @@ def show(
     """
     if tables.is_table(data):
         _refuse_others(context, {"out": out, "size": size, "valid": valid}, OF_PHOTOS, data)
-        tables.show(data, target=target, seed=seed)
+        pairs = {"user": user, "item": item, "rating": rating}
+        tables.show(data, target=target, pairs=pairs, written=tables.Written(sep, encoding, decimal), seed=seed)
     else:
-        _refuse_others(context, {"target": target}, OF_TABLES, data)
+        _refuse_others(context, ("target", "user", "item", "rating", *tables.Written._fields), OF_TABLES, data)
         images.show(data, out=out, size=size, valid=valid, seed=seed)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burnish.cli.places import for_shell, made
 from burnish.cli.saying import console_of, plain, save, say_test, table_of
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from burnish.data.findings import Report
+
 TASKS = ("auto", "class", "number")
 MOST_SHOWN = 20  # rows of predictions on screen
 MOST_COLUMNS = 30  # whose importance the report has
+FEW_RATINGS = 50_000  # below which batches are small
+RATINGS_EPOCHS = 10  # with batches of that size and the learner's own weight decay good for few ratings and for many (docs/recipes.md)
 
 
 def is_table(given: str) -> bool:
@@ -29,28 +33,51 @@ def is_table(given: str) -> bool:
     return Path(given).suffix.lower() in SUFFIXES and not Path(given).is_dir()
 
 
-def read(file: str) -> pd.DataFrame:
-    """A table's file."""
-    from burnish.tabular.files import read_file
+class Written(NamedTuple):
+    """How a CSV file is written, where that isn't what pandas expects."""
 
-    return read_file(file)
+    sep: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+
+
+def read(file: str, written: Written | None = None) -> pd.DataFrame:
+    """A table's file."""
+    from burnish.tabular.files import CSV, read_file
+
+    options = {name: value for name, value in (written or Written())._asdict().items() if value is not None}
+    if options and Path(file).suffix.lower() not in CSV:
+        raise SettingError(
+            f"{listed(f'--{name}' for name in options)}: {file!r} is no CSV file, so there is nothing to say of how it is written."
+        )
+    if options.get("sep") in ("\\t", "tab"):
+        options["sep"] = "\t"
+    return read_file(file, **options)
 
 
 def train(
     file: str, *, target: str | None, task: str, categories: str | None, numbers: str | None, user: str | None, item: str | None, rating: str | None, group: str | None, time: str | None,
-    arch: str | None, epochs: int | None, valid: float | None, test: float, seed: int, out: Path | None, bs: int | None, lr: float | None,
+    factors: int | None, titles: str | None, written: Written, arch: str | None, epochs: int | None, valid: float | None, test: float, seed: int, out: Path | None, bs: int | None, lr: float | None,
     balance: str | None, device: str | None,
 ) -> None:  # fmt: skip
     """Trains a model on a table, to predict one of its columns; or on ratings, to recommend. Writes the model, a report and pictures."""
     console, out = console_of(), out or Path("burnish-out")
-    frame = read(file)
+    frame = read(file, written)
     splitter = _splitter(group, time, valid, test, seed)
     console.print(f"{len(frame):,} rows and {len(frame.columns)} columns, from {file}", highlight=False, markup=False)
     if (user or item or rating) is not None:
         if target is not None:
             raise SettingError("--target is of a table, and --user, --item, --rating are of ratings; give one or the other.")
-        learn, what = _ratings_learner(frame, user, item, rating, splitter, seed, bs, device), "ratings"
+        pairs = {
+            "user_name": user,
+            "item_name": item,
+            "rating_name": rating,
+            "titles": None if titles is None else _titles(titles, file, written),
+        }
+        learn, what = _ratings_learner(frame, pairs, splitter, seed, bs, factors, device), "ratings"
     else:
+        if given := [name for name, value in (("--factors", factors), ("--titles", titles)) if value is not None]:
+            raise SettingError(f"{listed(given)}: of ratings; say which columns they are in, with --user, --item and --rating.")
         columns = {"cat_names": _names(categories), "cont_names": _names(numbers)}
         learn, what = _table_learner(frame, target, task, columns, splitter, seed, bs, balance, device, arch), target
     with made(out):
@@ -61,7 +88,7 @@ def train(
         learn.fit_one_cycle(_epochs(learn) if epochs is None else epochs, lr)
         others = learn.quick_baselines()
         if others is not None:
-            _say_models(console, others)
+            _say_models(console, learn, others)
         if learn.dls.test is not None:
             say_test(console, learn)
         _write(console, learn, out, others)
@@ -111,22 +138,19 @@ def _table_learner(
 
 
 def _ratings_learner(
-    frame: pd.DataFrame,
-    user: str | None,
-    item: str | None,
-    rating: str | None,
-    splitter: Any,
-    seed: int,
-    bs: int | None,
-    device: str | None,
+    frame: pd.DataFrame, pairs: dict[str, Any], splitter: Any, seed: int, bs: int | None, factors: int | None, device: str | None
 ) -> Any:
     from burnish.collab.dataloaders import CollabDataLoaders
     from burnish.collab.learner import collab_learner
 
-    dls = CollabDataLoaders.from_df(
-        frame, user_name=user, item_name=item, rating_name=rating, splitter=splitter, seed=seed, bs=bs or 256, device=device
-    )
-    return collab_learner(dls, seed=seed)
+    size = bs or (64 if len(frame) < FEW_RATINGS else 256)
+    dls = CollabDataLoaders.from_df(frame, **pairs, splitter=splitter, seed=seed, bs=size, device=device)
+    return collab_learner(dls, seed=seed) if factors is None else collab_learner(dls, n_factors=factors, seed=seed)
+
+
+def _titles(titles: str, file: str, written: Written) -> pd.DataFrame:
+    """The table of titles; a file of the same kind as the ratings' is written in the same way."""
+    return read(titles, written if Path(titles).suffix.lower() == Path(file).suffix.lower() else None)
 
 
 def _names(given: str | None) -> list[str] | None:
@@ -140,12 +164,18 @@ def _batch_size(n: int) -> int:
 
 
 def _epochs(learn: Any) -> int:
-    """More passes over few rows: some 3,000 steps, between 5 and 40 passes."""
+    """More passes over few rows: some 3,000 steps, between 5 and 40 passes. Of ratings ten: more would learn them by heart."""
+    if learn.dls.kind == "collab":
+        return RATINGS_EPOCHS
     return max(5, min(40, 3000 // max(1, len(learn.dls.train))))
 
 
 # -- saying it --------------------------------------------------------------------------------------------------------
-def _say_models(console: Console, others: pd.DataFrame) -> None:
+def _say_models(console: Console, learn: Any, others: pd.DataFrame) -> None:
+    """The other models beside the network, and in words if one of them is clearly better."""
+    from burnish.evaluate.summary import chosen_metrics
+    from burnish.tabular.baselines import clearly_better
+
     names = [c for c in others.columns if c not in ("model", "seconds") and not c.endswith(("_low", "_high"))]
     shown = table_of("on the validation rows", *names, "seconds")
     for column in shown.columns[1:]:
@@ -155,12 +185,18 @@ def _say_models(console: Console, others: pd.DataFrame) -> None:
         shown.add_row(plain(row["model"]), *(short(row[name]) for name in names), seconds)
     console.print()
     console.print(shown)
+    metric, own = chosen_metrics(learn)[0], others.iloc[0]
+    values = dict(zip(others["model"].iloc[1:], others[metric.name].iloc[1:], strict=True))
+    best = clearly_better(list(values.items()), own[f"{metric.name}_low"], own[f"{metric.name}_high"], metric.better)
+    if best is not None:
+        said = f"{metric.name} {short(values[best])}; the network {short(own[metric.name])}, 95 % interval {short(own[f'{metric.name}_low'])} to {short(own[f'{metric.name}_high'])}"
+        console.print(f"Better than the network here: {best} ({said}).", highlight=False, markup=False, soft_wrap=True)
 
 
 def _write(console: Console, learn: Any, out: Path, others: pd.DataFrame | None) -> None:
     from burnish.deploy.report import write_report
 
-    model, tables = learn.export("model.burnish"), {}
+    model, tables, pictures = learn.export("model.burnish"), {}, {}
     written = {
         "report.html": "everything below on one page: open it in a browser",
         "model.burnish": "the model: predicts anywhere, without the table",
@@ -176,8 +212,9 @@ def _write(console: Console, learn: Any, out: Path, others: pd.DataFrame | None)
     else:
         save(out / "items.png", lambda: learn.plot_items())
         written["items.png"] = "a map of the items: what is near is liked alike"
+        pictures["A map of the items: what is near is liked alike"] = out / "items.png"
     with captured_notes():
-        write_report(learn, "report.html", model_file=model, tables=tables)
+        write_report(learn, "report.html", model_file=model, tables=tables, pictures=pictures)
     made_table = table_of("Written", "", "")
     for name, what in written.items():
         made_table.add_row(str(out / name), what)
@@ -188,7 +225,7 @@ def _write(console: Console, learn: Any, out: Path, others: pd.DataFrame | None)
 
 
 # -- predict, show ------------------------------------------------------------------------------------------------------
-def predict(learn: Any, files: list[str], as_json: bool, as_csv: bool) -> None:
+def predict(learn: Any, files: list[str], written: Written, as_json: bool, as_csv: bool) -> None:
     """Predicts the rows of tables: each with the columns called TARGET_pred and, for classes, TARGET_prob. JSON and CSV are of the rows of
     all tables, one after the other."""
     for file in files:
@@ -196,10 +233,10 @@ def predict(learn: Any, files: list[str], as_json: bool, as_csv: bool) -> None:
             raise DataError(f"{file!r}: this model predicts the rows of a table, and a file such as rows.csv was expected.")
     if not (as_json or as_csv):
         for file in files:
-            frame = read(file)
+            frame = read(file, written)
             _say_predictions(predicted(learn, frame), list(frame.columns))
         return
-    tables = [predicted(learn, read(file), all_probabilities=True) for file in files]
+    tables = [predicted(learn, read(file, written), all_probabilities=True) for file in files]
     if as_json:
         rows = [row for table in tables for row in json.loads(table.to_json(orient="records") or "[]")]
         print(json.dumps(rows, indent=1, ensure_ascii=False))
@@ -257,11 +294,13 @@ def _say_predictions(table: pd.DataFrame, given: list[str]) -> None:
         note(f"{len(table) - MOST_SHOWN} more rows; --csv prints all.")
 
 
-def show(file: str, *, target: str | None, seed: int) -> None:
-    """Prints what the columns of a table hold and, with a target, the checks."""
+def show(file: str, *, target: str | None, pairs: dict[str, str | None], written: Written, seed: int) -> None:
+    """Prints what the columns of a table hold and, with a target or the columns of ratings, the checks."""
     import pandas as pd
 
-    console, frame = console_of(), read(file)
+    console, frame = console_of(), read(file, written)
+    if target is not None and any(pairs.values()):
+        raise SettingError("--target is of a table, and --user, --item, --rating are of ratings; give one or the other.")
     console.print(f"{len(frame):,} rows and {len(frame.columns)} columns, from {file}", highlight=False, markup=False)
     shown = table_of("column", "kind", "different", "missing", "for example")
     for column in shown.columns[2:4]:
@@ -271,13 +310,23 @@ def show(file: str, *, target: str | None, seed: int) -> None:
         examples = ", ".join(map(str, pd.unique(cells)[:3]))
         shown.add_row(plain(name), str(frame[name].dtype), f"{cells.nunique():,}", f"{frame[name].isna().mean():.0%}", plain(examples[:40]))
     console.print(shown)
-    if target is None:
+    said = {"target": target, **pairs, **written._asdict()}
+    options = "".join(f" --{name} {for_shell(value)}" for name, value in said.items() if value is not None)
+    if target is None and not any(pairs.values()):
         console.print("\nWith --target NAME the data is checked for what would spoil a model. Next:", highlight=False)
+        options = f" --target NAME{options}"
     else:
+        console.print()
+        print(in_options(str(_checked(frame, target, pairs, seed))))
+        console.print("\nNext:", highlight=False)
+    console.print(f"  burnish train {for_shell(file)}{options}", highlight=False, soft_wrap=True)
+
+
+def _checked(frame: pd.DataFrame, target: str | None, pairs: dict[str, str | None], seed: int) -> Report:
+    if target is not None:
         from burnish.tabular.dataloaders import TabularDataLoaders
 
-        dls = TabularDataLoaders.from_df(frame, y_names=target, seed=seed, device="cpu")
-        console.print()
-        print(in_options(str(dls.check())))
-        console.print("\nNext:", highlight=False)
-    console.print(f"  burnish train {for_shell(file)} --target {for_shell(target or 'NAME')}", highlight=False, soft_wrap=True)
+        return TabularDataLoaders.from_df(frame, y_names=target, seed=seed, device="cpu").check()
+    from burnish.collab.dataloaders import CollabDataLoaders
+
+    return CollabDataLoaders.from_df(frame, **{f"{name}_name": column for name, column in pairs.items()}, seed=seed, device="cpu").check()  # type: ignore[arg-type]

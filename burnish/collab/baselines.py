@@ -14,10 +14,11 @@ from burnish.data.notes import note
 from burnish.data.table import rows_of
 from burnish.errors import DataError, SettingError, nearest
 from burnish.evaluate import outcome as outcomes
-from burnish.evaluate.outcome import split_name
+from burnish.evaluate.outcome import Outcome, split_name
 from burnish.evaluate.summary import chosen_metrics
 from burnish.evaluate.tables import Compared
-from burnish.tabular.baselines import fit_seconds, row_of
+from burnish.tabular.baselines import BaselineNote, fit_seconds, row_of, value_of
+from burnish.train.metric import Metric
 
 if TYPE_CHECKING:
     from burnish.collab.dataloaders import CollabDataLoaders
@@ -27,6 +28,7 @@ Pairs = np.ndarray  # codes of users and items ``(ratings, 2)``
 Predict = Callable[[Pairs], np.ndarray]
 PENALTIES = (2.0, 5.0, 10.0, 20.0, 40.0)  # of which the factorisation takes what is best on a tenth of the training ratings
 FACTORS, ROUNDS, NEIGHBOURS = 16, 12, 40
+MOST_NOTED = 100_000  # training ratings up to which these models are fitted after every fit
 MOST_RATINGS, MOST_IDS = 1_000_000, 50_000  # training ratings, and users and items, up to which these models are fitted unasked
 _ALIKE = 2**21  # likenesses, of some items to all, that are worked out at a time
 
@@ -44,24 +46,37 @@ def baselines(learn: CollabLearner, split: int | str = "valid", metrics: Any = N
     Returns: a row a model: columns model, for each metric NAME, NAME_low, NAME_high (95 % interval), and seconds (to fit and to answer; of
         the network its last fit, none where that is not known).
     """
-    known = {"mean": _mean, "biases": _biases, "neighbours": _neighbours, "factors": _factors}
-    wanted = list(known if models is None else models)
-    if unknown := [m for m in wanted if m not in known]:
-        raise SettingError(f"models has {unknown[0]!r}; expected some of {', '.join(map(repr, known))}.{nearest(str(unknown[0]), known)}")
-    if learn.dls.target_blocks[0].kind != "number":
+    wanted = list(NAMES if models is None else models)
+    if unknown := [m for m in wanted if m not in NAMES]:
+        raise SettingError(f"models has {unknown[0]!r}; expected some of {', '.join(map(repr, NAMES))}.{nearest(str(unknown[0]), NAMES)}")
+    if learn.dls.implicit:
         raise DataError("These models are of ratings; of things that were done learn.ranking() compares with the most popular.")
-    x, y = ratings_of(learn.dls, "train")
+    _check_prepared(learn.dls)
     chosen, found = chosen_metrics(learn, metrics), outcomes.run(learn, split_name(split))
-    judged, _ = ratings_of(learn.dls, split_name(split))
     groups = outcomes.groups_of(learn.dls, found.rows)
     rows = [row_of(f"network ({learn.arch})", chosen, found, groups, fit_seconds(learn))]
-    low, high = learn.dls.target_blocks[0].y_range or (-np.inf, np.inf)  # type: ignore[attr-defined]
     for name in wanted:
-        started = time.perf_counter()
-        output = torch.from_numpy(np.clip(known[name](x, y)(judged), low, high)).float()
-        seconds = time.perf_counter() - started
+        output, seconds = answers(learn.dls, name, split_name(split))
         rows.append(row_of(NAMES[name], chosen, found._replace(output=output), groups, seconds))
     return Compared(rows)
+
+
+def answers(dls: CollabDataLoaders, name: str, split: str) -> tuple[torch.Tensor, float]:
+    """What a model answers on a split ``(ratings,)``, and the seconds to fit it and to answer. It is fitted at the first call for these
+    data, and what it answers is kept with them."""
+    models: dict[str, tuple[Predict, float]] = vars(dls).setdefault("_fitted", {})
+    kept: dict[tuple[str, str], tuple[torch.Tensor, float]] = vars(dls).setdefault("_answers", {})
+    if (name, split) not in kept:
+        started = time.perf_counter()
+        if name not in models:
+            fit = {"mean": _mean, "biases": _biases, "neighbours": _neighbours, "factors": _factors}[name]
+            models[name] = fit(*ratings_of(dls, "train")), time.perf_counter() - started
+            started = time.perf_counter()
+        predict, seconds = models[name]
+        low, high = dls.target_blocks[0].y_range or (-np.inf, np.inf)  # type: ignore[attr-defined]
+        output = torch.from_numpy(np.clip(predict(ratings_of(dls, split)[0]), low, high)).float()
+        kept[name, split] = output, seconds + time.perf_counter() - started
+    return kept[name, split]
 
 
 NAMES = {
@@ -84,12 +99,33 @@ def quick_baselines(learn: CollabLearner) -> pd.DataFrame | None:
     return None
 
 
-def ratings_of(dls: CollabDataLoaders, split: str) -> tuple[Pairs, np.ndarray]:
-    """The codes ``(ratings, 2)`` and the ratings of a split."""
+class RatingsNote(BaselineNote):
+    """Says after a fit what simpler models score on the same ratings, where there are few enough that it takes seconds."""
+
+    rows = "ratings"
+
+    def others(self, learn: Any, metric: Metric) -> list[tuple[str, float, float]]:
+        dls: CollabDataLoaders = learn.dls
+        if dls.prepared is None or dls.implicit or dls.train.n > MOST_NOTED or sum(f.rows for f in dls.features) > MOST_IDS:
+            return []
+        _, target = ratings_of(dls, "valid")
+        found = Outcome(torch.zeros(0), torch.from_numpy(target).float(), torch.zeros(0), rows_of(dls.table, "valid"))
+        made = {name: answers(dls, name, "valid") for name in NAMES if name != "mean"}  # which the network's own result is told beside
+        return [(NAMES[name], value_of(metric, found._replace(output=output)), seconds) for name, (output, seconds) in made.items()]
+
+
+def _check_prepared(dls: CollabDataLoaders) -> None:
+    """Raises DataError where there are no training ratings."""
     if dls.prepared is None:
         raise DataError(
             "There are no training ratings to fit other models to: this learner was loaded from a file. Assign data first: learn.dls = dls."
         )
+
+
+def ratings_of(dls: CollabDataLoaders, split: str) -> tuple[Pairs, np.ndarray]:
+    """The codes ``(ratings, 2)`` and the ratings of a split."""
+    _check_prepared(dls)
+    assert dls.prepared is not None
     at = torch.from_numpy(rows_of(dls.table, split))
     return dls.prepared.tensors[0][at].long().numpy(), dls.prepared.tensors[1][at].double().numpy()
 
@@ -179,10 +215,10 @@ def _factors(x: Pairs, y: np.ndarray) -> Predict:
     x, y = _averaged(x, y)
     rng = np.random.default_rng(0)
     held = rng.random(len(y)) < 0.1
-    errors = {}
-    for penalty in PENALTIES:
+    errors: dict[float, float] = {}
+    for penalty in PENALTIES if 0 < held.sum() < len(held) else PENALTIES[2:3]:
         predict = _factorised(x[~held], y[~held], penalty)
-        errors[penalty] = float(np.mean((predict(x[held]) - y[held]) ** 2))
+        errors[penalty] = float(((predict(x[held]) - y[held]) ** 2).sum())
     return _factorised(x, y, min(errors, key=lambda p: errors[p]))
 
 

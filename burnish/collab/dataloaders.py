@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
-import torch
+import numpy as np
 
+from burnish.collab.check import repeated_pairs, say_repeated
+from burnish.collab.ids import IdFeature, PairsBlock
 from burnish.collab.implicit import InteractionBlock, OtherItems, check_implicit
 from burnish.collab.rating import RatingBlock
+from burnish.collab.titles import titles_of
 from burnish.data.block import Block
+from burnish.data.findings import Report
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock, checked_range
 from burnish.data.split import RandomSplitter
 from burnish.errors import DataError, SettingError, hinting, listed
-from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock
+from burnish.tabular.blocks import ColumnsBlock
 from burnish.tabular.dataloaders import TabularDataLoaders
-from burnish.tabular.features import CategoryFeature
 from burnish.tabular.files import read_csv, read_file
-from burnish.tabular.frames import as_frame, need_columns
+from burnish.tabular.frames import as_frame, cells_of, need_columns
 from burnish.tabular.prepare import Splits, TabularPandas
 from burnish.tabular.procs import Categorify
 
@@ -43,13 +46,31 @@ class Ratings(TabularPandas):
     ids_repeat: ClassVar[bool] = True  # a model of ratings knows its users and items
 
     def _input_blocks(self, train: pd.DataFrame) -> tuple[ColumnsBlock, ...]:
-        return super()._input_blocks(train)[:1]
+        features = [IdFeature(name) for name in self.roles.categories]
+        for feature in features:
+            feature.learn(cells_of(train, feature.source))
+        return (PairsBlock(features),)
+
+    def _kept(self, frame: pd.DataFrame, missing: str, inputs: Sequence[str]) -> np.ndarray:
+        """Also without the rows that have no user or no item."""
+        kept = super()._kept(frame, missing, inputs)
+        for name in inputs:
+            gone = cells_of(frame, name).isna().to_numpy()
+            if gone.any():
+                at = np.flatnonzero(gone)
+                said = f"{len(at)} of {len(frame)} rows have no {name}: rows {listed(at)}"
+                if missing == "raise" or gone.all():
+                    raise DataError(f"{said}. Fill them in, or leave the rows out: df.dropna(subset=[{name!r}]).")
+                note(f"{said}. They are left out.")
+                kept = kept[~gone[kept]]
+        return kept
 
 
 class CollabDataLoaders(TabularDataLoaders):
     """DataLoaders of ratings: a batch is the codes of users and items ``(batch, 2)`` int64, and the ratings ``(batch,)`` float32."""
 
     kind: ClassVar[str] = "collab"
+    preparing: ClassVar[type[TabularPandas]] = Ratings
     titles: dict[Any, str]
 
     def __init__(self, *loaders: Any, path: str | Path = ".", device: Any = None, n_inp: int | None = None) -> None:
@@ -69,11 +90,12 @@ class CollabDataLoaders(TabularDataLoaders):
         Args:
             ratings: a table; see ``TabularPandas``.
             valid_pct, test_pct: the shares drawn at random for validation and testing; `splitter` splits otherwise.
-            user_name, item_name, rating_name: the columns; the first three by default.
+            user_name, item_name, rating_name: the columns; the first three by default. Rows in which one of them is missing are left out,
+                and it is said.
             seed: fixes the split (42 when not given) and the order.
             y_range: (low, high) of predicted ratings; None takes it from the training ratings where they are steps of a scale, and says so.
-            titles: item to title, to be shown beside the ids: a dict, a Series, or a table with the items in its first column and the
-                titles in its second.
+            titles: item to title, to be shown beside the ids: a dict, a Series, or a table with the items in the column of that name (else
+                its first) and the titles in the column "title" (else the next).
             implicit: the rows are things that were done (views, clicks, purchases), without a rating: what was done is to rank above
                 what was not.
         """
@@ -87,13 +109,14 @@ class CollabDataLoaders(TabularDataLoaders):
             block: Block = InteractionBlock()
         else:
             block = RatingBlock() if y_range is None else RegressionBlock(y_range=checked_range(y_range))
-            _say_repeated(frame, names)
         splits = RandomSplitter(valid_pct, seed=42 if seed is None else seed, test_pct=test_pct) if splitter is None else splitter
         to = Ratings(frame, [Categorify], names[:2], None, names[2], block, splits, seed=seed)
         dls = cls.from_prepared(to, bs=bs, val_bs=val_bs, path=path, device=device, seed=seed, shuffle=shuffle, drop_last=drop_last)
-        dls.titles = _titles(titles, dls.features[1])
+        dls.titles = titles_of(titles, dls.features[1])
         _say_unknown(dls)
-        if implicit:
+        if not implicit:
+            say_repeated(to)
+        else:
             dls.batch_tfms.append(OtherItems(dls.features[1].unknown - 1, seed=dls.seed))
             for dl in dls:
                 dl.batch_tfms.append(dls.batch_tfms[-1].to(dls.device))
@@ -103,11 +126,12 @@ class CollabDataLoaders(TabularDataLoaders):
     def from_csv(  # pyright: ignore[reportIncompatibleMethodOverride]
         cls, csv: str | Path, valid_pct: float = 0.2, user_name: str | None = None, item_name: str | None = None,
         rating_name: str | None = None, seed: int | None = None, path: str | Path = ".", *, sep: str | None = None, encoding: str | None = None,
-        test_pct: float = 0.0, splitter: Splits = None, y_range: Sequence[float] | None = None, titles: Any = None, implicit: bool = False,
+        decimal: str | None = None, thousands: str | None = None, test_pct: float = 0.0, splitter: Splits = None, y_range: Sequence[float] | None = None, titles: Any = None, implicit: bool = False,
         **options: Unpack[RatingsOptions],
     ) -> CollabDataLoaders:  # fmt: skip
         """From a CSV file; see ``from_df``. A table that needs other options of ``pandas.read_csv`` is read with it."""
-        said = {k: v for k, v in (("sep", sep), ("encoding", encoding)) if v is not None}
+        given = {"sep": sep, "encoding": encoding, "decimal": decimal, "thousands": thousands}
+        said = {name: value for name, value in given.items() if value is not None}
         return cls.from_df(
             read_csv(csv, True, **said), valid_pct, user_name, item_name, rating_name, seed, path, test_pct=test_pct, splitter=splitter,
             y_range=y_range, titles=titles, implicit=implicit, **options,
@@ -155,18 +179,26 @@ class CollabDataLoaders(TabularDataLoaders):
         return self._ids.names[1]
 
     @property
-    def _ids(self) -> CategoriesBlock:
+    def _ids(self) -> PairsBlock:
         block = self.blocks[0]
-        assert isinstance(block, CategoriesBlock)
+        assert isinstance(block, PairsBlock)
         return block
 
     @property
-    def features(self) -> list[CategoryFeature]:
+    def implicit(self) -> bool:
+        """Whether the rows are what was done, and no ratings."""
+        return self.target_blocks[0].kind == InteractionBlock.kind
+
+    @property
+    def features(self) -> list[IdFeature]:
         """The users and the items, as what they are in a batch."""
         return self._ids.features
 
-    def decoded(self, batch: Sequence[torch.Tensor], max_n: int = 10) -> pd.DataFrame:
-        return super().decoded([batch[0][:, :2], *batch[1:]], max_n)  # without the items that OtherItems has put beside them
+    def check(self) -> Report:
+        """Looks for what spoils results; of ratings also for pairs of a user and an item that are there more than once."""
+        found = super().check()
+        assert self.prepared is not None
+        return Report([*found.found, *repeated_pairs(self.prepared)], found.scope)
 
     def new(
         self, df: Any, valid_idx: Sequence[int] | None = None, *, splitter: Splits = None, bs: int | None = None, seed: int | None = None,
@@ -199,41 +231,22 @@ class CollabDataLoaders(TabularDataLoaders):
 
 
 def _columns(frame: pd.DataFrame, user: str | None, item: str | None, rating: str | None) -> list[str]:
-    if rating == DONE:
-        first = [c for c in frame.columns if c != DONE][:2]
-        user, item = user if user is not None else first[0], item if item is not None else first[-1]
     if len(frame.columns) < 3 and None in (user, item, rating):
         raise DataError(
             f"Ratings need three columns, users, items and ratings; the table has {len(frame.columns)}: {listed(frame.columns)}."
         )
-    first = list(frame.columns[:3])
+    first = [*(c for c in frame.columns if rating != DONE or c != DONE), DONE][:3]
     names = [str(given) if given is not None else first[i] for i, given in enumerate((user, item, rating))]
     need_columns(frame, names, "user_name, item_name, rating_name")
     if len(set(names)) < 3:
         raise DataError(
             f"The users, the items and the ratings must be three columns; they are {listed(map(repr, names))}. Name all: user_name=, item_name=, rating_name=."
         )
-    if user is None or item is None or rating is None:
+    if rating == DONE and (user is None or item is None):
+        note(f"Taken as users: {names[0]}, items: {names[1]}. To say otherwise: user_name=, item_name=.")
+    elif user is None or item is None or rating is None:
         note(f"Taken as users: {names[0]}, items: {names[1]}, ratings: {names[2]}. To say otherwise: user_name=, item_name=, rating_name=.")
     return names
-
-
-def _titles(given: Any, items: CategoryFeature) -> dict[Any, str]:
-    """Item (as the model knows it) to title."""
-    if given is None:
-        return {}
-    if isinstance(given, pd.DataFrame) or not isinstance(given, (Mapping, pd.Series)):
-        table = as_frame(given)
-        if len(table.columns) < 2:
-            raise DataError(
-                f"titles is a table with the columns {listed(table.columns)}; expected the items in the first and their titles in the second."
-            )
-        given = dict(zip(table.iloc[:, 0], table.iloc[:, 1], strict=True))
-    known = {items.said(code): str(title) for item, title in dict(given).items() if 0 < (code := int(items.of_cell(item))) < items.unknown}
-    missing = [item for item in items.classes[1:] if item not in known]
-    if missing:
-        note(f"{len(missing)} of the {len(items.classes) - 1} items have no title: {listed(missing)}.")
-    return known
 
 
 def _say_unknown(dls: CollabDataLoaders) -> None:
@@ -243,16 +256,7 @@ def _say_unknown(dls: CollabDataLoaders) -> None:
     codes = dls.prepared.tensors[0].numpy()[judged]
     new = [int((codes[:, i] == feature.unknown).sum()) for i, feature in enumerate(dls.features)]
     if any(new):
-        shown = " and ".join(f"the {feature.name} of {n}" for n, feature in zip(new, dls.features, strict=True) if n)
-        note(f"Of {len(codes):,} rows that judge, {shown} has no row that trains: they are answered from what everybody likes.")
-
-
-def _say_repeated(frame: pd.DataFrame, names: Sequence[str]) -> None:
-    """Says so where a user has rated an item more than once."""
-    doubled = frame.duplicated(names[:2], keep=False)
-    if doubled.any():
-        pairs: Any = frame[doubled].groupby(names[:2], sort=False)[names[2]].nunique()
-        note(
-            f"{len(pairs)} pairs of {names[0]} and {names[1]} have several ratings, {int((pairs > 1).sum())} of them different ones; each counts as a rating. "
-            f"To keep the last: df.drop_duplicates({names[:2]!r}, keep='last')."
+        shown = " and ".join(
+            f"{n:,} {'has' if n == 1 else 'have'} a {feature.name}" for n, feature in zip(new, dls.features, strict=True) if n
         )
+        note(f"Of {len(codes):,} rows that judge, {shown} that no training row has: they are answered from what everybody likes.")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from burnish.collab.scores import scores_of
 from burnish.data.block import Block
 from burnish.data.lazy import pd
+from burnish.data.notes import note
 from burnish.data.randomness import derive
 from burnish.data.table import rows_of
 from burnish.data.transforms import BatchTransform
@@ -54,6 +55,9 @@ class InteractionBlock(Block):
 
     def encode_all(self, raws: Any) -> Tensor:
         return torch.ones(len(raws))
+
+    def activation(self, output: Tensor) -> Tensor:
+        return output if output.ndim == 1 else output[:, 0]  # of what was done, without the items beside it
 
     def decode(self, encoded: Tensor) -> Any:
         return float(encoded.reshape(-1)[0])
@@ -126,6 +130,8 @@ def _shifted(x: Tensor, by: int) -> Tensor:
 def ranking(learn: CollabLearner, split: int | str = "valid", k: int = 10) -> pd.DataFrame:
     """How high what people did next ranks among all items that they had not done before, and the same for ranking by popularity.
 
+    Rows whose item the user had done before, and repeated rows, are no test of what comes next: they are left out, which is said.
+
     Args:
         split: whose rows are to be found. What was done before is what trains and, for "test", what validates too.
         k: how many items are shown.
@@ -137,10 +143,15 @@ def ranking(learn: CollabLearner, split: int | str = "valid", k: int = 10) -> pd
     dls, name = learn.dls, split_name(split)
     if dls.prepared is None:
         raise DataError("There are no rows to rank for: this learner was loaded from a file. Assign data first: learn.dls = dls.")
+    if not len(rows_of(dls.table, name)):
+        raise DataError(
+            f"There is no {name} split to rank the rows of. Make one: test_pct=0.1, or splitter=LastSplitter(user, time, test_n=1)."
+        )
     train, judged = _known(dls, "train"), _known(dls, name)
     done = _known(dls, "train", "valid") if name == "test" else train
     if not len(judged):
-        raise DataError(f"No row of the {split} split has a user and an item that training knows, so nothing can be ranked.")
+        raise DataError(f"No row of the {name} split has a user and an item that training knows, so nothing can be ranked.")
+    judged = _without_repeats(judged, done, len(dls.features[1].classes), name)
     items = torch.arange(1, dls.features[1].unknown)
     popular = torch.bincount(train[:, 1], minlength=len(items) + 1)[1:].float()
     places: dict[str, list[Tensor]] = {f"network ({learn.arch})": [], "the most popular": []}
@@ -149,6 +160,24 @@ def ranking(learn: CollabLearner, split: int | str = "valid", k: int = 10) -> pd
         for found, scores in zip(places.values(), (scores_of(learn, chunk, items), popular.repeat(len(chunk), 1)), strict=True):
             found.append(_ahead(scores, mine, theirs))
     return pd.DataFrame([_row(model, torch.cat(found).numpy(), k) for model, found in places.items()])
+
+
+def _without_repeats(judged: Tensor, done: Tensor, n_items: int, split: str) -> Tensor:
+    """The rows whose pair was not done before, each pair once, in their order. What is left out is said."""
+    pairs, before = (rows[:, 0] * n_items + rows[:, 1] for rows in (judged, done))
+    new = ~torch.isin(pairs, before)
+    first = torch.zeros_like(new)
+    first[np.unique(pairs.numpy(), return_index=True)[1]] = True
+    kept = judged[new & first]
+    if len(kept) < len(judged):
+        again, twice = int((~new).sum()), int((new & ~first).sum())
+        said = " and ".join(
+            text for n, text in ((again, f"{again:,} whose user had done the item before"), (twice, f"{twice:,} that repeat another")) if n
+        )
+        note(f"ranking: of {len(judged):,} rows of the {split} split {said} are left out: they are no test of what comes next.")
+    if not len(kept):
+        raise DataError(f"All rows of the {split} split are of items that their users had done before, so nothing can be ranked.")
+    return kept
 
 
 def _known(dls: CollabDataLoaders, *splits: str) -> Tensor:

@@ -7,21 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from burnish.collab import recommend as recommending
-from burnish.collab.baselines import baselines, quick_baselines
+from burnish.collab.baselines import RatingsNote, baselines, quick_baselines
 from burnish.collab.dataloaders import CollabDataLoaders
-from burnish.collab.implicit import InteractionBlock, ranking
+from burnish.collab.implicit import ranking
 from burnish.collab.models import EmbeddingDotBias, EmbeddingNN, Looked
 from burnish.data.config import from_config
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.number import checked_range
 from burnish.data.randomness import derive, fresh_seed, own_globals
+from burnish.data.whole import checked_whole, whole_number
 from burnish.errors import ModelFileError, SettingError, hinting
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
-from burnish.tabular.learner import check_same_columns, checked_settings
+from burnish.tabular.learner import check_range, check_same_columns, checked_settings
 from burnish.tabular.models import get_emb_sz
 from burnish.train.freezing import plain, trainable_params
 from burnish.train.learner import Callbacks
@@ -31,9 +34,10 @@ __all__ = ["CollabLearner", "build", "collab_learner", "trainable_params"]
 
 
 class CollabLearner(Learner):
-    """A learner of ratings."""
+    """A learner of ratings; a fit tells its result beside those of simpler models."""
 
     usual_precision = "fp32"
+    standard_cbs = (*Learner.standard_cbs, RatingsNote)
     dls: CollabDataLoaders
     baselines = baselines
     quick_baselines = quick_baselines
@@ -79,7 +83,7 @@ def collab_learner(
         dls: the data.
         n_factors: numbers that describe a user and an item.
         use_nn: embeddings through layers instead of the product of vectors.
-        emb_szs, layers, config: of that network: widths by column, hidden layers ([n_factors] by default), further settings.
+        emb_szs, layers, config: of that network: widths by column, hidden layers ([n_factors] by default, [] for none), further settings.
         y_range: (low, high) that predictions never leave; the data's by default.
         wd: weight decay: what keeps vectors of few ratings near zero; None chooses it by how many steps an epoch has (``decay_for``).
         precision: as of ``Learner``, but "auto" is fp32: half precision would cost accuracy here and gain nothing.
@@ -92,15 +96,13 @@ def collab_learner(
         raise SettingError(
             f"collab_learner needs CollabDataLoaders, and got {type(dls).__name__}. Make them with CollabDataLoaders.from_df(ratings)."
         )
-    given = [name for name, value in (("emb_szs", emb_szs), ("layers", layers), ("config", config)) if value is not None]
-    if given and not use_nn:
-        raise SettingError(f"{' and '.join(given)} belong to the network with layers: pass use_nn=True, or leave them out.")
-    if use_nn and isinstance(dls.target_blocks[0], InteractionBlock):
-        raise SettingError("use_nn=True is for ratings; things that were done are ranked by the product of vectors: leave it out.")
+    _check_network(dls, use_nn, {"emb_szs": emb_szs, "layers": layers, "config": config})
+    check_range(dls, y_range)
+    n_factors = checked_whole("n_factors", n_factors, least=1)
     model_config = {
         "builder": "collab", "n_factors": n_factors, "use_nn": use_nn, "rows": [len(c) + 1 for c in dls.classes.values()],
-        "emb_szs": [list(s) for s in get_emb_sz(dls.classes, emb_szs)], "layers": list(layers or [n_factors]),
-        "settings": checked_settings("mlp", config, None), "y_range": None if y_range is None else list(y_range),
+        "emb_szs": [list(s) for s in get_emb_sz(dls.classes, emb_szs)], "layers": _checked_layers([n_factors] if layers is None else layers),
+        "settings": checked_settings("mlp", config, None), "y_range": None if y_range is None else list(checked_range(y_range)),
         "target": dls.target_blocks[0].config(),
     }  # fmt: skip
     seed, wd = fresh_seed() if seed is None else seed, decay_for(dls) if wd is None else wd
@@ -115,12 +117,29 @@ def collab_learner(
     return learn
 
 
+def _check_network(dls: CollabDataLoaders, use_nn: bool, of_layers: Mapping[str, Any]) -> None:
+    """Raises SettingError for settings of the network with layers without it, and for that network where there are no ratings."""
+    given = [name for name, value in of_layers.items() if value is not None]
+    if given and not use_nn:
+        raise SettingError(f"{' and '.join(given)} belong to the network with layers: pass use_nn=True, or leave them out.")
+    if use_nn and dls.implicit:
+        raise SettingError("use_nn=True is for ratings; things that were done are ranked by the product of vectors: leave it out.")
+
+
+def _checked_layers(layers: Any) -> list[int]:
+    """The widths of hidden layers, none for []. Raises SettingError unless they are whole numbers of at least 1."""
+    widths = [whole_number(width, least=1) for width in layers] if isinstance(layers, (list, tuple, np.ndarray)) else [None]
+    if None in widths:
+        raise SettingError(f"layers={layers!r}: expected the widths of the hidden layers, e.g. [100, 50]; [] for none.")
+    return [width for width in widths if width is not None]
+
+
 def decay_for(dls: CollabDataLoaders) -> float:
     """The weight decay of ratings, by how many steps an epoch has to decay in: 0.75 at 50 steps, 0.15 at 1,250, 0.05 at 12,500.
 
     Measured on MovieLens (docs/recipes.md): with it, five epochs and ten end alike.
     """
-    if isinstance(dls.target_blocks[0], InteractionBlock):
+    if dls.implicit:
         return 0.1
     return 0.15 * math.sqrt(1250 / max(1, len(dls.train)))
 

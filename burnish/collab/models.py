@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from burnish.collab.ids import IdFeature, several
 from burnish.data.number import SigmoidRange
-from burnish.errors import DataError, listed, nearest
+from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.tabular.models import TabularModel
 
 
@@ -28,17 +29,16 @@ class Looked(nn.Module):
         Raises:
             DataError: an id that the training ratings don't have.
         """
-        known = {v: i for i, v in enumerate(self.classes[int(is_item)])}
-        several: list[Any] = [ids] if isinstance(ids, (str, int)) else list(ids)
-        several = [v.item() if hasattr(v, "item") else v for v in several]
-        unknown = [v for v in several if v not in known]
+        what, other = ("item", "users") if is_item else ("user", "items")
+        known, asked = IdFeature.of_classes(what, self.classes[int(is_item)]), several(ids)
+        codes = [known.code(v) for v in asked]
+        unknown = [v for v, code in zip(asked, codes, strict=True) if code is None]
         if unknown:
-            what = "item" if is_item else "user"
             raise DataError(
-                f"{listed(map(repr, unknown))}: no such {what} among the {len(known) - 1} of the training ratings.{nearest(str(unknown[0]), map(str, known))} "
-                f"What only the validation ratings have was not learned; for {'users' if is_item else 'items'} pass is_item={not is_item}."
+                f"{listed(map(repr, unknown))}: no such {what} among the {len(known.classes) - 1} of the training ratings.{nearest(str(unknown[0]), map(str, known.classes[1:]))} "
+                f"What only the validation ratings have was not learned; for {other} pass is_item={not is_item}."
             )
-        return torch.tensor([known[v] for v in several])
+        return torch.tensor(codes, dtype=torch.int64)
 
 
 class EmbeddingDotBias(Looked):
@@ -71,7 +71,14 @@ class EmbeddingDotBias(Looked):
     ) -> EmbeddingDotBias:  # fmt: skip
         """A model for the users and items of ``dls.classes``; `user` and `item` are their names there, the first two by default."""
         names = list(classes)
-        users, items = classes[user or names[0]], classes[item or names[1]]
+        if len(names) < 2:
+            raise SettingError(f"classes has {listed(map(repr, names)) or 'nothing'}; expected users and items, as dls.classes has them.")
+        chosen = [user if user is not None else names[0], item if item is not None else names[1]]
+        if unknown := [name for name in chosen if name not in classes]:
+            raise SettingError(
+                f"{unknown[0]!r}: no such name in classes, which has {listed(map(repr, names))}.{nearest(str(unknown[0]), map(str, names))}"
+            )
+        users, items = (classes[name] for name in chosen)
         model = cls(n_factors, len(users) + 1, len(items) + 1, y_range)
         model.classes = (users, items)
         return model
@@ -115,3 +122,13 @@ class EmbeddingNN(Looked):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x, x.new_zeros(len(x), 0, dtype=torch.float32))[:, 0]
+
+    def bias(self, arr: Any, is_item: bool = True) -> Tensor:
+        """This network has none."""
+        raise SettingError(
+            "The network with layers has no biases of users and items: make the learner without use_nn=True. The embedding of an id: model.weight([id])."
+        )
+
+    def weight(self, arr: Any, is_item: bool = True) -> Tensor:
+        """The embeddings of ids ``(ids, width)``, on the CPU."""
+        return self.net.embeds[int(is_item)].weight.detach().cpu()[self.codes(arr, is_item)]

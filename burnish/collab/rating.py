@@ -11,6 +11,7 @@ from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
 
 MOST_STEPS = 20  # different ratings up to which they are steps of a scale
+FAR = 5  # usual steps from the next rating beyond which one is hardly of the same scale
 
 
 class RatingBlock(RegressionBlock):
@@ -44,10 +45,32 @@ class RatingBlock(RegressionBlock):
 
 def range_of(ratings: np.ndarray) -> tuple[float, float] | None:
     """Where ratings may lie: half a step beyond the ends of their scale; None where they are no steps of a scale."""
-    levels = np.unique(ratings[np.isfinite(ratings)])
-    if not 2 <= len(levels) <= MOST_STEPS:
+    levels, counts = np.unique(ratings[np.isfinite(ratings)], return_counts=True)
+    if len(levels) < 2:
         return None
-    half = float(np.diff(levels).min()) / 2
+    if len(levels) > MOST_STEPS:
+        note(
+            f"The ratings have {len(levels):,} different values from {levels[0]:g} to {levels[-1]:g}, too many for steps of a scale (up to {MOST_STEPS}): "
+            f"predictions are held to no range. To hold them: y_range=({levels[0]:g}, {levels[-1]:g})."
+        )
+        return None
+    gaps = np.diff(levels)
+    half = float(gaps.min()) / 2
     low, high = float(levels[0]) - half, float(levels[-1]) + half
-    note(f"The ratings have {len(levels)} steps from {levels[0]:g} to {levels[-1]:g}: predictions stay in y_range=({low:g}, {high:g}).")
+    note(
+        f"The ratings have {len(levels)} steps from {levels[0]:g} to {levels[-1]:g}: predictions stay in y_range=({low:g}, {high:g})."
+        f"{_far_off(levels, counts)}"
+    )
     return low, high
+
+
+def _far_off(levels: np.ndarray, counts: np.ndarray) -> str:
+    """What to say of ratings at the end of the scale that lie far from all others, as a 99 for no answer does; else nothing."""
+    gaps = np.diff(levels)
+    for end, gap, next_to in ((0, gaps[0], levels[1]), (-1, gaps[-1], levels[-2])):
+        if len(levels) > 2 and gap > FAR * np.median(gaps):
+            return (
+                f" {counts[end]:,} of them are {levels[end]:g}, far from the next, {next_to:g}: if that is no rating (no answer, say), leave these "
+                f"rows out, for it stretches the scale: df[df[rating] != {levels[end]:g}]."
+            )
+    return ""

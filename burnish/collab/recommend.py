@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.collab import newcomers
 from burnish.collab.models import EmbeddingDotBias
 from burnish.collab.scores import scores_of
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
 from burnish.data.whole import checked_whole
-from burnish.errors import DataError, SettingError, nearest
+from burnish.errors import DataError, SettingError, listed, nearest
+from burnish.tabular.frames import cells_of
 from burnish.train.freezing import plain
 from burnish.train.turns import in_turn
 
 if TYPE_CHECKING:
     from burnish.collab.learner import CollabLearner
 
-_STEPS = 50  # of fitting a new user's vector
-
 
 @in_turn
 def recommend(
-    learn: CollabLearner, user: Any = None, k: int = 10, exclude_seen: bool = True, ratings: Mapping[Any, float] | None = None
+    learn: CollabLearner,
+    user: Any = None,
+    k: int = 10,
+    exclude_seen: bool = True,
+    ratings: Mapping[Any, float] | None = None,
+    done: Sequence[Any] | None = None,
 ) -> pd.DataFrame:
     """The items that a user would rate highest.
 
@@ -36,24 +40,30 @@ def recommend(
         user: an id. One that training doesn't know is answered from what everybody likes, which is said.
         k: how many.
         exclude_seen: leave out what the user has rated (in any split; a loaded model doesn't know what, and says so).
-        ratings: of a new user, in place of `user`: item to rating. The user's vector is fitted to them; the model stays as it is.
+        ratings: of a new user, in place of `user`: item to rating (a dict, a Series). The user's vector is fitted to them; the model stays
+            as it is.
+        done: the same where the data is what was done: the items that a new user did something with.
 
     Returns: columns item, title (where the data has titles) and rating (predicted; score where the data is what was done), the
         highest first.
     """
     checked_whole("k", k, least=1)
-    if (user is None) == (ratings is None):
-        raise SettingError("recommend needs a user, or the ratings of a new one: recommend('u1') or recommend(ratings={'film 3': 5}).")
+    if sum(given is not None for given in (user, ratings, done)) != 1:
+        raise SettingError(
+            "recommend needs a user, or the ratings of a new one: recommend('u1') or recommend(ratings={'film 3': 5}); where the data is what was "
+            "done, recommend(done=['film 3'])."
+        )
     items = torch.arange(1, learn.dls.features[1].unknown)
-    if ratings is not None:
-        scores, seen = _for_new(learn, ratings, items), set(ratings)
-    else:
+    if user is not None:
+        _check_one(user)
         scores, seen = _for_known(learn, user, items), _seen(learn, user, exclude_seen)
+    else:
+        scores, seen = _for_new(learn, items, ratings, done)
     names = learn.dls.features[1].classes[1:]
-    kept = [i for i in torch.argsort(scores, descending=True, stable=True).tolist() if not (exclude_seen and names[i] in seen)][:k]
+    kept = [i for i in torch.argsort(scores, descending=True, stable=True).tolist() if not (exclude_seen and i + 1 in seen)][:k]
     if not kept:
         raise DataError(f"Nothing is left to recommend: all {len(names)} items have been rated. To see them: exclude_seen=False.")
-    column = "rating" if isinstance(learn.dls.target_blocks[0], RegressionBlock) else "score"
+    column = "score" if learn.dls.implicit else "rating"
     return learn.dls.named([names[i] for i in kept]).assign(**{column: scores[kept].numpy()})
 
 
@@ -117,62 +127,71 @@ def _vectors(learn: CollabLearner) -> EmbeddingDotBias:
     return model
 
 
+def _check_one(user: Any) -> None:
+    """Raises SettingError for several users at once."""
+    if not isinstance(user, str) and isinstance(user, Iterable) and np.ndim(user):  # pyright: ignore[reportArgumentType]
+        raise SettingError(
+            f"recommend answers for one user at a time, and got a {type(user).__name__}. For several: "
+            "{user: learn.recommend(user) for user in users}. What a new one has rated: recommend(ratings={...})."
+        )
+
+
 def _for_known(learn: CollabLearner, user: Any, items: Tensor) -> Tensor:
     feature = learn.dls.features[0]
-    code = int(feature.of_cell(user))
-    if code in (0, feature.unknown):
+    code = feature.code(user)
+    if code is None:
         near = nearest(str(user), map(str, feature.classes[1:]))
-        note(
-            f"{user!r} is no {feature.name} that training knows: these are what everybody likes.{near} With some ratings of theirs: recommend(ratings={{...}})."
+        ask = (
+            " What they did tells more: recommend(done=[...])."
+            if learn.dls.implicit
+            else " With some ratings of theirs: recommend(ratings={...})."
         )
-    return scores_of(learn, torch.tensor([code]), items)[0]
+        fitted = isinstance(plain(learn.model), EmbeddingDotBias)
+        note(f"{user!r} is no {feature.name} that training knows: these are what everybody likes.{near}{ask if fitted else ''}")
+    return scores_of(learn, torch.tensor([feature.unknown if code is None else code]), items)[0]
 
 
-def _for_new(learn: CollabLearner, ratings: Mapping[Any, float], items: Tensor) -> Tensor:
-    """The ratings that a new user would give, whose vector and bias are fitted to a few of theirs.
-
-    The vector is kept near zero as much as training has kept the others (ridge regression with their spread as the prior).
-    """
+def _for_new(learn: CollabLearner, items: Tensor, ratings: Any, done: Any) -> tuple[Tensor, set[int]]:
+    """What a new user would give to each item, and the codes of the items that they are known by."""
+    if (done is not None) != learn.dls.implicit:
+        wanted = (
+            "of things that were done: recommend(done=['film 3'])" if learn.dls.implicit else "of ratings: recommend(ratings={'film 3': 5})"
+        )
+        raise SettingError(f"{'done' if done is not None else 'ratings'}= doesn't go with this model, which is {wanted}.")
     model = _vectors(learn)
+    if done is not None:
+        at = model.codes(done)
+        if not len(at):
+            raise SettingError(f"done={done!r} names no item; expected the items that a new user did something with: done=['film 3'].")
+        return newcomers.of_done(model, at.unique(), items), set(at.tolist())
+    given = _as_ratings(ratings)
     block = learn.dls.target_blocks[0]
-    if not isinstance(block, RegressionBlock):
-        raise SettingError(
-            "ratings= is for a model of ratings; this one is of things that were done. Recommend what is like them: similar(item)."
-        )
-    block.check(list(ratings.values()), [f"the rating of {item!r}" for item in ratings], "given")
-    at = model.codes(list(ratings))
-    given = torch.tensor([float(v) for v in ratings.values()])
-    weights, biases = (e.weight.detach().cpu().float() for e in (model.i_weight, model.i_bias))
-    users = torch.cat([model.u_weight.weight, model.u_bias.weight], 1).detach().cpu().float()[1:-1]
-    prior = (users.var(0) if len(users) > 1 else users.square().sum(0)).clamp(min=1e-6)  # a single user says how far one is from zero
-    noise = float(np.mean([(s**2) for s in block.std or [1.0]])) * 0.5  # of a rating around what a model can know of it
-    own = torch.zeros(weights.shape[1] + 1, requires_grad=True)
-    final = copy.deepcopy(model.final).cpu()
-
-    def predict(places: Tensor) -> Tensor:
-        return final((weights[places] @ own[:-1] + own[-1] + biases[places][:, 0])[:, None])[:, 0]
-
-    opt = torch.optim.LBFGS([own], max_iter=_STEPS, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        opt.zero_grad()
-        loss = (predict(at) - given).square().sum() / noise + (own.square() / prior).sum()
-        loss.backward()
-        return loss
-
-    with torch.enable_grad():
-        opt.step(closure)
-    with torch.no_grad():
-        return predict(items).detach()
+    assert isinstance(block, RegressionBlock)
+    block.check(list(given.values()), [f"the rating of {item!r}" for item in given], "given")
+    at = model.codes(list(given))
+    if len(at.unique()) < len(at):
+        raise DataError(f"ratings has an item twice: {listed(map(repr, given), 10)}. Give it one rating.")
+    return newcomers.of_ratings(model, block, at, torch.tensor([float(v) for v in given.values()]), items), set(at.tolist())
 
 
-def _seen(learn: CollabLearner, user: Any, wanted: bool) -> set[Any]:
-    """What a user has rated."""
-    to = learn.dls.prepared
-    if to is None:
+def _as_ratings(given: Any) -> dict[Any, Any]:
+    """Ratings as item to rating."""
+    if isinstance(given, pd.Series):
+        if not given.index.is_unique:
+            raise DataError(f"ratings has an item twice: {listed(map(repr, given.index[given.index.duplicated()]))}. Give it one rating.")
+        given = given.to_dict()
+    if not isinstance(given, Mapping) or not given:
+        raise SettingError(f"ratings={str(given)[:80]}: expected items with their ratings, a dict such as {{'film 3': 5}} or a Series.")
+    return dict(given)
+
+
+def _seen(learn: CollabLearner, user: Any, wanted: bool) -> set[int]:
+    """The codes of what a user has rated, in any split, also if none of it is in training."""
+    to, feature = learn.dls.prepared, learn.dls.features[0]
+    if to is None or not wanted:
         if wanted:
             note("A loaded model doesn't know what a user has rated, so that may be among these.")
         return set()
-    code = int(learn.dls.features[0].of_cell(user))
-    rated = to.tensors[0][to.tensors[0][:, 0] == code][:, 1].unique().tolist()
-    return {learn.dls.features[1].said(c) for c in rated} if code not in (0, learn.dls.features[0].unknown) else set()
+    codes, code = to.tensors[0], feature.code(user)
+    theirs = codes[:, 0] == code if code is not None else torch.from_numpy(feature.same(cells_of(to.frame, feature.source), user))
+    return set(codes[theirs, 1].tolist())

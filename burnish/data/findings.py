@@ -32,6 +32,8 @@ KINDS = {
     "tiny_split": "{n} very small side(s) of the split",
     "near_duplicate": "{n} group(s) of nearly identical pictures",
     "duplicate": "{n} group(s) of identical files",
+    "pair_leak": "pairs of a user and an item on more than one side of the split",
+    "repeated_pairs": "pairs of a user and an item that are there more than once",
     "repeated_rows": "rows that are there more than once",
     "mostly_missing": "{n} column(s) that are mostly missing",
     "narrow_range": "16-bit pictures of which few shades remain",
@@ -69,6 +71,11 @@ class Report:
         self._issues = sorted(issues, key=lambda i: (SEVERITIES.index(i.severity), order[i.kind]))
         self.scope = scope
         self.issues = pd.DataFrame([asdict(i) for i in self._issues], columns=list(self.columns))
+
+    @property
+    def found(self) -> list[Issue]:
+        """The findings."""
+        return list(self._issues)
 
     def __len__(self) -> int:
         return len(self._issues)

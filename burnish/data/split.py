@@ -26,6 +26,7 @@ from burnish.data.moments import read_moments
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed
 from burnish.data.sides import SIDES, Sides, check_shares, check_sides, cut, positive_int, side_sizes, sides_of_marks
+from burnish.data.whole import checked_whole
 from burnish.errors import DataError, SettingError, listed, nearest
 
 __all__ = [
@@ -457,7 +458,7 @@ class LastSplitter(Splitter):
 
     def __init__(self, group: Column, time: Column | None = None, n: int = 1, test_n: int = 0) -> None:
         self.group, self.time = group, time
-        self.n, self.test_n = positive_int(n, "n"), positive_int(test_n, "test_n")
+        self.n, self.test_n = checked_whole("n", n, least=1, otherwise=": how many of each group validate"), positive_int(test_n, "test_n")
 
     def split(self, items: Any, table: pd.DataFrame | None) -> Sides:
         groups = column_values(self.group, items, table, "group")

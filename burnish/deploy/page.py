@@ -40,6 +40,7 @@ figure { margin: 0; }
 figure img { width: 100%; aspect-ratio: 1; object-fit: contain; background: var(--page); border-radius: 8px; display: block; }
 figcaption { font-size: .85rem; line-height: 1.4; margin-top: 4px; overflow-wrap: anywhere; }
 figcaption .soft { font-size: .78rem; }
+img.wide { width: 100%; max-width: 900px; display: block; background: #fff; border-radius: 8px; }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px; }
 svg { width: 100%; height: auto; display: block; }
 svg.chart { max-width: 620px; } .tile svg { max-width: 340px; }
@@ -93,6 +94,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def photo(jpeg: str, caption: str) -> str:
     """A picture (a data: address) over its caption (HTML)."""
     return f'<figure><img alt="" src="{jpeg}"><figcaption>{caption}</figcaption></figure>'
+
+
+def figure(picture: str, says: str) -> str:
+    """A picture (a data: address) as wide as its section; `says` is for those who can't see it."""
+    return f'<img class="wide" alt="{escape(says)}" src="{picture}">'
 
 
 def photos(figures: Sequence[str]) -> str:

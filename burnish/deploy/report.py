@@ -36,6 +36,7 @@ def write_report(
     model_file: str | os.PathLike[str] | None = None,
     checks: bool = True,
     tables: Mapping[str, pd.DataFrame] | None = None,
+    pictures: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> Path:
     """Writes a self-contained page about a trained learner: no script, nothing fetched, pictures inside.
 
@@ -47,6 +48,7 @@ def write_report(
         model_file: the exported model, to show how it is used.
         checks: look for what would spoil the data (of pictures: reads every file once).
         tables: more sections, heading to table; ``table.attrs["about"]`` stands above one that has it.
+        pictures: more sections, heading to a PNG file, which is put into the page.
 
     Raises:
         SettingError: the learner has no validation split to report on.
@@ -68,6 +70,7 @@ def write_report(
         _where_it_errs(interp),
         html.section("The most wrong", *_most_wrong(learn, interp, judged)),
         *(html.section(heading, _as_html(table)) for heading, table in (tables or {}).items()),
+        *(html.section(heading, html.figure(_png(file), heading)) for heading, file in (pictures or {}).items()),
         html.section("Training", _loss_chart(learn), _epochs(record)),
         html.section("What the model saw", *_seen(learn)),
         html.section("Data", *_data(record)),
@@ -446,6 +449,11 @@ def _picture_of(learn: Learner, raw: Any) -> str:
         return _jpeg(block.open(raw))
     except (OSError, ValueError):
         return ""
+
+
+def _png(file: str | os.PathLike[str]) -> str:
+    """A PNG file as the data: address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(Path(file).read_bytes()).decode()
 
 
 def _jpeg(value: Any, side: int = 240) -> str:

@@ -245,31 +245,54 @@ class BaselineNote(Callback):
     for the same data; where that would take long, a note says how to ask for it."""
 
     order = 59  # after_fit runs in reverse: after the network's own results (60) are told
+    rows = "rows"
 
-    def after_fit(self, learn: TabularLearner) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def after_fit(self, learn: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         if learn.silent or getattr(learn, "exception", None) is not None or not learn.has_valid or "valid" not in learn.results:
             return
+        metric = next(iter(chosen_metrics(learn)), None)
+        others = self.others(learn, metric) if metric is not None else []
+        if metric is None or not others:
+            return
+        own = learn.results["valid"].set_index("metric").loc[metric.name]
+        best = clearly_better([other[:2] for other in others], float(own["low"]), float(own["high"]), metric.better)
+        text = ", ".join(f"{name} {short(value)} ({seconds:.1f} s)" for name, value, seconds in others)
+        note(
+            f"other models on the same {self.rows}, {metric.name}: {text}"
+            + (f". {best[:1].upper()}{best[1:]} is clearly better here" if best else "")
+        )
+
+    def others(self, learn: Any, metric: Metric) -> list[tuple[str, float, float]]:
+        """The other models: name, value on the validation rows, seconds; none where they aren't fitted unasked."""
         try:
             dls = need_table(learn)
         except DataError:
-            return
-        if not _takes_long(dls):
-            note(self._said(learn, dls))
-
-    def _said(self, learn: TabularLearner, dls: TabularDataLoaders) -> str:
-        metric = chosen_metrics(learn)[0]
-        own = learn.results["valid"].set_index("metric").loc[metric.name]
+            return []
+        if _takes_long(dls):
+            return []
         _, target = matrix_of(dls, "valid")
         found = Outcome(torch.zeros(0), torch.from_numpy(target), torch.zeros(0), rows_of(dls.table, "valid"))
         others = []
         for fitted in fit_models(dls, tuple(MODELS)):
             output = outputs_of(fitted.model, dls, "valid")
-            value = results_of_metrics([metric], found._replace(output=output), None, None)[0]["value"]
-            others.append((fitted, float(value)))
-        text = ", ".join(f"{f.name} {short(value)} ({f.seconds:.1f} s)" for f, value in others)
-        sign = {"higher": 1, "lower": -1}.get(metric.better or "", 0)
-        best, value = max(others, key=lambda o: sign * o[1]) if sign else (None, 0.0)
-        better = best is not None and sign * (value - float(own["high" if sign > 0 else "low"])) > 0
-        return f"other models on the same rows, {metric.name}: {text}" + (
-            f". {best.name.capitalize()} is clearly better here" if better and best else ""
-        )
+            others.append((fitted.name, value_of(metric, found._replace(output=output)), fitted.seconds))
+        return others
+
+
+def value_of(metric: Metric, found: Outcome) -> float:
+    """A metric's value, without its interval."""
+    return float(results_of_metrics([metric], found, None, None)[0]["value"])
+
+
+def clearly_better(others: Sequence[tuple[str, float]], low: float, high: float, better: str | None) -> str | None:
+    """The best of other models (name, value) if it lies beyond the network's 95 % interval; else None.
+
+    Args:
+        better: "higher" or "lower"; None says which is better of no metric.
+    """
+    sign = {"higher": 1, "lower": -1}.get(better or "", 0)
+    known = [(name, value) for name, value in others if value == value]
+    if not sign or not known:
+        return None
+    name, value = max(known, key=lambda other: sign * other[1])
+    return name if sign * (value - (high if sign > 0 else low)) > 0 else None

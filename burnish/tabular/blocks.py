@@ -22,7 +22,7 @@ class ColumnsBlock(Block):
 
     Args:
         features: in their order.
-        names: what they are called, no two alike (see ``names_of``); by default each as it calls itself.
+        names: what they are called, no two alike (see ``different_names``); by default each as it calls itself.
     """
 
     of_row: ClassVar[bool] = True
@@ -127,7 +127,7 @@ class NumbersBlock(ColumnsBlock):
         return torch.float32
 
 
-def names_of(features: Sequence[Feature]) -> list[str]:
+def different_names(features: Sequence[Feature]) -> list[str]:
     """What features are called, no two alike: a column by its name, what is made of one by what it is (saleMonth, age_na), and after the
     whole name of its column (Date_Month) where another is called so."""
     said = Counter(f.name for f in features)

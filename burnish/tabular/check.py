@@ -47,7 +47,7 @@ def check_prepared(to: TabularPandas, quick: bool = False) -> Report:
     issues = [*_ids(to, sides), *_time(to, sides)]
     if whole:
         splits = to.table["split"].where(to.table["split"].notna(), None).tolist()
-        issues += [*check_sizes_of_sides(splits), *_repeated(to, splits)]
+        issues += [*check_sizes_of_sides(splits), *([] if to.ids_repeat else _repeated(to, splits))]
         for target in to.targets:
             if target.block.kind == "category":
                 issues += check_labels(target.cells(to.frame), splits, str(target.columns[0]))

@@ -51,6 +51,7 @@ class TabularDataLoaders(DataLoaders):
     float32, and the target(s). The whole table is kept encoded, on the device where it fits: nothing is read in training."""
 
     kind: ClassVar[str] = "tabular"  # by which a model file knows what to make
+    preparing: ClassVar[type[TabularPandas]] = TabularPandas  # what makes a table ready
     procs: list[TabularProc]
     prepared: TabularPandas | None
 
@@ -391,7 +392,7 @@ class TabularDataLoaders(DataLoaders):
         if valid_idx is not None and splitter is not None:
             raise SettingError("valid_idx and splitter were both given; use one or the other.")
         splits = splitter if valid_idx is None else IndexSplitter(valid_idx)
-        to = TabularPandas(df, splits=splits, like=self, seed=seed, missing_targets=missing_targets)
+        to = self.preparing(df, splits=splits, like=self, seed=seed, missing_targets=missing_targets)
         made = type(self).from_prepared(to, bs=bs or self.bs, path=self.path, device=self.device, seed=seed)
         made.batch_tfms = copy.deepcopy(self.batch_tfms)
         for dl in made:

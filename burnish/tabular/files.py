@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
 import warnings
@@ -12,12 +13,13 @@ from typing import Any
 
 from burnish.data.lazy import pd
 from burnish.data.mapped import PIECE, common_types, joined, of_arrow, of_types, plain_rows, say_mapped, stays_in_memory, stored
-from burnish.errors import DataError, listed, nearest
+from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.tabular.frames import check_frame
 
 _ARROW = (".arrow", ".feather", ".ipc")
 _PARQUET = (".parquet", ".pq")
-SUFFIXES = (".csv", ".tsv", ".txt", *_PARQUET, *_ARROW)
+CSV = (".csv", ".tsv", ".txt")
+SUFFIXES = (*CSV, *_PARQUET, *_ARROW)
 _BEYOND = "\0"  # the column of what follows the last separator, in rows that end in one
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
@@ -68,12 +70,14 @@ def read_csv(path: str | os.PathLike[str], in_memory: bool | None = None, **opti
     Raises:
         FileNotFoundError: there is no such file.
         DataError: it is empty, of another encoding, or its separator is another one (the message says which).
+        SettingError: an encoding or a sign that there is not.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise _no_file(path)
     if path.suffix.lower() in (*_PARQUET, *_ARROW):
         raise DataError(f"{str(path)!r} is no CSV file, by its ending: from_file({path.name!r}) reads it.")
+    _check_options(options)
     settings, size = {"skipinitialspace": True, **options}, path.stat().st_size
     with _reading(path, options):
         mapped = not stays_in_memory(size, in_memory)
@@ -88,6 +92,23 @@ def read_csv(path: str | os.PathLike[str], in_memory: bool | None = None, **opti
             beyond = {name: first[name] for name in ("names", "header") if name in first}
             frame = joined(_csv_tables(path, {**settings, **beyond}))
     return frame
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Raises SettingError for an encoding that there is not, and signs that pandas can't take."""
+    if (encoding := options.get("encoding")) is not None:
+        try:
+            codecs.lookup(encoding)
+        except (LookupError, TypeError):
+            raise SettingError(
+                f"encoding={encoding!r}: Python knows no such encoding. Often it is 'cp1252', 'latin-1' or 'utf-16'."
+            ) from None
+    for name in ("decimal", "thousands"):
+        sign = options.get(name)
+        if sign is not None and (not isinstance(sign, str) or len(sign) != 1):
+            raise SettingError(f"{name}={sign!r}: expected one sign, such as ','.")
+    if options.get("sep") == "":
+        raise SettingError("sep='': expected what is between the cells, such as ';'.")
 
 
 @contextmanager
@@ -124,6 +145,8 @@ def _of_longer_rows(path: Path, settings: dict[str, Any], frame: pd.DataFrame) -
     """A file whose rows have more cells than its first line has names: pandas takes the first cells for names of the rows, and moves the
     others. Rows that end in a separator are read right (from here on with these settings); all else is an error."""
     if frame.index.nlevels > 1 or not frame.iloc[:, -1].isna().all():
+        if len(frame.columns) == 1 and (hint := _other_separator(path, settings, ", decimal=','")):
+            raise DataError(f"{str(path)!r} has a single column, {str(frame.columns[0])[:80]!r}, and commas in its rows.{hint}")
         raise _longer(path, list(map(str, frame.columns)), len(frame.columns) + frame.index.nlevels)
     settings |= {"names": [*frame.columns, _BEYOND], "header": 0}
     return _without_beyond(path, pd.read_csv(path, **settings))
@@ -155,8 +178,8 @@ def _check_names(path: Path, settings: dict[str, Any]) -> None:
         check_frame(pd.DataFrame(columns=named, index=[0]), repr(str(path)))
 
 
-def _other_separator(path: Path, options: dict[str, Any]) -> str:
-    """A hint, if the first line looks as if it had another separator than the one it was read with."""
+def _other_separator(path: Path, options: dict[str, Any], also: str = "") -> str:
+    """A hint, if the first line looks as if it had another separator than the one it was read with; `also` is what else to give then."""
     with open(path, encoding=options.get("encoding") or "utf-8", errors="replace", newline="") as file:
         first = file.readline().rstrip("\r\n")
     used = options.get("sep") or options.get("delimiter") or ","
@@ -164,7 +187,7 @@ def _other_separator(path: Path, options: dict[str, Any]) -> str:
     best = max(counts, key=lambda sep: counts[sep])
     if counts[best] < 2:
         return ""
-    return f" Its first line has {counts[best]} parts between {_SEPARATORS[best]}s: from_csv(path, sep={best!r})."
+    return f" Its first line has {counts[best]} parts between {_SEPARATORS[best]}s: from_csv(path, sep={best!r}{also})."
 
 
 def _encoding(path: Path) -> str:

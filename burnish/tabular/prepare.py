@@ -17,10 +17,10 @@ from burnish.data.mapped import changed, is_mapped, mapped_like, mapped_tensor, 
 from burnish.data.split import ColSplitter, GroupSplitter, RandomSplitter, Splitter, TrainTestSplitter, check_sides
 from burnish.data.table import SPLITS, rows_of
 from burnish.errors import DataError, SettingError, hinting, listed
-from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock, NumbersBlock, names_of
+from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock, NumbersBlock, different_names
 from burnish.tabular.dates import date_features
 from burnish.tabular.features import CategoryFeature, MissingFeature, NumberFeature
-from burnish.tabular.frames import ColumnByColumn, as_frame, cells_of, each, need_columns, texts_as_categories
+from burnish.tabular.frames import ColumnByColumn, as_frame, cells_of, each, names_of, need_columns, texts_as_categories
 from burnish.tabular.procs import Procs, TabularProc
 from burnish.tabular.roles import find_roles
 from burnish.tabular.targets import Target, drop_missing, find_targets
@@ -85,7 +85,7 @@ class TabularPandas:
             self.targets = [Target(copy.deepcopy(target.block), target.columns) for target in like.targets]
             need_columns(frame, self.y_names, "The data that this is to be like")
         n, frame = len(frame), frame if test_df is None else self._with_test(frame, test_df)
-        kept = drop_missing(frame, self.targets, missing_targets)
+        kept = self._kept(frame, missing_targets, names_of(cat_names, frame) if like is None else like.cat_names)
         self.groups: np.ndarray | None = None
         sides = self._split(frame, kept, n, splits, seed)
         self.frame = frame.iloc[kept] if len(kept) < len(frame) and not is_mapped(frame) else frame
@@ -125,6 +125,11 @@ class TabularPandas:
             raise SettingError(f"like= takes everything from the data it names: leave out {', '.join(said)}.")
 
     # -- rows -----------------------------------------------------------------------------------------------------
+    def _kept(self, frame: pd.DataFrame, missing: str, inputs: Sequence[str]) -> np.ndarray:
+        """The positions of the rows that can be used: those that have their targets; see `missing_targets`. `inputs` are the columns that were
+        named as categories."""
+        return drop_missing(frame, self.targets, missing)
+
     def _with_test(self, frame: pd.DataFrame, test_df: Any) -> pd.DataFrame:
         """The table with the test rows at its end."""
         test = as_frame(test_df, in_memory=not is_mapped(frame))
@@ -229,7 +234,7 @@ class TabularPandas:
         each(learn, [*categories, *numbers], 0 if isinstance(train, ColumnByColumn) else len(train))  # one at a time
         indicated = dict.fromkeys(f.source for f in numbers if f.na_seen) if fill is not None and fill.add_col else {}
         categories += [MissingFeature(source) for source in indicated]
-        names, n = names_of([*categories, *numbers]), len(categories)
+        names, n = different_names([*categories, *numbers]), len(categories)
         return CategoriesBlock(categories, names[:n]), NumbersBlock(numbers, names[n:])
 
     def _encoded_targets(self, frame: pd.DataFrame) -> list[Tensor]:

@@ -58,7 +58,7 @@ def test_users_with_a_single_rating_are_said_where_it_judges():
     df = pd.concat([ratings(), pd.DataFrame({"user": ["once"], "film": ["film 1"], "stars": [3.0]})], ignore_index=True)
     with captured_notes() as notes:
         dls = CollabDataLoaders.from_df(df, splitter=IndexSplitter([0, 1, len(df) - 1]), seed=1)
-    assert "Of 3 rows that judge, the user of 1 has no row that trains" in " ".join(notes)
+    assert "Of 3 rows that judge, 1 has a user that no training row has" in " ".join(notes)
     assert "once" not in dls.classes["user"]
 
 

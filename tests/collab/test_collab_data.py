@@ -36,6 +36,14 @@ def test_ratings_from_a_file_are_those_of_the_table(tmp_path, ending):
         assert all(torch.equal(s, t) for x, y in zip(a, b, strict=True) for s, t in zip(x, y, strict=True))
 
 
+def test_ratings_with_decimal_commas(tmp_path):
+    df = ratings().assign(stars=lambda d: d["stars"] / 2)
+    df.to_csv(tmp_path / "r.csv", index=False, sep=";", decimal=",")
+    with captured_notes():
+        dls = CollabDataLoaders.from_csv(tmp_path / "r.csv", seed=1, sep=";", decimal=",")
+    assert dls.target_blocks[0].y_range == (0.25, 2.75)
+
+
 def test_what_was_done_from_a_file(tmp_path):
     ratings()[["user", "film"]].to_parquet(tmp_path / "views.parquet")
     with captured_notes():
@@ -115,8 +123,10 @@ def test_a_new_users_vector_is_that_of_ridge_regression():
     bias = model.bias(films).double().numpy()
     at = [films.index(film) for film in given]
     a, target = std * vectors[at], np.array(list(given.values())) - mean - std * bias[at]
-    noise, prior = 0.5 * std**2, users.var(0, ddof=1)
-    own = np.linalg.solve(a.T @ a / noise + np.diag(1 / prior), a.T @ target / noise)
+    spread, share = np.cov(users.T), 5 / (len(users) + 5)
+    precision = np.linalg.inv((1 - share) * spread + share * np.diag(np.diag(spread)))
+    noise, mean_user = 0.5 * std**2, users.mean(0)
+    own = np.linalg.solve(a.T @ a / noise + precision, a.T @ target / noise + precision @ mean_user)
     wanted = dict(zip(films, mean + std * (vectors @ own + bias), strict=True))
     table = learn.recommend(ratings=given, k=40, exclude_seen=False)
     assert table["rating"].tolist() == pytest.approx([wanted[film] for film in table["item"]], abs=5e-3)

@@ -70,16 +70,6 @@ def test_items_that_score_the_same_are_ahead_by_half():
     assert learn.ranking(k=2)["hit_rate"].iloc[0] == 0 and learn.ranking(k=3)["hit_rate"].iloc[0] == 1
 
 
-def test_rows_without_a_user_or_an_item_are_not_ranked():
-    df = views()
-    df.loc[df.sample(200, random_state=0).index, "film"] = None
-    df.loc[df.sample(100, random_state=1).index, "user"] = None
-    df = df.reset_index(drop=True)
-    learn = drawn(done(df, splitter=None))
-    valid = df[(learn.dls.table["split"] == "valid").to_numpy()]
-    assert (learn.ranking()["n"] == len(valid.dropna())).all() and len(valid.dropna()) < len(valid)
-
-
 def test_how_many_users_are_ranked_at_a_time_changes_nothing(monkeypatch):
     learn = drawn(done())
     whole = learn.ranking("test")

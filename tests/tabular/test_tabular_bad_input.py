@@ -140,6 +140,7 @@ def test_a_csv_file_is_a_table(tmp_path):
     [
         ("", r"is empty: 0 bytes"),
         ("a,b,sold\n", r"columns \(a, b, sold\) and no rows"),
+        ("a;b;sold\n1,5;2;x\n3,5;4;y\n", r"single column.*3 parts between semicolons: from_csv\(path, sep=';', decimal=','\)"),
         ("a;b;sold\n1;2;x\n3;4;y\n", r"single column.*3 parts between semicolons: from_csv\(path, sep=';'\)"),
         ("a\tb\tsold\n1\t2\tx\n", r"between tabs"),
         ("a,sold\n1,x\n1,2,3,4\n", r"can't be read as a CSV file"),
