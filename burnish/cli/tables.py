@@ -23,7 +23,7 @@ TASKS = ("auto", "class", "number")
 MOST_SHOWN = 20  # rows of predictions on screen
 MOST_COLUMNS = 30  # whose importance the report has
 FEW_RATINGS = 50_000  # below which batches are small
-RATINGS_EPOCHS = 10  # with batches of that size and the learner's own weight decay good for few ratings and for many (docs/recipes.md)
+RATINGS_EPOCHS = 10  # with batches of that size and the learner's own weight decay good for few ratings and for many
 
 
 def is_table(given: str) -> bool:

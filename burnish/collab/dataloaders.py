@@ -18,7 +18,7 @@ from burnish.data.findings import Report
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock, checked_range
-from burnish.data.split import RandomSplitter
+from burnish.data.split import GroupSplitter, LastSplitter, RandomSplitter
 from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.tabular.blocks import ColumnsBlock
 from burnish.tabular.dataloaders import TabularDataLoaders
@@ -50,6 +50,14 @@ class Ratings(TabularPandas):
         for feature in features:
             feature.learn(cells_of(train, feature.source))
         return (PairsBlock(features),)
+
+    def _split(self, frame: pd.DataFrame, kept: np.ndarray, n: int, splits: Splits, seed: int | None) -> tuple[np.ndarray, ...]:
+        """Splitters that go by a column of the users, say, see the rows that are kept: the others may have none."""
+        by_column = isinstance(splits, (GroupSplitter, LastSplitter)) and isinstance(splits.group, str)
+        if not by_column or n < len(frame):
+            return super()._split(frame, kept, n, splits, seed)
+        rows = frame.iloc[kept].reset_index(drop=True)
+        return super()._split(rows, np.arange(len(rows)), len(rows), splits, seed)
 
     def _kept(self, frame: pd.DataFrame, missing: str, inputs: Sequence[str]) -> np.ndarray:
         """Also without the rows that have no user or no item."""
@@ -226,23 +234,28 @@ class CollabDataLoaders(TabularDataLoaders):
     def from_config(cls, config: dict[str, Any], device: Any = None) -> CollabDataLoaders:
         dls = super().from_config(config, device)
         assert isinstance(dls, CollabDataLoaders)
+        ids: Any = dls.blocks[0]
+        if not isinstance(ids, PairsBlock):  # of a file from before there were such
+            dls.blocks[0] = PairsBlock([IdFeature(f.source, f.classes, f.values, f.na_seen) for f in ids.features], ids.names)
         dls.titles = dict(config["titles"])
         return dls
 
 
 def _columns(frame: pd.DataFrame, user: str | None, item: str | None, rating: str | None) -> list[str]:
+    done = rating == DONE
+    there = [c for c in frame.columns if not (done and c == DONE)]
+    needs = "What was done needs two columns, users and items" if done else "Ratings need three columns, users, items and ratings"
     if len(frame.columns) < 3 and None in (user, item, rating):
-        raise DataError(
-            f"Ratings need three columns, users, items and ratings; the table has {len(frame.columns)}: {listed(frame.columns)}."
-        )
-    first = [*(c for c in frame.columns if rating != DONE or c != DONE), DONE][:3]
+        raise DataError(f"{needs}; the table has {len(there)}: {listed(there)}.")
+    first = [*there, DONE][:3]
     names = [str(given) if given is not None else first[i] for i, given in enumerate((user, item, rating))]
-    need_columns(frame, names, "user_name, item_name, rating_name")
+    given = "user_name, item_name" if done else "user_name, item_name, rating_name"
+    known: Any = frame[there]
+    need_columns(known, names[: 2 if done else 3], given)
     if len(set(names)) < 3:
-        raise DataError(
-            f"The users, the items and the ratings must be three columns; they are {listed(map(repr, names))}. Name all: user_name=, item_name=, rating_name=."
-        )
-    if rating == DONE and (user is None or item is None):
+        what = "users and the items must be two columns" if done else "users, the items and the ratings must be three columns"
+        raise DataError(f"The {what}; they are {listed(map(repr, names[: 2 if done else 3]))}. Name all: {given.replace(',', '=,')}=.")
+    if done and (user is None or item is None):
         note(f"Taken as users: {names[0]}, items: {names[1]}. To say otherwise: user_name=, item_name=.")
     elif user is None or item is None or rating is None:
         note(f"Taken as users: {names[0]}, items: {names[1]}, ratings: {names[2]}. To say otherwise: user_name=, item_name=, rating_name=.")

@@ -74,7 +74,9 @@ def write_report(
         html.section("Training", _loss_chart(learn), _epochs(record)),
         html.section("What the model saw", *_seen(learn)),
         html.section("Data", *_data(record)),
-        html.section("Use it", *_use(model_file, _is_of_row(learn))) if model_file is not None else "",
+        html.section("Use it", *_use(model_file, _is_of_row(learn), getattr(learn.dls, "kind", "vision")))
+        if model_file is not None
+        else "",
         html.section("Settings", html.table(["setting", "value"], _settings(record))),
     ]
     target = Path(getattr(learn, "path", ".")) / path if not Path(path).is_absolute() else Path(path)
@@ -363,9 +365,9 @@ def _settings(record: Record) -> list[list[str]]:
     return [*rows, ["versions", ", ".join(f"{k} {v}" for k, v in record["versions"].items())]]
 
 
-def _use(model_file: str | os.PathLike[str], of_row: bool) -> list[str]:
+def _use(model_file: str | os.PathLike[str], of_row: bool, room: str) -> list[str]:
     path = Path(model_file)
-    star = f"from burnish.{'tabular' if of_row else 'vision'}.all import *"
+    star = f"from burnish.{room}.all import *"
     call = (
         'preds, _ = learn.get_preds(dl=learn.dls.test_dl(pd.read_csv("ROWS.csv")))'
         if of_row

@@ -136,7 +136,7 @@ def _read(path: Path, settings: dict[str, Any]) -> pd.DataFrame:
         except pd.errors.DtypeWarning:
             settings["low_memory"] = False
             frame = pd.read_csv(path, **settings)
-    if "index_col" not in settings and not isinstance(frame.index, pd.RangeIndex):
+    if "index_col" not in settings and not frame.index.equals(pd.RangeIndex(len(frame))):
         frame = _of_longer_rows(path, settings, frame)
     return frame
 

@@ -14,7 +14,7 @@ from burnish.collab.learner import collab_learner
 from burnish.collab.models import EmbeddingDotBias
 from burnish.data.notes import captured_notes
 from burnish.data.number import RegressionBlock
-from burnish.data.split import IndexSplitter, LastSplitter
+from burnish.data.split import GroupSplitter, IndexSplitter, LastSplitter
 from burnish.errors import DataError, SettingError
 from burnish.tabular.procs import Categorify
 
@@ -40,6 +40,28 @@ def test_rows_without_a_user_or_an_item_are_left_out_and_said(implicit):
     with captured_notes() as notes:
         assert len(dls.new(df).table) == len(df) - 3
     assert "have no user" in " ".join(notes)
+
+
+@pytest.mark.parametrize("splitter", [GroupSplitter("user", seed=1), LastSplitter("user")])
+def test_rows_without_a_user_need_no_group(splitter):
+    df = ratings()
+    df.loc[[3, 5], "user"] = None
+    dls, clean = loaders(df, splitter=splitter), loaders(df.dropna(), splitter=splitter)
+    for side in ("train", "valid"):
+        assert getattr(dls.prepared, side).items.reset_index(drop=True).equals(getattr(clean.prepared, side).items.reset_index(drop=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "said"),
+    [
+        (lambda d: d[["user"]], {}, "needs two columns, users and items; the table has 1: user"),
+        (lambda d: d, {"user_name": "film"}, r"must be two columns; they are 'film', 'film'. Name all: user_name=, item_name=\."),
+        (lambda d: d[["user", "film"]], {"user_name": "usr"}, r"It has: user, film\."),
+    ],
+)
+def test_columns_of_what_was_done_that_cannot_be_say_why(change, settings, said):
+    with pytest.raises(DataError, match=said):
+        loaders(change(views()), implicit=True, **settings)
 
 
 def test_missing_ids_are_an_error_where_rows_are_not_to_be_left_out():

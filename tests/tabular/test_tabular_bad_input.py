@@ -142,6 +142,7 @@ def test_a_csv_file_is_a_table(tmp_path):
         ("a,b,sold\n", r"columns \(a, b, sold\) and no rows"),
         ("a;b;sold\n1,5;2;x\n3,5;4;y\n", r"single column.*3 parts between semicolons: from_csv\(path, sep=';', decimal=','\)"),
         ("a;b;sold\n1;2;x\n3;4;y\n", r"single column.*3 parts between semicolons: from_csv\(path, sep=';'\)"),
+        ("a,sold\n1,5,x\n2,6,y\n", r"2 names in its first line \(a, sold\) and 3 cells in its rows"),
         ("a\tb\tsold\n1\t2\tx\n", r"between tabs"),
         ("a,sold\n1,x\n1,2,3,4\n", r"can't be read as a CSV file"),
         ("größe,sold\n1,x\n".encode("cp1252"), r"isn't in UTF-8.*encoding='cp1252'"),
