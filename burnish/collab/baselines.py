@@ -16,7 +16,6 @@ from burnish.errors import DataError, SettingError, nearest
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate.outcome import Outcome, split_name
 from burnish.evaluate.summary import chosen_metrics
-from burnish.evaluate.tables import Compared
 from burnish.tabular.baselines import BaselineNote, fit_seconds, row_of, value_of
 from burnish.train.metric import Metric
 
@@ -46,6 +45,8 @@ def baselines(learn: CollabLearner, split: int | str = "valid", metrics: Any = N
     Returns: a row a model: columns model, for each metric NAME, NAME_low, NAME_high (95 % interval), and seconds (to fit and to answer; of
         the network its last fit, none where that is not known).
     """
+    from burnish.evaluate.tables import Compared
+
     wanted = list(NAMES if models is None else models)
     if unknown := [m for m in wanted if m not in NAMES]:
         raise SettingError(f"models has {unknown[0]!r}; expected some of {', '.join(map(repr, NAMES))}.{nearest(str(unknown[0]), NAMES)}")

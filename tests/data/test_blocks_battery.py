@@ -21,6 +21,7 @@ import burnish.data.category
 import burnish.data.number
 import burnish.tabular.blocks
 import burnish.vision.blocks  # noqa: F401  (they register their blocks)
+from burnish.collab.ids import IdFeature
 from burnish.data.block import Block
 from burnish.data.config import Configurable, from_config
 from burnish.tabular.features import CategoryFeature, NumberFeature
@@ -42,6 +43,11 @@ SAMPLES = {
         lambda cls: cls([NumberFeature("weight", mean=2.0, std=4.0)]),
         [{"weight": 1.5}, {"weight": -3.0}, {"weight": 1000.25}],
         {"weight": "heavy"},
+    ),
+    "PairsBlock": (
+        lambda cls: cls([IdFeature("user"), IdFeature("film")]),
+        [{"user": 3, "film": "a"}, {"user": 5, "film": "b"}, {"user": 3, "film": "b"}],
+        "no row",
     ),
     "InteractionBlock": (lambda cls: cls(), [1.0, 1.0, 1.0], 0),
     "RatingBlock": (lambda cls: cls(), [1.0, 2.0, 5.0], "no number"),

@@ -411,8 +411,9 @@ def test_long_reports_are_shortened(folder: Folder) -> None:
 
 
 def test_every_kind_of_finding_is_tested() -> None:
-    tests = Path(__file__).parent.parent  # findings in tables are tested beside tables
-    source = "".join(file.read_text(encoding="utf-8") for file in (Path(__file__), tests / "tabular" / "test_tabular_check.py"))
+    tests = Path(__file__).parent.parent  # findings in tables and ratings are tested beside these
+    files = [Path(__file__), *(tests / "tabular").glob("test_*.py"), *(tests / "collab").glob("test_*.py")]
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
     assert [kind for kind in KINDS if f'"{kind}"' not in source] == []
 
 
