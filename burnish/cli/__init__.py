@@ -144,7 +144,7 @@ def _refuse_others(context: typer.Context, names: Any, whose: str, data: str) ->
 
 def _given(context: typer.Context, names: Any) -> list[str]:
     """Those options that were given on the command line, as they are written there."""
-    return [f"--{name.replace('_', '-')}" for name in names if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
 
 
 @app.command()
