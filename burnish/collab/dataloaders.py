@@ -26,6 +26,7 @@ from burnish.tabular.files import read_csv, read_file
 from burnish.tabular.frames import as_frame, cells_of, need_columns
 from burnish.tabular.prepare import Splits, TabularPandas
 from burnish.tabular.procs import Categorify
+from burnish.tabular.targets import say_left_out
 
 DONE = "done"  # the target's column where the rows are what was done
 
@@ -64,13 +65,8 @@ class Ratings(TabularPandas):
         kept = super()._kept(frame, missing, inputs)
         for name in inputs:
             gone = cells_of(frame, name).isna().to_numpy()
-            if gone.any():
-                at = np.flatnonzero(gone)
-                said = f"{len(at)} of {len(frame)} rows have no {name}: rows {listed(at)}"
-                if missing == "raise" or gone.all():
-                    raise DataError(f"{said}. Fill them in, or leave the rows out: df.dropna(subset=[{name!r}]).")
-                note(f"{said}. They are left out.")
-                kept = kept[~gone[kept]]
+            say_left_out(gone, name, missing, f"[{name!r}]")
+            kept = kept[~gone[kept]]
         return kept
 
 

@@ -275,7 +275,8 @@ def _most_wrong(learn: Learner, interp: Any, judged: Judged, most: int = 12) -> 
     said = html.paragraph(f"The {judged.samples} with the highest loss: hard ones, and sometimes wrongly {wrongly} ones.", "soft")
     if _is_of_row(learn):
         outcome = [c for c in (*_targets(learn), "prediction", "probability", "probability_actual", "loss") if c in worst]
-        numbers = {} if _is_of_classes(learn) else dict.fromkeys((c for c in _targets(learn) if c in worst), float)
+        is_number = learn.dls.target_blocks[0].kind == "number"
+        numbers = dict.fromkeys((c for c in _targets(learn) if c in worst), float) if is_number else {}
         return [said, _as_html(worst[[*outcome, *(c for c in worst if c not in (*outcome, "split"))]].astype(numbers))]
     figures = [_wrong_figure(learn, row) for row in worst.to_dict("records")]
     figures = [f for f in figures if f]

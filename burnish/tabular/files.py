@@ -20,6 +20,10 @@ _ARROW = (".arrow", ".feather", ".ipc")
 _PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".tsv", ".txt")
 SUFFIXES = (*CSV, *_PARQUET, *_ARROW)
+_WRITTEN = (  # pandas' options of how a file is written; others name columns, which its first line as cells has none of
+    "sep", "delimiter", "encoding", "encoding_errors", "skiprows", "skip_blank_lines", "skipinitialspace", "comment", "quotechar", "quoting",
+    "doublequote", "escapechar", "lineterminator", "dialect", "compression", "engine",
+)  # fmt: skip
 _BEYOND = "\0"  # the column of what follows the last separator, in rows that end in one
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
@@ -172,7 +176,8 @@ def _longer(path: Path, names: list[str], cells: int) -> DataError:
 def _check_names(path: Path, settings: dict[str, Any]) -> None:
     """Raises DataError if the first line has a name twice: pandas would give the second another name."""
     if not {"header", "names"} & set(settings):
-        line: dict[str, Any] = {**settings, "header": None, "nrows": 1, "dtype": str, "index_col": False}
+        how = {name: value for name, value in settings.items() if name in _WRITTEN}
+        line: dict[str, Any] = {**how, "header": None, "nrows": 1, "dtype": str, "index_col": False}
         first = pd.read_csv(path, **line)
         named = [name for name in first.iloc[0].tolist() if isinstance(name, str)]
         check_frame(pd.DataFrame(columns=named, index=[0]), repr(str(path)))

@@ -195,10 +195,15 @@ def drop_missing(frame: pd.DataFrame, targets: Sequence[Target], missing: str) -
         if not (isinstance(block, CategoryBlock) and block.add_na):
             for name in target.columns:
                 gone |= cells_of(frame, name).isna().to_numpy()
+    say_left_out(gone, f"target ({listed((c for t in targets for c in t.columns), 4)})", missing)
+    return np.flatnonzero(~gone)
+
+
+def say_left_out(gone: np.ndarray, what: str, missing: str, columns: str = "[...]") -> None:
+    """Says which rows are left out because they have no `what`; an error where `missing` is "raise", or no row is left."""
     if gone.any():
         at = np.flatnonzero(gone)
-        said = f"{len(at)} of {len(frame)} rows have no target ({listed((c for t in targets for c in t.columns), 4)}): rows {listed(at)}"
+        said = f"{len(at)} of {len(gone)} rows have no {what}: rows {listed(at)}"
         if missing == "raise" or gone.all():
-            raise DataError(f"{said}. Fill them in, or leave the rows out: df.dropna(subset=[...]).")
+            raise DataError(f"{said}. Fill them in, or leave the rows out: df.dropna(subset={columns}).")
         note(f"{said}. They are left out.")
-    return np.flatnonzero(~gone)

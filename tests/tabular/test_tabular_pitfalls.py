@@ -286,3 +286,10 @@ def test_small_words_of_messages(tmp_path):
         TabularDataLoaders.from_csv(tmp_path / "a.parquet", y_names="rich")
     with pytest.raises(DataError, match="has the classes no, yes, and the model gives numbers"):
         tabular_learner(loaders("pay"), seed=0).dls = loaders("rich")
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_options_of_pandas_that_name_columns_are_taken(in_memory, tmp_path):
+    (tmp_path / "t.csv").write_text("\n".join(["a,when,b", *(f"{i},2024-01-{i % 28 + 1:02d},{i * 2}" for i in range(60))]))
+    frame = read_csv(tmp_path / "t.csv", in_memory, usecols=["a", "when"], parse_dates=["when"])
+    assert list(frame.columns) == ["a", "when"] and len(frame) == 60 and frame["when"].dt.year.eq(2024).all()
