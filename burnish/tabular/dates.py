@@ -232,7 +232,7 @@ def looks_like_dates(column: pd.Series) -> bool:
         return True
     if pd.api.types.infer_dtype(column, skipna=True) not in ("string", "datetime", "date", "datetime64", "mixed"):
         return False
+    if any(isinstance(c, str) and not is_iso_day(c) for c in column.iloc[:100].dropna()):
+        return False  # as the first rows show
     cells = column.dropna()
-    if not len(cells) or any(isinstance(c, str) and not is_iso_day(c) for c in cells.iloc[:100]):
-        return False
-    return not read_moments(cells).wrong.any() and all(is_iso_day(c) for c in cells if isinstance(c, str))
+    return len(cells) > 0 and not read_moments(cells).wrong.any() and all(is_iso_day(c) for c in cells if isinstance(c, str))

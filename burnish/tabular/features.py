@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from burnish.data.config import Configurable
 from burnish.data.label import is_missing
 from burnish.data.lazy import pd
+from burnish.data.mapped import PIECE
 from burnish.errors import DataError, listed, nearest
 
 _AS_LEARNED = "Give it as it was in training."
@@ -224,16 +225,17 @@ class NumberFeature(Feature):
         """Learns what the cells are, and a mean to take off where they lie so far from 0 that float32 would not tell them apart."""
         self.duration = is_duration(column)
         numbers = self.numbers(column)
-        there = numbers[~np.isnan(numbers)]
-        self.na_seen = len(there) < len(numbers)
-        spread = float(there.std()) if len(there) else 0.0
-        if spread > 0 and np.abs(there - there.astype(np.float32)).max() > _LOST * spread:
+        missing = np.isnan(numbers)
+        self.na_seen = bool(missing.any())
+        there = numbers[~missing] if self.na_seen else numbers
+        spread = spread_of(there) if len(there) else 0.0
+        if spread > 0 and max(float(np.abs(part - part.astype(np.float32)).max()) for part in parts_of(there)) > _LOST * spread:
             self.mean = float(there.mean())
 
     def learn_scale(self, column: pd.Series) -> None:
         """Learns mean and spread of the training rows, missing cells filled."""
         numbers = self._filled(column)
-        self.mean, spread = float(numbers.mean()), float(numbers.std())
+        self.mean, spread = float(numbers.mean()), spread_of(numbers)
         self.std = spread if spread > 0 else 1.0
 
     def numbers(self, column: pd.Series) -> np.ndarray:
@@ -387,6 +389,17 @@ def as_float(number: float) -> float:
 def as_seconds(cell: Any) -> float | None:
     """A duration in seconds. None for what is none."""
     return pd.Timedelta(cell).total_seconds() if isinstance(cell, (datetime.timedelta, np.timedelta64)) else None
+
+
+def parts_of(numbers: np.ndarray) -> Iterator[np.ndarray]:
+    """Numbers a part at a time: what is worked out from them takes up little memory then."""
+    return (numbers[start : start + PIECE] for start in range(0, len(numbers), PIECE))
+
+
+def spread_of(numbers: np.ndarray) -> float:
+    """The standard deviation of numbers, a part at a time."""
+    mean = numbers.mean()
+    return math.sqrt(sum(float(np.square(part - mean).sum()) for part in parts_of(numbers)) / len(numbers))
 
 
 def numbers_of(column: Any, missing: np.ndarray, duration: bool = False) -> tuple[np.ndarray, np.ndarray]:

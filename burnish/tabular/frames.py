@@ -115,6 +115,7 @@ class ColumnByColumn:
 
     def __init__(self, frame: pd.DataFrame, rows: np.ndarray, leave: Collection[Any] = ()) -> None:
         self.frame, self.rows, self.leave, self.columns = frame, rows, leave, frame.columns
+        self.index = frame.index[rows]  # one for all columns
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -122,7 +123,8 @@ class ColumnByColumn:
     def __getitem__(self, name: Any) -> pd.Series:
         column: Any = self.frame[name]
         made = None if name in self.leave else _as_categories(column)
-        return (plain_column(column) if made is None else made).iloc[self.rows]
+        whole: Any = (plain_column(column) if made is None else made).array
+        return pd.Series(whole.take(self.rows), index=self.index, name=name, copy=False)
 
 
 def each(function: Callable[[A], B], columns: Sequence[A], rows: int) -> list[B]:

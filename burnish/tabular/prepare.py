@@ -91,11 +91,13 @@ class TabularPandas:
         self.frame = frame.iloc[kept] if len(kept) < len(frame) and not is_mapped(frame) else frame
         self.splitter = splits if isinstance(splits, Splitter) else None
         self._apply_own(sides[0])
+        place, names = place_of(sides, len(self.frame)), SPLITS[: len(sides)]
+        del kept, sides, frame  # of a table in files, these are its largest parts in memory
         dates = self.procs.dates
         leave = [*self.y_names, *((dates and dates.names) or [])]
         cells = self.frame if is_mapped(self.frame) else texts_as_categories(self.frame, leave)
         if like is None:
-            at = np.sort(sides[0])
+            at = np.flatnonzero(place == 0)
             train: Any = ColumnByColumn(cells, at, leave) if is_mapped(cells) else cells.iloc[at].infer_objects()
             self.roles = find_roles(
                 train,
@@ -112,7 +114,7 @@ class TabularPandas:
             inputs = tuple(copy.deepcopy(block) for block in like.input_blocks)  # type: ignore[misc]
         self.n_inp = len(inputs)
         self.blocks: list[Block] = [*inputs, *(t.block for t in self.targets)]
-        self.table = self._table(sides)
+        self.table = self._table(place, names)
         targets = self._encoded_targets(self.frame)
         self.tensors: tuple[Tensor, ...] = (*encode_rows(self.blocks[: self.n_inp], cells), *targets)
 
@@ -194,16 +196,13 @@ class TabularPandas:
                 proc.setup(self.frame.iloc[train])
             self.frame = changed(self.frame, proc.applied) if mapped else proc.applied(self.frame)
 
-    def _table(self, sides: Sequence[np.ndarray]) -> pd.DataFrame:
+    def _table(self, place: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
         """The rows with their split, and their group where the splitter knows groups; columns of these names that were there are
         called source_NAME."""
         taken = [name for name in ("split", "group") if name in self.frame.columns]
         table = self.frame.rename(columns={name: f"source_{name}" for name in taken})
-        place = np.full(len(table), -1, dtype=np.int8)
-        for i, side in enumerate(sides):
-            place[side] = i
         few = is_mapped(table)  # then a byte a row
-        table["split"] = pd.Categorical.from_codes(place, SPLITS[: len(sides)]) if few else pd.Series([*SPLITS, None]).take(place).array
+        table["split"] = pd.Categorical.from_codes(place, list(names)) if few else pd.Series([*SPLITS, None]).take(place).array
         if self.groups is not None:
             table["group"] = self.groups
         targets = [f"source_{name}" if name in taken else name for name in self.y_names]
@@ -313,6 +312,14 @@ def split_by(splits: Any) -> list[str]:
     with others."""
     column = splits.group if isinstance(splits, GroupSplitter) else splits.col if isinstance(splits, ColSplitter) else None
     return [str(column)] if isinstance(column, (str, int)) else []
+
+
+def place_of(sides: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """For each row the side it is on; -1 on none."""
+    place = np.full(rows, -1, dtype=np.int8)
+    for i, side in enumerate(sides):
+        place[side] = i
+    return place
 
 
 def encode_rows(blocks: Sequence[Block], frame: pd.DataFrame) -> list[Tensor]:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from burnish.data.config import Configurable
 from burnish.data.lazy import pd
 from burnish.errors import DataError, SettingError, listed, nearest
@@ -61,12 +63,14 @@ class FillMissing:
         """What a missing cell of a training column gets."""
         if self.fill_strategy == "constant":
             return float(self.fill_vals.get(feature.source, 0.0))
-        numbers = pd.Series(feature.numbers(column)).dropna()
-        if numbers.empty:
+        numbers = feature.numbers(column)
+        missing = np.isnan(numbers)
+        there = numbers[~missing] if missing.any() else numbers
+        if not len(there):
             raise DataError(
                 f"Column {feature.source!r} has no number in the training rows, all are missing, so nothing can be put in their place. Leave it out of cont_names."
             )
-        found = numbers.mode().iloc[0] if self.fill_strategy == "mode" else getattr(numbers, self.fill_strategy)()
+        found = pd.Series(there).mode().iloc[0] if self.fill_strategy == "mode" else getattr(np, self.fill_strategy)(there)
         return float(found) if math.isfinite(found) else 0.0
 
 

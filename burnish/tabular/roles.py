@@ -72,8 +72,11 @@ def _is_number(column: pd.Series, max_card: int, look: Look | None, whole: bool 
 
 def _all_whole(column: pd.Series) -> bool:
     """Whether fractions are all whole numbers; the first rows mostly tell."""
+    head = column.iloc[:100].dropna().to_numpy(dtype=np.float64)
+    if (head != np.floor(head)).any():
+        return False
     there = column.dropna().to_numpy(dtype=np.float64)
-    return all(len(part) and bool((part == np.floor(part)).all()) for part in (there[:100], there))
+    return len(there) > 0 and bool((there == np.floor(there)).all())
 
 
 def find_roles(
