@@ -101,8 +101,9 @@ def _extra(name: str, package: str, gives: str) -> Finding:
 def _processor() -> Finding:
     import torch
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Finding("processor", f"{usable} cores usable, torch computes with {torch.get_num_threads()} threads")
+    from burnish.data.parallel import processors
+
+    return Finding("processor", f"{processors()} cores usable, torch computes with {torch.get_num_threads()} threads")
 
 
 def _device() -> Finding:

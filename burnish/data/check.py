@@ -13,11 +13,12 @@ import numpy as np
 from burnish.data.block import Block
 from burnish.data.check_labels import check_labels, check_sizes_of_sides
 from burnish.data.duplicates import looks_same, same_content
-from burnish.data.facts import WHITE, FileFacts, in_parallel, look, look_inside, measure
+from burnish.data.facts import WHITE, FileFacts, look, look_inside, measure
 from burnish.data.files import image_extensions, undecodable_extensions
 from burnish.data.findings import Issue, Report
 from burnish.data.label import is_missing
 from burnish.data.lazy import pd
+from burnish.data.parallel import in_parallel
 from burnish.errors import SettingError, listed, nearest
 
 __all__ = ["Issue", "Report", "check_table"]

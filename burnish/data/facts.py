@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -46,9 +44,6 @@ _SUFFIXES = {
 }
 _WITH_SIGNATURE = frozenset(chain.from_iterable(_SUFFIXES.values()))
 _FOREIGN = {"PDF": "a PDF document", "ZIP": "a ZIP archive", "gzip": "a gzip archive", "HTML": "a web page", "SVG": "an SVG or XML text"}
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 @dataclass(slots=True)
@@ -207,19 +202,6 @@ def _stretched(image: Image.Image) -> Image.Image:
     values = np.asarray(image, dtype=np.float64)
     low, high = float(values.min()), float(values.max())
     return Image.fromarray(((values - low) * (255.0 / (high - low) if high > low else 0.0)).astype(np.uint8))
-
-
-def in_parallel(function: Callable[[T], U], things: Sequence[T], n_workers: int | None, chunk: int = 16) -> list[U]:
-    """``[function(t) for t in things]`` by threads (None: one a processor, 0: none), `chunk` things at a time."""
-    n_workers = min(16, os.cpu_count() or 1) if n_workers is None else n_workers
-    if n_workers <= 1 or len(things) <= chunk:
-        return [function(t) for t in things]
-    chunks = [things[i : i + chunk] for i in range(0, len(things), chunk)]
-    pool = ThreadPoolExecutor(n_workers)
-    try:
-        return list(chain.from_iterable(pool.map(lambda c: [function(t) for t in c], chunks)))
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interruption needn't wait for all files
 
 
 def hashes_of(thumbs: np.ndarray) -> np.ndarray:

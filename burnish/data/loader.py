@@ -16,6 +16,7 @@ from torch import Tensor
 
 from burnish.data.batches import Batch, RowLoader
 from burnish.data.notes import note
+from burnish.data.parallel import default_workers
 from burnish.data.randomness import derive, item_rng, torch_rng
 from burnish.data.reader import Reader, describe_failure
 from burnish.data.show import draw_sample, grid, how_many
@@ -45,12 +46,6 @@ class Read(NamedTuple):
     rows: list[int]
     tensors: Batch
     failures: dict[int, str]
-
-
-def default_workers() -> int:
-    """One reading thread a processor, at most 16."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return min(16, usable)
 
 
 class DataLoader(RowLoader):

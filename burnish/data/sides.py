@@ -130,7 +130,14 @@ def cut(order: np.ndarray, n_valid: int, n_test: int, with_test: bool) -> Sides:
     """An order of positions cut into train (its first part), valid and test, each sorted."""
     n_train = len(order) - n_valid - n_test
     sides = (order[:n_train], order[n_train : n_train + n_valid], order[n_train + n_valid :])
-    return tuple(np.sort(s) for s in sides[: 3 if with_test else 2])
+    return tuple(_in_order(s) for s in sides[: 3 if with_test else 2])
+
+
+def _in_order(positions: np.ndarray) -> np.ndarray:
+    """Positions, all different, in their order: marked, which is quicker than to sort them."""
+    there = np.zeros(positions.max(initial=-1) + 1, dtype=bool)
+    there[positions] = True
+    return np.flatnonzero(there)
 
 
 def sides_of_marks(marks: Sequence[Any], what: str, lenient: bool) -> Sides:

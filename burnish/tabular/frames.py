@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from burnish.data.lazy import pd
 from burnish.data.mapped import is_mapped, keeps_mapped, of_arrow, plain_column, plain_rows
 from burnish.data.notes import note
+from burnish.data.parallel import in_parallel
 from burnish.errors import DataError, listed, nearest
 from burnish.tabular.looks import is_digital
 
@@ -127,12 +127,22 @@ class ColumnByColumn:
         return pd.Series(whole.take(self.rows), index=self.index, name=name, copy=False)
 
 
+def rows_at(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Some rows of a table, by their positions, each column of the type that these rows have."""
+    index = frame.index[rows]
+
+    def taken(column: Any) -> pd.Series:
+        return pd.Series(column.array.take(rows), index=index, name=column.name, copy=False).infer_objects()
+
+    columns = each(taken, [frame.iloc[:, i] for i in range(frame.shape[1])], len(frame))
+    return pd.DataFrame(dict(zip(frame.columns, columns, strict=True)), index=index, columns=frame.columns, copy=False)
+
+
 def each(function: Callable[[A], B], columns: Sequence[A], rows: int) -> list[B]:
     """What a function makes of each column: of long ones side by side, for pandas and numpy let go of the interpreter meanwhile."""
     if rows < _LONG:
         return [function(column) for column in columns]
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(function, columns))
+    return in_parallel(function, columns, chunk=1)
 
 
 def _as_categories(column: pd.Series) -> pd.Series | None:

@@ -20,7 +20,7 @@ from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.tabular.blocks import CategoriesBlock, ColumnsBlock, NumbersBlock, different_names
 from burnish.tabular.dates import date_features
 from burnish.tabular.features import CategoryFeature, MissingFeature, NumberFeature
-from burnish.tabular.frames import ColumnByColumn, as_frame, cells_of, each, names_of, need_columns, texts_as_categories
+from burnish.tabular.frames import ColumnByColumn, as_frame, cells_of, each, names_of, need_columns, rows_at, texts_as_categories
 from burnish.tabular.procs import Procs, TabularProc
 from burnish.tabular.roles import find_roles
 from burnish.tabular.targets import Target, drop_missing, find_targets
@@ -98,7 +98,7 @@ class TabularPandas:
         cells = self.frame if is_mapped(self.frame) else texts_as_categories(self.frame, leave)
         if like is None:
             at = np.flatnonzero(place == 0)
-            train: Any = ColumnByColumn(cells, at, leave) if is_mapped(cells) else cells.iloc[at].infer_objects()
+            train: Any = ColumnByColumn(cells, at, leave) if is_mapped(cells) else rows_at(cells, at)
             self.roles = find_roles(
                 train,
                 self.y_names,
@@ -115,7 +115,7 @@ class TabularPandas:
         self.n_inp = len(inputs)
         self.blocks: list[Block] = [*inputs, *(t.block for t in self.targets)]
         self.table = self._table(place, names)
-        targets = self._encoded_targets(self.frame)
+        targets = self._encoded_targets(self.frame, place)
         self.tensors: tuple[Tensor, ...] = (*encode_rows(self.blocks[: self.n_inp], cells), *targets)
 
     @staticmethod
@@ -236,9 +236,9 @@ class TabularPandas:
         names, n = different_names([*categories, *numbers]), len(categories)
         return CategoriesBlock(categories, names[:n]), NumbersBlock(numbers, names[n:])
 
-    def _encoded_targets(self, frame: pd.DataFrame) -> list[Tensor]:
+    def _encoded_targets(self, frame: pd.DataFrame, place: np.ndarray) -> list[Tensor]:
         """The targets of all rows, 0 where there is none; they learn from the training rows, and look at the rows of every side."""
-        sides = {split: rows_of(self.table, split) for split in SPLITS}
+        sides = {split: np.flatnonzero(place == i) for i, split in enumerate(SPLITS)}
         return [target.learned(frame, sides, known=self.like is not None) for target in self.targets]
 
     # -- what it is -----------------------------------------------------------------------------------------------
