@@ -139,6 +139,8 @@ def ranking(learn: CollabLearner, split: int | str = "valid", k: int = 10) -> pd
     Returns: a row for the model and one for popularity: columns model, hit_rate (the share of the rows among the first `k`), ndcg
         (higher places count more: Jarvelin and Kekalainen 2002), both with NAME_low and NAME_high (95 % interval), and n (rows).
     """
+    from burnish.evaluate.tables import Compared
+
     checked_whole("k", k, least=1)
     dls, name = learn.dls, split_name(split)
     if dls.prepared is None:
@@ -159,7 +161,7 @@ def ranking(learn: CollabLearner, split: int | str = "valid", k: int = 10) -> pd
         mine, theirs = (_of_users(rows, chunk) for rows in (judged, done))
         for found, scores in zip(places.values(), (scores_of(learn, chunk, items), popular.repeat(len(chunk), 1)), strict=True):
             found.append(_ahead(scores, mine, theirs))
-    return pd.DataFrame([_row(model, torch.cat(found).numpy(), k) for model, found in places.items()])
+    return Compared([_row(model, torch.cat(found).numpy(), k) for model, found in places.items()])
 
 
 def _without_repeats(judged: Tensor, done: Tensor, n_items: int, split: str) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from burnish.data.lazy import pd
+from burnish.data.notes import note
 from burnish.errors import DataError, listed
 from burnish.tabular.frames import as_frame
 
@@ -105,15 +106,17 @@ def split_check(dls: TabularDataLoaders, split: str = "valid") -> pd.DataFrame:
     """Whether a model can tell the rows of `split` from those that train, and by which columns: where it can, results on `split` say
     how the model does on other data than it was trained on (later, elsewhere), and columns that tell them apart may not carry over.
 
-    A forest is asked, on rows it was not fitted to.
+    A forest is asked, on rows it was not fitted to; how well it could tell them apart is said.
 
-    Returns: columns column and importance (the most telling first); in ``.attrs`` "roc_auc": 0.5 is no difference, 1 all.
+    Returns: columns column and importance (the most telling first), which mean nothing where the rows can't be told apart; in ``.attrs``
+    "roc_auc" (0.5 is no difference, 1 all) with its 95 % interval, "low" and "high".
     """
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import cross_val_predict
 
     from burnish.data.table import rows_of
+    from burnish.evaluate.intervals import bootstrap
     from burnish.tabular.baselines import matrix_of
 
     if dls.prepared is None:
@@ -126,10 +129,15 @@ def split_check(dls: TabularDataLoaders, split: str = "valid") -> pd.DataFrame:
     x, y = np.concatenate(parts), np.repeat([0, 1], [len(p) for p in parts])
     forest = RandomForestClassifier(n_estimators=60, min_samples_leaf=5, class_weight="balanced", n_jobs=-1, random_state=0)
     chances: Any = cross_val_predict(forest, x, y, cv=3, method="predict_proba")
-    auc = roc_auc_score(y, chances[:, 1])
+    auc = float(roc_auc_score(y, chances[:, 1]))
+    low, high = bootstrap(lambda at: float(roc_auc_score(y[at], chances[at, 1])), len(y), n_boot=200)
     sources = [f.source for block in dls.input_blocks for f in block.features]  # type: ignore[attr-defined]
     summed: Any = pd.Series(forest.fit(x, y).feature_importances_).groupby(sources).sum()
     importance = summed.sort_values(ascending=False)
     table = pd.DataFrame({"column": importance.index, "importance": importance.to_numpy()})
-    table.attrs = {"roc_auc": float(auc)}
+    table.attrs = {"roc_auc": auc, "low": low, "high": high}
+    verdict = f"they differ, most in {listed(map(repr, table['column'][:2]))}" if low > 0.5 else "no difference to be seen, in no column"
+    note(
+        f"A forest tells {split} rows from those that train with a roc_auc of {auc:.2f} (95 % interval {low:.2f} to {high:.2f}; 0.5 is chance): {verdict}."
+    )
     return table

@@ -276,7 +276,9 @@ def ranked():
 
 
 def test_what_was_done_ranks_above_what_was_not(ranked):
-    table = ranked.ranking(k=10).set_index("model")
+    table = ranked.ranking(k=10)
+    assert "hit_rate" in str(table) and "ndcg" in str(table) and "..." not in str(table)  # whole, also in a narrow terminal
+    table = table.set_index("model")
     assert table["hit_rate"].iloc[0] > table["hit_rate"].iloc[1] + 0.15 and table["ndcg"].iloc[0] > table["ndcg"].iloc[1]
     assert (table["n"] == len(ranked.dls.valid.rows)).all() and (table["hit_rate_low"] < table["hit_rate"]).all()
     assert float(ranked.validate()[0]) < math.log(2) - 0.1
