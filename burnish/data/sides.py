@@ -117,7 +117,7 @@ def side_sizes(n: int, valid: float, test: float, who: str) -> tuple[int, int]:
     if n < needed:
         names = ", ".join(SIDES[:needed])
         raise DataError(
-            f"{who} can't split {n} item(s) into {names}: at least {needed} are needed, one for each. Add items, or check that get_items finds them all."
+            f"{who} can't split {n} item(s) into {names}: at least {needed} are needed, one for each. Add samples, or check that all were found."
         )
     n_test = max(1, int(n * test + 0.5)) if test else 0
     n_valid = max(1, int(n * valid + 0.5))

@@ -71,12 +71,12 @@ def _is_number(column: pd.Series, max_card: int, look: Look | None, whole: bool 
 
 
 def _all_whole(column: pd.Series) -> bool:
-    """Whether fractions are all whole numbers; the first rows mostly tell."""
+    """Whether fractions are all whole numbers, none of them infinite; the first rows mostly tell."""
     head = column.iloc[:100].dropna().to_numpy(dtype=np.float64)
     if (head != np.floor(head)).any():
         return False
     there = column.dropna().to_numpy(dtype=np.float64)
-    return len(there) > 0 and bool((there == np.floor(there)).all())
+    return len(there) > 0 and bool((there == np.floor(there)).all() and np.isfinite(there).all())
 
 
 def find_roles(
