@@ -29,6 +29,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files
 from burnish.data.label import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
 from burnish.data.lazy import LazyModule, pd
+from burnish.data.multicategory import MultiCategoryBlock
 from burnish.data.number import RegressionBlock, SigmoidRange
 from burnish.data.split import *
 from burnish.data.split import __all__ as _splitters
@@ -74,7 +75,7 @@ __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
     "shutil", "sys", "torch",
     # data
     "AttrGetter", "BatchTransform", "Block", "CategoryBlock", "ColReader", "DataBlock", "DataLoaders", "FileGetter",
-    "ImageGetter", "ItemGetter", "ItemTransform", "L", "RegexLabeller", "RegressionBlock", "SigmoidRange", "get_files", "get_image_files",
+    "ImageGetter", "ItemGetter", "ItemTransform", "L", "MultiCategoryBlock", "RegexLabeller", "RegressionBlock", "SigmoidRange", "get_files", "get_image_files",
     "get_text_files", "parent_label", "using_attr", *_splitters,
     # training
     "Adam", "AdamW", "AverageMetric", "Callback", "CancelBatchException", "CancelEpochException", "CancelFitException",

@@ -132,7 +132,7 @@ CASES = [
     Case("no images", lambda p: load(only_texts(p)), DataError, ("no pictures in", "1 other file(s): 1 .txt")),
     Case("a file, not a folder", lambda p: load(p / "orange" / "orange_01.jpg"), NotADirectoryError, ("is a file", "Give the folder")),
     Case("one class only", lambda p: vision(one_class(p)), DataError, ("one class only, 'conference_pear'", "at least one more class")),
-    Case("one image", lambda p: load(emptied(p, "orange")), DataError, ("can't split 1 item(s)", "at least 2 are needed", "Add items")),
+    Case("one image", lambda p: load(emptied(p, "orange")), DataError, ("can't split 1 item(s)", "at least 2 are needed", "Add samples")),
     Case("lonely class validates", lonely_valid, DataError, ("'orange' (rows:", "orange_01.jpg", "never in training", "TrainTestSplitter")),
     Case(
         "labels don't match",

@@ -24,9 +24,10 @@ from burnish.data.whole import checked_whole, whole_number
 from burnish.errors import ModelFileError, SettingError, hinting
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
-from burnish.tabular.learner import check_range, check_same_columns, checked_settings
+from burnish.tabular.learner import check_same_columns, checked_settings
 from burnish.tabular.models import get_emb_sz
 from burnish.train.freezing import plain, trainable_params
+from burnish.train.guards import check_range
 from burnish.train.learner import Callbacks
 from burnish.train.optim import AdamW, OptFunc
 

@@ -1,4 +1,4 @@
-"""Allotting items to sides under a condition: classes in proportion, or groups whole."""
+"""Allotting items to sides under a condition: classes in proportion, also where an item has several, or groups whole."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def allot_strata(labels: Sequence[Any], n_valid: int, n_test: int, rng: np.rando
     Raises:
         DataError: a label is missing or is no single label, or the classes are too small for such sides.
     """
+    if any(isinstance(label, (list, tuple, set)) for label in labels):
+        return allot_labels(labels, n_valid, n_test, rng)
     codes, names = _codes(labels)
     members = [rng.permutation(np.flatnonzero(codes == k)) for k in range(len(names))]
     counts = np.array([len(m) for m in members])
@@ -36,6 +38,45 @@ def allot_strata(labels: Sequence[Any], n_valid: int, n_test: int, rng: np.rando
     test = np.concatenate([m[v : v + t] for m, v, t in zip(members, for_valid, for_test, strict=True)])
     train = np.concatenate([m[h:] for m, h in zip(members, for_valid + for_test, strict=True)])
     return tuple(np.sort(s) for s in ((train, valid, test) if n_test else (train, valid)))
+
+
+def allot_labels(labels: Sequence[Any], n_valid: int, n_test: int, rng: np.random.Generator) -> Sides:
+    """The same where an item has several labels: the rarest label's items are allotted first, each to the side that lacks most of it
+    (iterative stratification, Sechidis, Tsoumakas and Vlahavas 2011). Each label keeps an item in train.
+
+    Args:
+        labels: lists of labels, or of 0 and 1, one for each label.
+    """
+    there = _marks(labels)
+    room = np.array([len(labels) - n_valid - n_test, n_valid, n_test])
+    wanted = np.outer(room / len(labels), there.sum(0))  # (sides, labels)
+    side_of, left = np.full(len(labels), -1), there.sum(0)
+    while (left > 0).any():
+        label = int(np.where(left > 0, left, left.max() + 1).argmin())
+        for item in rng.permutation(np.flatnonzero((side_of < 0) & there[:, label])):
+            first = room[0] > 0 and not there[side_of == 0, label].any()
+            side = 0 if first else int(max(range(3), key=lambda s: (room[s] > 0, wanted[s, label], room[s])))
+            side_of[item] = side
+            room[side] -= 1
+            wanted[side] -= there[item]
+            left -= there[item]
+    rest = rng.permutation(np.flatnonzero(side_of < 0))  # without a label
+    side_of[rest] = np.repeat(np.arange(3), room)
+    return tuple(np.flatnonzero(side_of == side) for side in range(3 if n_test else 2))
+
+
+def _marks(labels: Sequence[Any]) -> np.ndarray:
+    """Which labels the items have ``(items, labels)``, as 0 and 1."""
+    lists: list[list[Any]] = [
+        [] if is_missing(label) else list(label) if isinstance(label, (list, tuple, set)) else [label] for label in labels
+    ]
+    if len(set(map(len, lists))) == 1 and all(mark in (0, 1) for cell in lists for mark in cell):
+        return np.array(lists, dtype=int).reshape(len(lists), -1)
+    index = {label: k for k, label in enumerate(dict.fromkeys(label for cell in lists for label in cell))}
+    made = np.zeros((len(lists), max(1, len(index))), dtype=int)
+    for item, cell in enumerate(lists):
+        made[item, [index[label] for label in cell]] = 1
+    return made
 
 
 def thin_strata(train: np.ndarray, labels: Sequence[Any], wanted: int, rng: np.random.Generator) -> np.ndarray:

@@ -88,6 +88,12 @@ class Block(Configurable):
         output: ``(batch, n_out)``."""
         return None
 
+    def prior(self) -> Tensor | None:
+        """Raw outputs ``(n_out,)`` of who knows only the training targets, where a model does well to begin with them; or None."""
+        return None
+
+    begins_flat: ClassVar[bool] = False  # whether it does well to begin with these for every sample
+
     def activation(self, output: Tensor) -> Tensor:
         """Raw model output ``(batch, ...)`` as predictions a person can read (probabilities, say)."""
         return output

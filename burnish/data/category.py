@@ -33,7 +33,7 @@ class CategoryBlock(Block):
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     def __init__(self, vocab: Sequence[Any] | None = None, sort: bool = True, add_na: bool = False) -> None:
-        self.vocab = None if vocab is None else [_plain(v) for v in vocab]
+        self.vocab = None if vocab is None else [plain_label(v) for v in vocab]
         self.sort, self.add_na = sort, add_na
         if self.vocab is not None:
             doubled = [v for v, n in Counter(self.vocab).items() if n > 1]
@@ -57,7 +57,7 @@ class CategoryBlock(Block):
     def fit(self, raws: Sequence[Any]) -> None:
         if self.vocab is not None:
             return
-        labels = [_plain(r) for r in raws if not _missing(r)]
+        labels = [plain_label(r) for r in raws if not _missing(r)]
         odd = next((v for v in labels if isinstance(v, (list, tuple, set, dict))), None)
         if odd is not None:
             raise DataError(f"A category must be one label, but a row has {odd!r}. For several labels per sample use MultiCategoryBlock.")
@@ -83,8 +83,8 @@ class CategoryBlock(Block):
             )
         unknown: dict[Any, list[object]] = {}
         for raw, row in zip(raws, rows, strict=True):
-            if _plain(raw) not in self.index:
-                unknown.setdefault(_plain(raw), []).append(row)
+            if plain_label(raw) not in self.index:
+                unknown.setdefault(plain_label(raw), []).append(row)
         if unknown:
             shown = "; ".join(f"{label!r} (rows: {listed(where, 3)})" for label, where in list(unknown.items())[:5])
             why = "only there and never in training" if split != "train" else "not in the vocab that was given"
@@ -96,7 +96,7 @@ class CategoryBlock(Block):
     def encode(self, value: Any) -> Tensor:
         index = self.index
         unknown = index["#na#"] if self.add_na else None
-        position = unknown if unknown is not None and _missing(value) else index.get(_plain(value), unknown)
+        position = unknown if unknown is not None and _missing(value) else index.get(plain_label(value), unknown)
         if position is None:
             raise DataError(
                 f"{value!r} is not one of the {len(self.index)} labels known from training ({listed(self.vocab or [], 8)}).{nearest(str(value), map(str, self.vocab or []))}"
@@ -120,7 +120,7 @@ class CategoryBlock(Block):
         return preds[:, : self.n_out].argmax(dim=1)
 
 
-def _plain(value: Any) -> Any:
+def plain_label(value: Any) -> Any:
     """numpy scalars as Python's, so that a vocabulary is JSON and compares well."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
 

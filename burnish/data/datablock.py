@@ -20,7 +20,17 @@ from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.randomness import derive
 from burnish.data.split import RandomSplitter, Splitter
-from burnish.data.table import as_list, brief, build_table, column_names, find_items, label_columns, label_items, rows_of_columns
+from burnish.data.table import (
+    as_list,
+    brief,
+    build_table,
+    column_names,
+    find_items,
+    label_columns,
+    label_items,
+    rows_of_columns,
+    with_labels_read,
+)
 from burnish.errors import DataError, SettingError, hinting
 
 _UNSET: Any = object()
@@ -161,7 +171,8 @@ class DataBlock:
         """
         table = self.table(source, seed)
         targets, white = label_columns(self.blocks, self.n_inp), white_of(self.blocks[: self.n_inp])
-        quick = check_table(table, table.attrs["inputs"], targets, quick=True, white=white)
+        readable = with_labels_read(table, self.blocks, self.n_inp)
+        quick = check_table(readable, table.attrs["inputs"], targets, quick=True, white=white)
         if quick:
             note(f"{quick.brief()} (dls.check() tells all)")
         dls = DataLoaders.from_table(

@@ -24,7 +24,7 @@ from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.notes import note
 from burnish.data.randomness import fresh_seed
 from burnish.data.reader import Reader
-from burnish.data.table import column_names, label_columns, rows_of
+from burnish.data.table import column_names, label_columns, rows_of, with_labels_read
 from burnish.data.transforms import BatchTransform, ItemTransform
 from burnish.data.whole import whole_number
 from burnish.errors import DataError, NotTrainableError, SettingError, UnreadableFileError, listed, nearest
@@ -242,6 +242,11 @@ class DataLoaders:
         return self.blocks[self._n_inp :] if self.blocks else []
 
     @property
+    def target_names(self) -> list[list[str]]:
+        """What each target's values are called, a list a target."""
+        return [[name] for name in column_names(self.blocks)[self._n_inp :]] if self.blocks else []
+
+    @property
     def vocab(self) -> Any:
         """The labels of the target, in the order of the model's outputs (a list of lists for several)."""
         vocabs = [b.vocab for b in self.blocks if getattr(b, "vocab", None) is not None]  # type: ignore[attr-defined]
@@ -265,6 +270,12 @@ class DataLoaders:
         rows = rows_of(self.table, split)
         names = self.table.attrs.get("targets", [])
         return [b.encode_all(self.table[name].iloc[rows].tolist()) for b, name in zip(self.target_blocks, names, strict=True)]
+
+    def with_target(self, block: Block) -> DataLoaders:
+        """These loaders with another block of the one target, for who reads outputs in another way; what they read stays the same."""
+        made = copy.copy(self)
+        made.loaders, made.blocks = list(self.loaders), [*self.blocks[:-1], block]
+        return made
 
     def loss(self) -> nn.Module:
         """The default loss of the target; class weights are in it when ``balance="loss"`` was asked for."""
@@ -319,7 +330,7 @@ class DataLoaders:
         self._loader(0, "train")  # or there is no data to check
         n_inp = self._n_inp or 1
         inputs, targets = column_names(self.blocks)[:n_inp], label_columns(self.blocks, n_inp)
-        return check_table(self.table, inputs, targets, white=white_of(self.blocks[:n_inp]))
+        return check_table(with_labels_read(self.table, self.blocks, n_inp), inputs, targets, white=white_of(self.blocks[:n_inp]))
 
     def _need_blocks(self, what: str, instead: str) -> None:
         """Raises DataError for what only DataLoaders with blocks can do."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from burnish.data.block import Block
 from burnish.errors import DataError
 
 
@@ -48,6 +49,25 @@ class JointLoss(nn.Module):
         if self.reduction == "none":
             parts = [part.reshape(len(target), -1).mean(1) for part, target in zip(parts, targets, strict=True)]
         return torch.stack(parts).sum(0)
+
+
+def final_of(blocks: Iterable[Block], n_out: int) -> nn.Module | None:
+    """What a model of these targets ends in: a target's own final layer; of several targets, one that divides the outputs among them.
+    None where the model has other outputs than theirs."""
+    targets = list(blocks)
+    if not targets or sum(block.n_out for block in targets) != n_out:
+        return None
+    if len(targets) == 1:
+        return targets[0].final()
+    return JointOutput([block.n_out for block in targets], [block.final() for block in targets])
+
+
+def first_outputs(blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:
+    """What the raw outputs of a model of these targets begin with, and which of them begin so for every sample; both ``(outputs,)``."""
+    first = [block.prior() for block in blocks]
+    outputs = [torch.zeros(block.n_out) if prior is None else prior for block, prior in zip(blocks, first, strict=True)]
+    flat = [torch.full((block.n_out,), block.begins_flat) for block in blocks]
+    return torch.cat([*outputs, torch.zeros(0)]), torch.cat([*flat, torch.zeros(0, dtype=torch.bool)])
 
 
 class JointOutput(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,7 +67,9 @@ def _without_zone(cells: pd.Series, there: np.ndarray) -> Any:
     if not there.any() or pd.api.types.infer_dtype(cells, skipna=True) != "string" or _in_zone(cells.iloc[there.argmax()]):
         return None
     try:
-        parsed: Any = pd.to_datetime(cells, format="ISO8601", errors="coerce")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # pandas 2 says of offsets that come later what pandas 3 makes an error
+            parsed: Any = pd.to_datetime(cells, format="ISO8601", errors="coerce")
     except ValueError:  # one with an offset comes later
         return None
     odd = cells.isin(_WORDS).to_numpy() | (parsed.isna().to_numpy() & there)

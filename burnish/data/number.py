@@ -169,6 +169,16 @@ class RegressionBlock(Block):
     def say(self, value: Any) -> str:
         return ", ".join(short(v, 5) for v in (value if isinstance(value, (list, tuple)) else [value]))
 
+    begins_flat: ClassVar[bool] = True  # random weights would begin several spreads off the mean
+
+    def prior(self) -> Tensor:
+        """What gives the mean."""
+        if self.y_range is None:
+            return torch.zeros(self.n_out)
+        low, high = self.y_range
+        mean = torch.tensor(self.mean or [(low + high) / 2] * self.n_out)
+        return torch.logit(((mean - low) / (high - low)).clamp(0.01, 0.99))
+
     def loss(self) -> nn.Module:
         return ScaledMSELoss(self.std or [1.0] * self.n_out, self.log)
 

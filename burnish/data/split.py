@@ -55,7 +55,9 @@ class Splitter:
     def __call__(self, items: Any, table: pd.DataFrame | None = None) -> Sides:
         n = len(items)
         if n == 0:
-            raise DataError(f"{self!r} got no items, so there is nothing to split. Check that they are found: get_items, or the filter before it.")
+            raise DataError(
+                f"{self!r} got no items, so there is nothing to split. Check that they are found: get_items, or the filter before it."
+            )
         if table is not None and len(table) != n:
             raise DataError(
                 f"{self!r} got {n} item(s) and a table of {len(table)} row(s); they must be the same samples in the same order."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,18 @@ def column_names(blocks: Sequence[Block]) -> list[str]:
 def label_columns(blocks: Sequence[Block], n_inp: int) -> list[str]:
     """The columns of the targets that are labels: those whose block has a vocabulary."""
     return [name for name, block in list(zip(column_names(blocks), blocks, strict=True))[n_inp:] if hasattr(block, "vocab")]
+
+
+def with_labels_read(table: pd.DataFrame, blocks: Sequence[Block], n_inp: int) -> pd.DataFrame:
+    """The table, its targets of several labels as lists of them, however they are written; cells that can't be read as they are."""
+    for name, block in list(zip(column_names(blocks), blocks, strict=True))[n_inp:]:
+        if block.kind == "multicategory":
+            cells = pd.Series([None] * len(table), index=table.index, dtype=object)
+            for i, raw in enumerate(table[name]):
+                with suppress(DataError):
+                    cells.iloc[i] = block.open(raw)
+            table = table.assign(**{name: cells})
+    return table
 
 
 def label_items(items: Sequence[Any], getters: Sequence[Getter | None], names: Sequence[str]) -> dict[str, list[Any]]:

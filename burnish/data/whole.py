@@ -17,11 +17,13 @@ def whole_number(value: Any, least: int) -> int | None:
     >>> whole_number(np.int64(5), least=1), whole_number(0, least=1), whole_number(2.0, least=1)
     (5, None, None)
     """
+    if isinstance(value, (bool, np.bool_)):
+        return None
     try:
         number = operator.index(value)
     except TypeError:
         return None
-    return None if isinstance(value, (bool, np.bool_)) or number < least else number
+    return None if number < least else number
 
 
 def checked_whole(name: str, value: Any, least: int, otherwise: str = "") -> int:

@@ -5,6 +5,7 @@ from burnish.evaluate.interpret import ClassificationInterpretation, Interpretat
 from burnish.evaluate.intervals import Interval, bootstrap, bootstrap_mean, interval, wilson
 from burnish.evaluate.metrics import METRICS, metric_by_name, optim_metric, resolve_metrics
 from burnish.evaluate.summary import ResultNote, assess
+from burnish.evaluate.thresholds import tune_thresholds
 
 __all__ = [
     "METRICS",
@@ -21,5 +22,6 @@ __all__ = [
     "metric_by_name",
     "optim_metric",
     "resolve_metrics",
+    "tune_thresholds",
     "wilson",
 ]

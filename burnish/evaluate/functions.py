@@ -5,14 +5,14 @@ The learner averages them over the whole split, weighted by batch size. Outputs 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from burnish.evaluate.shapes import class_outputs, elementwise
+from burnish.evaluate.shapes import above, class_outputs, elementwise
 
 Function = TypeVar("Function", bound=Callable[..., Tensor])
 
@@ -65,16 +65,17 @@ def top_k_accuracy(output: Tensor, target: Tensor, k: int = 5, axis: int = -1) -
 
 
 @_better("higher")
-def accuracy_multi(output: Tensor, target: Tensor, thresh: float = 0.5, sigmoid: bool = True) -> Tensor:
+def accuracy_multi(output: Tensor, target: Tensor, thresh: float | Sequence[float] = 0.5, sigmoid: bool = True) -> Tensor:
     """Share of single yes/no answers that are right, for several labels per sample.
 
     Args:
         output: ``(batch, labels)`` raw outputs, or probabilities with ``sigmoid=False``.
         target: ``(batch, labels)`` of 0 and 1.
-        thresh: the probability above which a label is given.
+        thresh: the probability above which a label is given, or one for each label. In a learner those of the data, unless one is set:
+            0.5 until ``tune_thresholds`` has chosen others.
     """
     output, target = elementwise(output, target, "accuracy_multi")
-    chosen = (output.sigmoid() if sigmoid else output) > thresh
+    chosen = above(output.sigmoid() if sigmoid else output, thresh)
     return (chosen == target.bool()).float().mean()
 
 

@@ -231,7 +231,7 @@ def _bca_tails(means: np.ndarray, sums: np.ndarray, counts: np.ndarray, level: f
 def _units(metric: Metric, output: Tensor, target: Tensor, value: float) -> Units | None:
     """The terms of each sample for a metric that is a mean of them; None for others."""
     if isinstance(metric, AverageMetric):
-        pairs, finish = _one_by_one(lambda o, t: (metric.function(o, t), 1), output, target), float
+        pairs, finish = _one_by_one(lambda o, t: (metric.value(o, t), 1), output, target), float
     elif isinstance(metric, MeanMetric):
         finish = float if type(metric).finish is MeanMetric.finish else metric.finish
         pairs = _one_by_one(metric.terms, output, target)

@@ -1,9 +1,10 @@
-"""Metrics where a model has several targets: each looks at one of them."""
+"""Metrics where a model has several targets: each looks at one of them. And those that are shown when nobody names any."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from burnish.data.dataloaders import DataLoaders
 from burnish.train.metric import Metric
 
 
@@ -31,3 +32,12 @@ class TargetMetric(Metric):
 
     def compute(self) -> float:
         return self._inner.compute()
+
+
+def default_metrics(dls: DataLoaders) -> list[Any]:
+    """The metrics of the target; of several targets two each."""
+    blocks = dls.target_blocks
+    if len(blocks) < 2:
+        return [metric for block in blocks for metric in block.metrics]
+    named = zip(blocks, dls.target_names, strict=True)
+    return [TargetMetric(i, metric, f"{names[0]}_{metric}") for i, (block, names) in enumerate(named) for metric in block.metrics[:2]]

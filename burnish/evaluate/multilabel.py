@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from burnish.data.block import Block
 from burnish.errors import SettingError, listed
 from burnish.evaluate.base import CallableMetric, MeanMetric
 from burnish.evaluate.counts import averaged, check_average, fbeta_formula, jaccard_of, precision_of, ratio, recall_of
-from burnish.evaluate.shapes import elementwise
+from burnish.evaluate.shapes import above, elementwise
 
 AVERAGES = ("macro", "micro", "weighted", "samples")
 
@@ -26,20 +28,27 @@ class LabelCounts(CallableMetric):
     """Base of metrics that follow from counts per label. A subclass gives ``score``.
 
     Args:
-        thresh: the probability above which a label is given.
+        thresh: the probability above which a label is given, or one for each label. None is 0.5; in a learner what ``tune_thresholds`` has
+            chosen.
         sigmoid: outputs are raw; False when they are probabilities already.
     """
 
-    def __init__(self, thresh: float = 0.5, sigmoid: bool = True) -> None:
+    def __init__(self, thresh: float | Sequence[float] | None = None, sigmoid: bool = True) -> None:
         self.thresh, self.sigmoid = thresh, sigmoid
+        self._of_labels: Sequence[float] | None = None
         self.reset()
+
+    def for_target(self, block: Block) -> None:
+        super().for_target(block)
+        self._of_labels = getattr(block, "thresholds", None)
 
     def reset(self) -> None:
         self._counts: Tensor | None = None  # (4, labels): right, there, predicted, samples
 
     def update(self, preds: Tensor, targs: Tensor) -> None:
         output, target = label_outputs(preds.detach(), targs, self.name)
-        chosen, wanted = (output.sigmoid() if self.sigmoid else output) > self.thresh, target > 0.5
+        least = self.thresh if self.thresh is not None else self._of_labels if self._of_labels is not None else 0.5
+        chosen, wanted = above(output.sigmoid() if self.sigmoid else output, least), target > 0.5
         self.add(chosen, wanted)
         counts = torch.stack([(chosen & wanted).sum(0), wanted.sum(0), chosen.sum(0), torch.ones_like(wanted).sum(0)])
         self._counts = counts if self._counts is None else self._counts + counts
@@ -63,7 +72,8 @@ class _AveragedMulti(LabelCounts):
     """A score of each label, averaged; a label without a sample and without a prediction scores 0, as in scikit-learn.
 
     Args:
-        thresh: the probability above which a label is given.
+        thresh: the probability above which a label is given, or one for each label. None is 0.5; in a learner what ``tune_thresholds`` has
+            chosen.
         sigmoid: outputs are raw; False when they are probabilities already.
         average: "macro", "micro", "weighted", or "samples" (the mean over samples of the score of a sample's labels).
     """
@@ -71,7 +81,7 @@ class _AveragedMulti(LabelCounts):
     stem: ClassVar[str] = ""
     better: str | None = "higher"
 
-    def __init__(self, thresh: float = 0.5, sigmoid: bool = True, average: str = "macro") -> None:
+    def __init__(self, thresh: float | Sequence[float] | None = None, sigmoid: bool = True, average: str = "macro") -> None:
         self.average = check_average(average, AVERAGES, type(self).__name__)
         super().__init__(thresh, sigmoid)
 
@@ -140,7 +150,9 @@ class F1ScoreMulti(_AveragedMulti):
 class FBetaMulti(_AveragedMulti):
     """As F1ScoreMulti, with recall counting `beta` times as much as precision (`beta` above 0)."""
 
-    def __init__(self, beta: float = 2.0, thresh: float = 0.5, sigmoid: bool = True, average: str = "macro") -> None:
+    def __init__(
+        self, beta: float = 2.0, thresh: float | Sequence[float] | None = None, sigmoid: bool = True, average: str = "macro"
+    ) -> None:
         if not beta > 0:
             raise SettingError(f"FBetaMulti: beta={beta!r} must be above 0 (above 1 favours recall, below 1 precision).")
         self.beta = beta

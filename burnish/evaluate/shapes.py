@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -59,6 +61,13 @@ def elementwise(output: Tensor, target: Tensor, where: str) -> tuple[Tensor, Ten
     raise ValueError(
         f"{where}: outputs {tuple(output.shape)} and targets {tuple(target.shape)} must have the same shape, one target per output.{hint}"
     )
+
+
+def above(probabilities: Tensor, thresh: float | Sequence[float]) -> Tensor:
+    """Which probabilities ``(..., labels)`` are above a threshold, or each above its label's own."""
+    if isinstance(thresh, (int, float)):
+        return probabilities > thresh
+    return probabilities > torch.as_tensor(thresh, dtype=probabilities.dtype, device=probabilities.device)
 
 
 def wide(device: torch.device) -> torch.dtype:

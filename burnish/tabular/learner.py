@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from burnish.data.config import from_config
 from burnish.data.dataloaders import DataLoaders
-from burnish.data.joint import JointOutput
+from burnish.data.joint import final_of
 from burnish.data.notes import note
-from burnish.data.number import SigmoidRange, checked_range
+from burnish.data.number import SigmoidRange
 from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.errors import DataError, ModelFileError, SettingError, hinting, nearest
-from burnish.evaluate.joint import TargetMetric
+from burnish.evaluate.joint import default_metrics
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.tabular import forest, insight
@@ -26,6 +26,7 @@ from burnish.tabular.dataloaders import TabularDataLoaders
 from burnish.tabular.models import TabularModel, emb_sz_rule, get_emb_sz
 from burnish.tabular.modern import MOST_ROWS, RealMLP, modern_emb_sz
 from burnish.train.freezing import trainable_params
+from burnish.train.guards import check_range
 from burnish.train.learner import Callbacks
 from burnish.train.optim import AdamW, LearningRate, OptFunc
 
@@ -148,7 +149,7 @@ def tabular_learner(
     }  # fmt: skip
     seed = fresh_seed() if seed is None else seed
     learn = TabularLearner(
-        dls, _begun(model_config, dls, seed), loss_func=loss_func, opt_func=opt_func, lr=ARCHITECTURES[arch].lr if lr is None else lr, cbs=cbs, metrics=resolve_metrics(_default_metrics(dls) if metrics is None else metrics),
+        dls, _begun(model_config, dls, seed), loss_func=loss_func, opt_func=opt_func, lr=ARCHITECTURES[arch].lr if lr is None else lr, cbs=cbs, metrics=resolve_metrics(default_metrics(dls) if metrics is None else metrics),
         path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, moms=moms, seed=seed, precision=precision, device=device,
     )  # fmt: skip
     learn.arch = arch
@@ -157,31 +158,6 @@ def tabular_learner(
     else:
         learn.model_config = model_config
     return learn
-
-
-def check_range(dls: TabularDataLoaders, y_range: Any) -> None:
-    """Raises SettingError for a y_range that the target can't have; says how many training rows lie outside of it."""
-    if y_range is None:
-        return
-    low, high = checked_range(y_range)
-    if len(dls.target_blocks) > 1:
-        raise SettingError("y_range is of one target; several have their own: y_block=[RegressionBlock(y_range=(0, 1)), ...].")
-    block = dls.target_blocks[0]
-    if block.kind == "category":
-        raise SettingError(
-            "y_range is for numbers, and the target has classes: their probabilities lie between 0 and 1 as it is. Leave it out."
-        )
-    if getattr(block, "log", False):
-        raise SettingError(
-            "y_range and RegressionBlock(log=...) were both given: logarithms have no upper end to hold to. Leave one of them out."
-        )
-    found = dls.targets_of("train")[0] if dls.prepared is not None else torch.zeros(0)
-    outside = int(((found < low) | (found > high)).sum())
-    if outside:
-        note(
-            f"{outside} of {len(found)} training rows have a target outside of y_range=({low:g}, {high:g}) (they go from {float(found.min()):g} to "
-            f"{float(found.max()):g}): the model can't give them."
-        )
 
 
 def _default_arch(config: Mapping[str, Any] | None) -> str:
@@ -217,10 +193,7 @@ def _make(config: dict[str, Any]) -> nn.Module:
         return forest.rebuild(config, _make(config["network"]))
     settings = {k: v for k, v in config["settings"].items() if k != "y_range"}
     targets, y_range = [from_config(c) for c in config["target"]], config["settings"].get("y_range")
-    if len(targets) > 1:
-        final: nn.Module | None = JointOutput([t.n_out for t in targets], [t.final() for t in targets])
-    else:
-        final = targets[0].final() if y_range is None else SigmoidRange(*y_range)
+    final = final_of(targets, config["out_sz"]) if y_range is None else SigmoidRange(*y_range)
     return ARCHITECTURES[config["arch"]].model(
         [(rows, width) for rows, width in config["emb_szs"]], config["n_cont"], config["out_sz"], config["layers"], final=final, **settings
     )
@@ -241,11 +214,3 @@ def checked_settings(arch: str, config: Mapping[str, Any] | None, y_range: tuple
             raise SettingError(f"y_range={y_range}, and config has y_range={settings['y_range']}; give one of them.")
         settings["y_range"] = list(y_range)
     return settings
-
-
-def _default_metrics(dls: TabularDataLoaders) -> list[Any]:
-    blocks = dls.target_blocks
-    if len(blocks) == 1:
-        return list(blocks[0].metrics)
-    named = zip(blocks, dls.target_names, strict=True)
-    return [TargetMetric(i, metric, f"{names[0]}_{metric}") for i, (block, names) in enumerate(named) for metric in block.metrics[:2]]

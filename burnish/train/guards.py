@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from burnish.data.notes import note
+from burnish.data.number import checked_range
 from burnish.errors import DataError, SettingError, listed
 from burnish.train.callback import Callback
 
@@ -192,6 +193,33 @@ def check_classes(dls: DataLoaders) -> None:
                 f"The data has one class only, {listed(map(repr, getattr(block, 'vocab', ())))}, so there is nothing to tell apart. "
                 "Give examples of at least one more class (in a folder a class: another sub-folder), or look at how the labels are made: print(dls.table)."
             )
+
+
+def check_range(dls: DataLoaders, y_range: Any) -> None:
+    """Raises SettingError for a y_range that the target can't have; says how many training rows lie outside of it."""
+    if y_range is None:
+        return
+    low, high = checked_range(y_range)
+    if not dls.target_blocks:
+        return
+    if len(dls.target_blocks) > 1:
+        raise SettingError("y_range is of one target; several have their own: RegressionBlock(y_range=(0, 1)).")
+    block = dls.target_blocks[0]
+    if block.kind in ("category", "multicategory"):
+        raise SettingError(
+            "y_range is for numbers, and the target has classes: their probabilities lie between 0 and 1 as it is. Leave it out."
+        )
+    if getattr(block, "log", False):
+        raise SettingError(
+            "y_range and RegressionBlock(log=...) were both given: logarithms have no upper end to hold to. Leave one of them out."
+        )
+    found = dls.targets_of("train")[0] if len(dls) else torch.zeros(0)
+    outside = int(((found < low) | (found > high)).sum())
+    if outside:
+        note(
+            f"{outside} of {len(found)} training rows have a target outside of y_range=({low:g}, {high:g}) (they go from {float(found.min()):g} to "
+            f"{float(found.max()):g}): the model can't give them."
+        )
 
 
 def check_same_targets(old: DataLoaders, new: DataLoaders) -> None:

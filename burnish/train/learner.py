@@ -204,8 +204,8 @@ class Learner(HasCallbacks):
 
     @metrics.setter
     def metrics(self, metrics: Any) -> None:
-        classes = [b.kind for b in getattr(self.dls, "target_blocks", ())] == ["category"]
-        self._metrics = as_metrics(metrics, self.dls.c if classes else None)
+        blocks = getattr(self.dls, "target_blocks", ())
+        self._metrics = as_metrics(metrics, blocks[0] if len(blocks) == 1 else None)
 
     @property
     def n_inp(self) -> int | None:

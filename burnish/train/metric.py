@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from burnish.data.block import Block
 from burnish.errors import SettingError
 
 
@@ -37,6 +39,11 @@ class Metric:
         """Told the number of classes before training, where the target is a category: a metric whose name or working
         depends on it overrides this."""
 
+    def for_target(self, block: Block) -> None:
+        """Told the block of the one target before training, and again when that has changed."""
+        if block.kind == "category":
+            self.for_classes(block.n_out)
+
     def compute(self) -> float:
         """The value over everything since ``reset``; nan when there was nothing. Raises ValueError that says why when
         it can't be computed."""
@@ -60,7 +67,18 @@ class AverageMetric(Metric):
         inner = _innermost(function)
         self.name = name or getattr(inner, "__name__", type(inner).__name__)
         self.better = better or getattr(function, "better", getattr(inner, "better", None))
+        self._given: dict[str, Any] = {}  # arguments that follow from the data
         self.reset()
+
+    def for_target(self, block: Block) -> None:
+        """A function with a threshold that nobody has set gets those of the labels."""
+        super().for_target(block)
+        thresholds = getattr(block, "thresholds", None)
+        self._given = {"thresh": thresholds} if thresholds is not None and _takes(self.function, "thresh") else {}
+
+    def value(self, preds: Tensor, targs: Tensor) -> Any:
+        """The function of a batch."""
+        return self.function(preds, targs, **self._given)
 
     def reset(self) -> None:
         self._total: Tensor | float = 0.0
@@ -68,7 +86,7 @@ class AverageMetric(Metric):
 
     def update(self, preds: Tensor, targs: Tensor) -> None:
         n = len(targs) if isinstance(targs, Tensor) and targs.ndim else 1
-        value = self.function(preds, targs)
+        value = self.value(preds, targs)
         if value is None:
             raise TypeError(
                 f"The metric {self.name!r} returned None; expected one number, the batch's mean. Does its function end in return?"
@@ -103,6 +121,18 @@ def _innermost(function: Any) -> Any:
     return function
 
 
+def _takes(function: Any, name: str) -> bool:
+    """Whether a function has a parameter of this name that no functools.partial has set."""
+    while hasattr(function, "func"):
+        if name in function.keywords:
+            return False
+        function = function.func
+    try:
+        return name in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
 def as_metric(metric: Any) -> Metric:
     """A Metric as it is, a Metric class instantiated, any function as its average over samples."""
     if isinstance(metric, type) and issubclass(metric, Metric):
@@ -122,17 +152,17 @@ def as_metric(metric: Any) -> Metric:
     )
 
 
-def as_metrics(metrics: Any, classes: int | None = None) -> list[Metric]:
-    """One or several metrics (see ``as_metric``; None is none) as a list, told how many classes the target has.
+def as_metrics(metrics: Any, block: Block | None = None) -> list[Metric]:
+    """One or several metrics (see ``as_metric``; None is none) as a list, told the block of the one target.
 
     Raises:
         SettingError: two have the same name.
     """
     several = list(metrics) if isinstance(metrics, (list, tuple)) else [] if metrics is None else [metrics]
     made = [as_metric(m) for m in several]
-    if classes is not None:
+    if block is not None:
         for metric in made:
-            metric.for_classes(classes)
+            metric.for_target(block)
     names = [m.name for m in made]
     doubled = sorted({n for n in names if names.count(n) > 1})
     if doubled:

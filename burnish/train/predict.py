@@ -375,7 +375,7 @@ def _show_rows(learn: Learner, loader: RowLoader, n: int, shuffle: bool) -> None
     few = loader.of_rows(rows[:n])
     found = get_preds(learn, dl=few, with_decoded=True)
     table = pd.DataFrame([dict(few.item(int(row))) for row in found.rows], index=found.rows)
-    names = getattr(learn.dls, "target_names", [[b.name] for b in learn.dls.target_blocks])
+    names = learn.dls.target_names
     for i, (block, columns) in enumerate(zip(learn.dls.target_blocks, names, strict=True)):
         decided = found.decoded[i] if isinstance(found.decoded, tuple) else found.decoded
         said = [block.decode(d) for d in decided]

@@ -18,7 +18,9 @@ from burnish.data.files import get_image_files
 from burnish.data.folders import FilledSplitter, sides_by_folder
 from burnish.data.label import ColReader, RegexLabeller, is_missing, parent_label
 from burnish.data.lazy import pd
+from burnish.data.multicategory import MultiCategoryBlock
 from burnish.data.notes import note
+from burnish.data.number import RegressionBlock
 from burnish.data.sides import check_shares
 from burnish.data.split import ColSplitter, RandomSplitter, Splitter, TrainTestSplitter
 from burnish.errors import DataError, SettingError, listed, nearest
@@ -134,27 +136,21 @@ class ImageDataLoaders(DataLoaders):
             fn_col, label_col: columns by name or position. folder: put between `path` and the file name.
             suff: put after the file name (".jpg"). valid_col: a column that says which rows validate (True/False, or
                 "train"/"valid"/"test"), instead of a random draw.
-            y_block: the target's block when it isn't a single label.
+            label_delim: what stands between several labels in one cell ("cat;dog"). Several `label_col` are columns of 0 and 1, one a
+                label, or columns of labels (empty cells are none).
+            y_block: the target's block when it is neither one label nor several: ``RegressionBlock``, with one or several `label_col`.
         """
-        if label_delim is not None or (not isinstance(label_col, (int, str)) and len(label_col) > 1):
-            raise SettingError(
-                "Several labels a picture (label_delim, or more than one label_col) need a block for them: pass y_block=, and get the labels with a DataBlock."
-            )
-        fn_col, label_col = (
-            _column(df, fn_col, "fn_col"),
-            _column(df, label_col if isinstance(label_col, (int, str)) else label_col[0], "label_col"),
-        )
+        fn_col = _column(df, fn_col, "fn_col")
+        label_cols = [_column(df, c, "label_col") for c in ([label_col] if isinstance(label_col, (int, str)) else label_col)]
         if str(fn_col).startswith("Unnamed:") and list(df[fn_col]) == list(range(len(df))):
             raise DataError(
                 f"fn_col={fn_col!r} names no files: it is the table's index, which pandas wrote as a column. Pass fn_col=1, label_col=2, or write the file with df.to_csv(index=False)."
             )
-        if y_block is None and vocab is None and not any(map(is_missing, df[label_col])):
-            _refuse_numbers(list(df[label_col]), list(df[fn_col]))
+        y_block, get_y = _targets(df, fn_col, label_cols, label_delim, y_block, vocab)
         root = Path(path) / folder if folder is not None else Path(path)
         splitter = _random(valid_pct, test_pct, seed, y_block) if valid_col is None else ColSplitter(_column(df, valid_col, "valid_col"))
         block = DataBlock(
-            blocks=(_image_block(img_cls), y_block or CategoryBlock(vocab=vocab)), get_x=lambda row: _file(row, root, fn_col, suff),
-            get_y=ColReader(label_col), splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms,
+            blocks=(_image_block(img_cls), y_block), get_x=lambda row: _file(row, root, fn_col, suff), get_y=get_y, splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
         return block.dataloaders(df, seed=seed, **_known(options))
 
@@ -188,23 +184,52 @@ class ImageDataLoaders(DataLoaders):
         fnames, labels = list(fnames), list(labels)
         if len(fnames) != len(labels):
             raise DataError(f"There are {len(fnames)} files and {len(labels)} labels; one label a file is needed, in the same order.")
-        if y_block is None:
-            _refuse_numbers(labels, fnames)
+        y_block = _block_for(labels, fnames, vocab) if y_block is None else y_block
         block = DataBlock(
-            blocks=(_image_block(img_cls), y_block or CategoryBlock(vocab=vocab)), splitter=_random(valid_pct, test_pct, seed, y_block),
+            blocks=(_image_block(img_cls), y_block), splitter=_random(valid_pct, test_pct, seed, y_block),
             item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
         pairs = [(Path(f) if isinstance(f, str) else f, y) for f, y in zip(fnames, labels, strict=True)]
         return block.dataloaders(pairs, seed=seed, **_known(options))
 
 
-def _refuse_numbers(labels: Sequence[Any], fnames: Sequence[Any]) -> None:
-    """Raises SettingError if a label is a fraction or a collection, which nobody means as the name of a class."""
-    for i, label in enumerate(labels):
-        if isinstance(label, (list, tuple, set)) or (isinstance(label, (float, np.floating)) and label == label):
-            raise SettingError(
-                f"The label of file {i} ({fnames[i]}) is {label!r}, which is no class name. Pass y_block= the block for such targets; y_block=CategoryBlock takes numbers as classes."
-            )
+def _targets(
+    df: pd.DataFrame, fn_col: str, label_cols: list[str], label_delim: str | None, y_block: Any, vocab: Sequence[Any] | None
+) -> tuple[Any, Callable[[Any], Any]]:
+    """The block of the targets, and what reads them from a row."""
+    several = len(label_cols) > 1
+    read = ColReader(label_cols if several else label_cols[0], label_delim=label_delim)
+    if y_block is not None:
+        return y_block, read
+    if several and all(mark in (0, 1) for name in label_cols for mark in df[name].unique().tolist()):
+        note(f"The columns {listed(label_cols, 8)} hold 0 and 1 only: each is a label that a picture has or has not.")
+        return MultiCategoryBlock(encoded=True, vocab=label_cols if vocab is None else vocab), read
+    if several:
+        return MultiCategoryBlock(vocab=vocab), lambda row: [row[name] for name in label_cols if not is_missing(row[name])]
+    if label_delim is not None:
+        return MultiCategoryBlock(vocab=vocab), read
+    return _block_for(list(df[label_cols[0]]), list(df[fn_col]), vocab), read
+
+
+def _block_for(labels: Sequence[Any], fnames: Sequence[Any], vocab: Sequence[Any] | None) -> Block:
+    """The block that suits the labels: several a picture, fractions as numbers, else one class each.
+
+    Raises:
+        SettingError: some are fractions, and others neither numbers nor missing.
+    """
+    if any(isinstance(label, (list, tuple, set)) for label in labels):
+        return MultiCategoryBlock(vocab=vocab)
+    there = [(label, name) for label, name in zip(labels, fnames, strict=True) if not is_missing(label)]
+    fraction = next(((label, name) for label, name in there if isinstance(label, (float, np.floating))), None)
+    if fraction is None or vocab is not None or len(there) < len(labels):  # what is missing makes fractions of whole numbers
+        return CategoryBlock(vocab=vocab)
+    if any(isinstance(label, bool) or not isinstance(label, (int, float, np.number)) for label, _ in there):
+        raise SettingError(
+            f"The label of {fraction[1]} is {fraction[0]!r}, a fraction, and others are no numbers. Mend them; or y_block=CategoryBlock takes all as classes."
+        )
+    shown = listed((f"{label:g}" for label, _ in there), 4)
+    note(f"The labels are fractions ({shown}): taken as numbers to predict. If they are classes: y_block=CategoryBlock.")
+    return RegressionBlock()
 
 
 def _check_csv(df: pd.DataFrame, file: Path, header: Any, delimiter: str | None, root: Path, suff: str) -> None:
@@ -256,10 +281,10 @@ def _file(row: Any, root: Path, column: str, suff: str) -> Path:
 
 
 def _random(valid_pct: float, test_pct: float, seed: int | None, y_block: Any = None) -> Splitter:
-    """A random draw; of single labels one that keeps the classes' shares on every side."""
+    """A random draw; of labels one that keeps the classes' shares on every side."""
     check_shares(valid_pct, test_pct)
     seed = 42 if seed is None else seed
-    if y_block is None or y_block is CategoryBlock or isinstance(y_block, CategoryBlock):
+    if y_block is None or y_block in (CategoryBlock, MultiCategoryBlock) or isinstance(y_block, (CategoryBlock, MultiCategoryBlock)):
         return TrainTestSplitter(test_size=valid_pct, test_pct=test_pct, random_state=seed, stratify=True)
     return RandomSplitter(valid_pct=valid_pct, test_pct=test_pct, seed=seed)
 

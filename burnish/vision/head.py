@@ -47,6 +47,7 @@ def create_head(
     lin_first: bool = False,
     y_range: tuple[float, float] | None = None,
     bn_eps: float = 1e-5,
+    final: nn.Module | None = None,
 ) -> nn.Sequential:
     """Pooling, then (batch norm, dropout, linear) layers with ReLU between them.
 
@@ -64,6 +65,8 @@ def create_head(
         y_range: (low, high) that outputs are squeezed into.
         bn_eps: what batch norm adds to the variance it divides by. ``vision_learner`` has 1e-3: of features that are mostly zero,
             batches of 4 or 8 often see nothing, and the running variance that is left would blow up the rare ones in evaluation.
+
+        final: what comes last (the target's own units, say), unless `y_range` is given.
 
     Output shape: ``(batch, n_out)``. The last linear layer has a bias, so that it can take up the classes' frequencies.
 
@@ -89,8 +92,8 @@ def create_head(
         layers += _step(wide, narrow, drop, norm, last=last, lin_first=lin_first)
     if bn_final:
         layers.append(nn.BatchNorm1d(n_out, momentum=0.01))
-    if y_range is not None:
-        layers.append(SigmoidRange(*y_range))
+    final = final if y_range is None else SigmoidRange(*y_range)
+    layers += [] if final is None else [final]
     return nn.Sequential(*layers)
 
 
@@ -109,6 +112,19 @@ def _dropouts(ps: float | Sequence[float], n: int) -> list[float]:
     if len(drops) != n or not all(0 <= p < 1 for p in drops):
         raise SettingError(f"ps={ps!r}: expected one number from 0 to below 1, or one for each of the {n} linear layers.")
     return drops
+
+
+@torch.no_grad()
+def begin_with(head: nn.Module, outputs: Tensor, flat: Tensor) -> None:
+    """Lets the last linear layer's bias begin with these raw outputs ``(n_out,)``, where it has one for each of them.
+
+    Args:
+        flat: which of them ``(n_out,)`` begin so for every sample, their weights 0.
+    """
+    last = next((m for m in reversed(list(head.modules())) if isinstance(m, nn.Linear)), None)
+    if last is not None and last.bias is not None and last.bias.shape == outputs.shape:
+        last.bias.copy_(outputs)
+        last.weight[flat] = 0
 
 
 def init_head(head: nn.Module, init: Callable[[Tensor], Any] | None = nn.init.kaiming_normal_) -> nn.Module:

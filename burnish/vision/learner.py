@@ -12,20 +12,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from burnish.data.block import Block
+from burnish.data.config import from_config
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.joint import final_of, first_outputs
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.errors import DataError, ModelFileError, SettingError, hinting
+from burnish.evaluate.joint import default_metrics
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.train.freezing import plain
-from burnish.train.guards import as_loss, check_classes, compute_loss
+from burnish.train.guards import as_loss, check_classes, check_range, compute_loss
 from burnish.train.learner import Callbacks
 from burnish.train.metric import AverageMetric, Metric
 from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.architectures import TORCHVISION, resolve
 from burnish.vision.backbones import ArchLike, Backbone, InputNormalize, create_body, layer_groups
-from burnish.vision.head import create_head, init_head
+from burnish.vision.head import begin_with, create_head, init_head
 from burnish.vision.normalization import TO_FLOATS, check_same_normalization, first_pictures, is_tellable, normalised_by
 from burnish.vision.progressive import ProgressiveResize
 from burnish.vision.weights import Source
@@ -101,28 +105,33 @@ def vision_learner(
     config = {
         "builder": "vision", "arch": arch, "n_in": _channels(dls, n_in, look), "n_out": _outputs(dls, n_out),
         "normalize": normalize and not _normalized(dls, look), "arch_args": _with_size(arch, arch_args or {}, look), "head": head,
+        "target": [block.config() for block in dls.target_blocks],
     }  # fmt: skip
-    check_classes(dls)
-    fitting = resolve_metrics(_default_metrics(dls) if metrics is None else metrics)
-    check_fit(dls, config["n_out"], loss_func, fitting)
+    fitting = _fitting(dls, metrics, config["n_out"], loss_func, y_range)
     seed = fresh_seed() if seed is None else seed
     with own_globals(derive(seed, "init")):
-        model = _make(config, pretrained, weights, custom_head, init)
+        model = _make(config, pretrained, weights, custom_head, init, dls.target_blocks)
     learn = VisionLearner(
         dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter or layer_groups, cbs=cbs, metrics=fitting, path=path,
         model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, seed=seed, precision=precision, device=device,
     )  # fmt: skip
     learn.add_cb(ProgressiveResize(only_from_scratch=True))
-    name = getattr(model[0], "arch", None)
-    learn.arch, learn.pretrained = name or _called(arch), model[0].pretrained  # pyright: ignore[reportAttributeAccessIssue]
-    if custom_head is None and name is not None:
+    return _named(learn, arch, None if custom_head is not None else config)
+
+
+cnn_learner = vision_learner
+
+
+def _named(learn: VisionLearner, arch: ArchLike, config: dict[str, Any] | None) -> VisionLearner:
+    """The learner with what its network is called and made from (None: from what no model file can say), frozen if it is pretrained."""
+    body: Any = plain(learn.model)[0]  # type: ignore[index]
+    name = getattr(body, "arch", None)
+    learn.arch, learn.pretrained = name or _called(arch), body.pretrained
+    if config is not None and name is not None:
         learn.model_config = {**config, "arch": name}
     if learn.pretrained:
         learn.freeze()
     return learn
-
-
-cnn_learner = vision_learner
 
 
 def build(model_config: dict[str, Any]) -> nn.Sequential:
@@ -143,8 +152,9 @@ def _make(
     weights: Source | None = None,
     custom_head: nn.Module | None = None,
     init: Callable[[Tensor], Any] | None = None,
+    targets: Sequence[Block] = (),
 ) -> nn.Sequential:
-    """The body and the head. Draws from torch's global generator."""
+    """The body and the head, whose outputs begin as suits the targets where it is initialised. Draws from torch's global generator."""
     body = create_body(config["arch"], pretrained, config["n_in"], weights, normalize=config["normalize"], arch_args=config["arch_args"])
     if custom_head is not None:
         return nn.Sequential(body, custom_head)
@@ -152,7 +162,11 @@ def _make(
     if "ps" in head and head["ps"] is None:
         head["ps"] = 0.5 if body.pretrained else 0.0  # in `config` too: the model file says what the network is
     head = {**head, "pool": head["pool"] and body.spatial}
-    return nn.Sequential(body, init_head(create_head(body.num_features, config["n_out"], **head), init))
+    final = final_of(map(from_config, config.get("target", ())), config["n_out"])
+    made = init_head(create_head(body.num_features, config["n_out"], **head, final=final), init)
+    if init is not None and not head["bn_final"]:
+        begin_with(made, *first_outputs(targets))
+    return nn.Sequential(body, made)
 
 
 # -- what follows from the data ---------------------------------------------------------------------------------------
@@ -214,15 +228,20 @@ def _with_size(arch: ArchLike, arch_args: dict[str, Any], look: Callable[[], Ten
     return dict(arch_args) if size == tuple(config.input_size[1:]) else {**arch_args, "img_size": list(size)}
 
 
-def _default_metrics(dls: DataLoaders) -> list[str]:
-    return list(dls.target_blocks[0].metrics) if len(dls.target_blocks) == 1 else []
-
-
 def _called(arch: Any) -> str:
     return getattr(arch, "__name__", None) or type(arch).__name__
 
 
 # -- what fits ---------------------------------------------------------------------------------------------------------
+def _fitting(dls: DataLoaders, metrics: Any, n_out: int, loss_func: Any, y_range: Any) -> list[Metric]:
+    """The metrics, the target's own where none are given, if they, the loss and the range suit the target."""
+    check_classes(dls)
+    check_range(dls, y_range)
+    found = resolve_metrics(default_metrics(dls) if metrics is None else metrics)
+    check_fit(dls, n_out, loss_func, found)
+    return found
+
+
 def check_fit(dls: DataLoaders, n_out: int, loss_func: Any, metrics: Sequence[Metric]) -> None:
     """Tries the loss and the metrics on a few real targets, before anything is trained.
 

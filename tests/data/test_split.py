@@ -256,8 +256,8 @@ def test_stratify_errors() -> None:
         TrainTestSplitter(stratify=True, shuffle=False)
     with pytest.raises(DataError, match=r"5 class\(es\) have only one"):
         TrainTestSplitter(stratify=list("abcde"))(range(5))
-    with pytest.raises(DataError, match=r"there is \['a', 'b'\] \(a list\)"):
-        TrainTestSplitter(stratify=[["a", "b"], "a"])(range(2))
+    with pytest.raises(DataError, match=r"there is \{'a': 1\} \(a dict\)"):
+        TrainTestSplitter(stratify=[{"a": 1}, "a"])(range(2))
     with pytest.raises(DataError, match=r"2 item\(s\) have no label to stratify by: positions 1, 2"):
         TrainTestSplitter(stratify=["a", None, np.nan])(range(3))
     with pytest.raises(DataError, match="stratify= has 2 values for 3 items"):

@@ -53,7 +53,10 @@ REFUSED = {
     "a target that is all missing": ({"df": table(sold=None)}, r"all 40 cells are missing"),
     "dates as the target": ({"df": table(sold=pd.date_range("2024", periods=N))}, r"holds dates"),
     "infinite numbers": ({"df": table(size=[np.inf, *range(N - 1)])}, r"Column 'size' has 1 infinite number.*rows 0"),
-    "infinite numbers among few": ({"df": table(size=[np.inf, *([1.0, 2.0] * N)[: N - 1]])}, r"Column 'size' has 1 infinite number.*rows 0"),
+    "infinite numbers among few": (
+        {"df": table(size=[np.inf, *([1.0, 2.0] * N)[: N - 1]])},
+        r"Column 'size' has 1 infinite number.*rows 0",
+    ),
     "infinite target": ({"df": table(sold=[np.inf, *np.linspace(0.1, 1, N - 1)])}, r"infinite number as the target"),
     "all missing": ({"df": table(gone=[np.nan] * N), "cont_names": ["size", "gone"]}, r"'gone', which has no number in the training rows"),
     "nested values": ({"df": table(lists=[[1, 2]] * N), "cat_names": ["lists"]}, r"'lists' holds lists, one a cell"),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
 from burnish.data.files import get_image_files
+from burnish.data.multicategory import MultiCategoryBlock
 from burnish.data.notes import captured_notes
+from burnish.data.number import RegressionBlock
 from burnish.errors import DataError, SettingError
 from burnish.vision.blocks import ImageBlock
 from burnish.vision.dataloaders import ImageDataLoaders
@@ -134,10 +137,35 @@ def test_bad_input(folder, tmp_path):
         ImageDataLoaders.from_df(frame(folder), folder, label_col="lable", **OPTIONS)
     with pytest.raises(DataError, match="16 files and 3 labels"):
         ImageDataLoaders.from_lists(folder, get_image_files(folder), ["a"] * 3, **OPTIONS)
-    with pytest.raises(SettingError, match="no class name"):
-        ImageDataLoaders.from_lists(folder, get_image_files(folder), [0.5] * 16, **OPTIONS)
-    with pytest.raises(SettingError, match="Several labels"):
-        ImageDataLoaders.from_df(frame(folder), folder, label_delim=" ", **OPTIONS)
+    with pytest.raises(SettingError, match="a fraction, and others are no numbers"):
+        ImageDataLoaders.from_lists(folder, get_image_files(folder), [0.5, "ant"] * 8, **OPTIONS)
+
+
+SEVERAL = {
+    "a delimiter": ({"tags": ["small;wing", "wing"] * 8}, {"label_col": "tags", "label_delim": ";"}),
+    "lists": ({"tags": [["small", "wing"], ["wing"]] * 8}, {"label_col": "tags"}),
+    "columns of labels": ({"a": ["wing"] * 16, "b": ["small", None] * 8}, {"label_col": ["a", "b"]}),
+    "columns of 0 and 1": ({"small": [1, 0] * 8, "wing": [True] * 16}, {"label_col": ["small", "wing"]}),
+}
+
+
+@pytest.mark.parametrize("how", SEVERAL)
+def test_several_labels_a_picture(folder, how):
+    columns, said = SEVERAL[how]
+    with captured_notes():
+        dls = ImageDataLoaders.from_df(pd.DataFrame({"name": frame(folder)["name"], **columns}), folder, **said, **OPTIONS)
+    assert dls.vocab == ["small", "wing"] and isinstance(dls.target_blocks[0], MultiCategoryBlock)
+    assert dls.targets_of("train")[0][:, 1].all() and 0 < dls.targets_of("train")[0][:, 0].mean() < 1
+    assert dls.one_batch()[1].dtype == torch.float32
+
+
+def test_fractions_are_numbers_to_predict(folder):
+    with captured_notes() as notes:
+        dls = ImageDataLoaders.from_lists(folder, get_image_files(folder), [i / 4 for i in range(16)], **OPTIONS)
+    assert isinstance(dls.target_blocks[0], RegressionBlock) and "taken as numbers" in notes[0]
+    two = pd.DataFrame({"name": frame(folder)["name"], "x": range(16), "y": range(16, 0, -1)})
+    dls = ImageDataLoaders.from_df(two, folder, label_col=["x", "y"], y_block=RegressionBlock, **OPTIONS)
+    assert dls.one_batch()[1].shape[1:] == (2,) and dls.c == 2
 
 
 def test_pictures_are_drawn(folder):
@@ -449,7 +477,7 @@ def _written(table, folder, **how):
         (lambda t, p: _written(t, p, sep=";"), DataError, r"read as one column.*separated by ';'. Pass delimiter=';'"),
         (lambda t, p: _written(t, p, sep="\t"), DataError, r"delimiter='\\t'"),
         (lambda t, p: _written(t, p, index=True), DataError, r"fn_col=1, label_col=2, or write the file with df.to_csv\(index=False\)"),
-        (lambda t, p: _written(t.assign(label=1.0), p), SettingError, r"The label of file 0 \(ant.*\) is .*1.0.*y_block="),
+        (lambda t, p: _written(t.assign(label=1.0), p), DataError, r"there is nothing to predict"),
     ],
     ids=["no header", "semicolons", "tabs", "index", "numbers"],
 )  # fmt: skip

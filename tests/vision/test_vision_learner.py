@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 from torchvision.transforms._presets import ImageClassification
 
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.files import get_image_files
 from burnish.data.notes import captured_notes
 from burnish.data.transforms import BatchTransform
 from burnish.errors import DataError, SettingError
@@ -139,8 +140,12 @@ def test_weights_of_a_pretrained_learner_fit_one_made_without(dls, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(learn.model.state_dict().values(), other.model.state_dict().values(), strict=True))
 
 
-def test_head_options_reach_the_head(dls):
-    head = make(dls, lin_ftrs=[16], ps=0.2, concat_pool=False, y_range=(0, 1)).model[1]
+def test_head_options_reach_the_head(dls, photos):
+    with pytest.raises(SettingError, match="y_range is for numbers"):
+        make(dls, y_range=(0, 1))
+    files = get_image_files(photos)
+    numbers = ImageDataLoaders.from_lists(photos, files, [i / 40 for i in range(len(files))], item_tfms=Resize(32), bs=9, device="cpu")
+    head = make(numbers, lin_ftrs=[16], ps=0.2, concat_pool=False, y_range=(0, 1)).model[1]
     assert [type(m).__name__ for m in head] == [
         "AdaptiveAvgPool2d",
         "Flatten",

@@ -1,0 +1,109 @@
+"""Every kind of target on pictures: learns, is judged, drawn, exported, and predicts the same after loading."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from burnish.data.files import get_image_files
+from burnish.data.multicategory import MultiCategoryBlock
+from burnish.data.notes import captured_notes
+from burnish.data.number import RegressionBlock
+from burnish.evaluate.interpret import Interpretation
+from burnish.evaluate.summary import assess
+from burnish.evaluate.thresholds import tune_thresholds
+from burnish.train.export import load_learner
+from burnish.vision.dataloaders import ImageDataLoaders
+from burnish.vision.learner import vision_learner
+from burnish.vision.transforms import Resize
+
+ARCH = "mobilenetv3_small_050"
+
+
+def files_of(photos):
+    return get_image_files(photos)
+
+
+def several(photos):
+    """The kind of fruit, and its initial: two labels each."""
+    files = files_of(photos)
+    return ImageDataLoaders.from_lists(photos, files, [[f.parent.name, f.parent.name[0]] for f in files], **OPTIONS)
+
+
+def number(photos):
+    files = files_of(photos)
+    return ImageDataLoaders.from_lists(photos, files, [len(f.parent.name) + 0.5 for f in files], **OPTIONS)
+
+
+def numbers(photos):
+    files = files_of(photos)
+    table = pd.DataFrame({"file": [str(f) for f in files], "a": [len(f.parent.name) for f in files], "b": range(len(files))})
+    return ImageDataLoaders.from_df(
+        table, ".", label_col=["a", "b"], y_block=RegressionBlock(y_range=(-1, 60)), **{**OPTIONS, "valid_pct": 0.25}
+    )
+
+
+OPTIONS = {"valid_pct": 0.25, "item_tfms": Resize(64), "bs": 9, "seed": 0, "device": "cpu"}
+TARGETS = {"several labels": several, "a number": number, "two numbers": numbers}
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def learn(request, photos):
+    with captured_notes():
+        made = vision_learner(TARGETS[request.param](photos), "tf_efficientnet_lite0", weights="offline", seed=0)
+        with made.no_logging():
+            made.fit_one_cycle(4, 5e-3)
+    return made
+
+
+def test_it_learns_and_shows_its_metrics(learn):
+    table = learn.recorder.results()
+    assert table.train_loss.iloc[-1] < table.train_loss.iloc[0]
+    assert set(learn.dls.target_blocks[0].metrics) <= {m.name.removesuffix("_macro") for m in learn.metrics}
+    with captured_notes():
+        judged = assess(learn)
+    assert judged[["value", "baseline"]].notna().all(axis=None) and judged[["low", "high"]].iloc[0].notna().all()
+
+
+def test_it_is_drawn(learn):
+    for draw in (learn.dls.show_batch, learn.show_results, lambda: Interpretation.from_learner(learn).plot_top_losses(4)):
+        draw()
+        assert [ax for ax in plt.gcf().axes if ax.images]
+        plt.close("all")
+
+
+def test_it_is_exported_and_predicts_the_same(learn, tmp_path, photos):
+    learn.export(tmp_path / "model.burnish")
+    loaded = load_learner(tmp_path / "model.burnish")
+    file = files_of(photos)[0]
+    mine, theirs = learn.predict(file), loaded.predict(file)
+    assert mine.label == theirs.label and torch.equal(mine.probs, theirs.probs)
+    assert [m.name for m in loaded.metrics] == [m.name for m in learn.metrics]
+    assert np.isclose(loaded.get_preds(dl=learn.dls.valid).preds, learn.get_preds().preds, atol=1e-6).all()
+
+
+def test_thresholds_are_the_learners_own_and_are_kept(photos, tmp_path):
+    with captured_notes() as notes:
+        dls = several(photos)
+        learn, other = (vision_learner(dls, ARCH, pretrained=False, seed=s) for s in (0, 1))
+        table = tune_thresholds(learn)
+    assert "Thresholds chosen" in notes[-1] or "share a threshold" in notes[-1]
+    assert table.columns.tolist() == ["label", "n", "threshold", "f_at_half", "f_tuned"] and table.label.tolist() == dls.vocab
+    own = learn.dls.target_blocks[0].thresholds
+    assert own == table.threshold.tolist() and other.dls.target_blocks[0].thresholds is None and dls.target_blocks[0].thresholds is None
+    learn.export(tmp_path / "model.burnish")
+    loaded = load_learner(tmp_path / "model.burnish")
+    assert isinstance(loaded.dls.target_blocks[0], MultiCategoryBlock) and loaded.dls.target_blocks[0].thresholds == own
+    found = learn.get_preds(with_decoded=True)
+    assert torch.equal(found.decoded, found.preds > torch.tensor(own))
+    f1 = next(m for m in learn.metrics if m.name == "f1_score_multi_macro")
+    right = {m.name: m for m in other.metrics}["f1_score_multi_macro"]
+    for metric, thresh in ((f1, own), (right, 0.5)):
+        metric.reset()
+        metric.update(found.preds.logit(), found.targs)
+        by_hand = type(metric)(thresh=thresh, average="macro")
+        by_hand.update(found.preds.logit(), found.targs)
+        assert metric.compute() == by_hand.compute()
