@@ -39,6 +39,8 @@ from burnish.evaluate import __all__ as _evaluate
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.losses import *
 from burnish.evaluate.losses import __all__ as _losses
+from burnish.evaluate.losses_masks import *
+from burnish.evaluate.losses_masks import __all__ as _mask_losses
 from burnish.evaluate.metrics import *
 from burnish.evaluate.metrics import __all__ as _metrics
 from burnish.train.callback import (
@@ -83,5 +85,5 @@ __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
     "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "combine_scheds", "combined_cos", "load_learner", "minimum",
     "slide", "steep", "valley", *_callbacks,
     # evaluation
-    *_evaluate, *_losses, *_metrics,
+    *_evaluate, *_losses, *_mask_losses, *_metrics,
 })  # fmt: skip

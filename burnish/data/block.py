@@ -43,6 +43,10 @@ class Block(Configurable):
         """A raw cell (path, string, number, array, bytes) as a value. Runs in a worker, and in ``predict``."""
         return raw
 
+    def opening(self) -> str:
+        """What ``open`` depends on besides the raw cell: opened values that a cache keeps are of these settings."""
+        return ""
+
     def encode(self, value: Any) -> Tensor:
         """A value as a tensor, without a batch dimension. Runs in a worker."""
         return torch.as_tensor(value)
@@ -65,7 +69,7 @@ class Block(Configurable):
 
     def draw(self, value: Any, ax: Any, title: str | None = None) -> None:
         """Draws a decoded value on matplotlib axes `ax`. Values without a picture of their own become its title."""
-        ax.set_title(str(value) if title is None else title)
+        ax.set_title(self.say(value) if title is None else title)
 
     def say(self, value: Any) -> str:
         """A decoded value in a few words, as a title or a table shows it."""

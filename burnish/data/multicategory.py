@@ -175,9 +175,6 @@ class MultiCategoryBlock(Block):
     def say(self, value: Any) -> str:
         return "; ".join(map(str, value)) if len(value) else "(none)"
 
-    def draw(self, value: Any, ax: Any, title: str | None = None) -> None:
-        super().draw(value, ax, self.say(value) if title is None else title)
-
     # -- as a target ------------------------------------------------------------------------------------------------
     @property
     def n_out(self) -> int:

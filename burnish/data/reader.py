@@ -15,6 +15,7 @@ from burnish.data.block import Block
 from burnish.data.cache import ItemCache
 from burnish.data.randomness import own_globals, reseed_globals
 from burnish.data.transforms import ItemTransform, Values
+from burnish.errors import DataError
 
 SHARES_GEOMETRY = {"mask", "points", "boxes"}  # kinds whose coordinates belong to the picture at its full size
 
@@ -39,6 +40,7 @@ class Reader:
         self.item_tfms = [t for t in item_tfms if train or t.when != "train"]
         self.fixed, self.drawn, self.held = _lay_out(self.item_tfms)
         hinted = any(b.takes_size_hint for b in blocks) and not any(b.kind in SHARES_GEOMETRY for b in blocks)
+        self._share_geometry = any(b.kind == "mask" for b in blocks)
         self.size_hint = self.item_tfms[0].decode_size if hinted and self.item_tfms else None
         rest = [*self.drawn, *self.held]
         self._copy_cached = any(type(t).__module__ != "burnish.vision.transforms" for t in rest)
@@ -61,6 +63,8 @@ class Reader:
 
     def _prepare(self, raws: Values) -> Values:
         values = self.open(raws)
+        if self._share_geometry:
+            _check_sizes(self.blocks, raws, values)
         for tfm in self.fixed:
             values = tfm.apply(values, None)
         return values
@@ -87,11 +91,31 @@ class Reader:
 
     def settings(self) -> str:
         """What the cached part depends on besides the raw cell: part of the cache's key."""
-        blocks = [
-            f"{type(b).__module__}.{type(b).__qualname__} {b.kind} {getattr(b, 'mode', '')} {getattr(b, 'white', '')}" for b in self.blocks
-        ]
+        blocks = [f"{type(b).__module__}.{type(b).__qualname__} {b.kind} {b.opening()}" for b in self.blocks]
         hint = (self.item_tfms[0].cache_key() or repr(self.item_tfms[0])) if self.size_hint else None
         return f"burnish {__version__} {blocks} {hint} {[t.cache_key() for t in self.fixed]}"
+
+
+def _check_sizes(blocks: Sequence[Block], raws: Values, values: Values) -> None:
+    """Raises DataError if a mask has another size than the picture before it."""
+    picture: tuple[Any, int, int] | None = None
+    for block, raw, value in zip(blocks, raws, values, strict=True):
+        if block.kind == "image":
+            width, height = getattr(value, "size", (0, 0))  # PIL's
+            picture = (raw, width, height)
+        elif block.kind == "mask" and picture is not None:
+            height, width = value.shape[-2:]
+            if (width, height) != picture[1:]:
+                turned = (height, width) == picture[1:]
+                hint = (
+                    "one of them lies on its side: is the picture turned by its EXIF orientation, and the mask not?"
+                    if turned
+                    else "are they of one sample?"
+                )
+                raise DataError(
+                    f"{raw if isinstance(raw, (str, Path)) else 'A mask'} is {width} x {height} pixels (width x height), and its picture {picture[0]} {picture[1]} x {picture[2]}: "
+                    f"a mask must have the size of its picture; {hint}"
+                )
 
 
 def _lay_out(tfms: Sequence[ItemTransform]) -> tuple[list[ItemTransform], list[ItemTransform], list[ItemTransform]]:

@@ -97,8 +97,9 @@ def brief(text: str, most: int) -> str:
 
 def draw_sample(blocks: Sequence[Block], values: Sequence[Any], ax: Any, title: str | None = None) -> None:
     """Draws a sample's decoded values on one axes: pictures drawn, the others as their title."""
-    drawn = [(b, v) for b, v in zip(blocks, values, strict=True) if b.kind not in ("category", "number", "value")]
-    said = [b.say(v) for b, v in zip(blocks, values, strict=True) if b.kind in ("category", "number", "value")]
+    has_picture = [type(b).draw is not Block.draw for b in blocks]
+    drawn = [(b, v) for b, v, picture in zip(blocks, values, has_picture, strict=True) if picture]
+    said = [b.say(v) for b, v, picture in zip(blocks, values, has_picture, strict=True) if not picture]
     for block, value in drawn:
         block.draw(value, ax)
     set_title(ax, "\n".join(said) if title is None else title)

@@ -3,6 +3,7 @@
 from burnish.evaluate.baselines import Baseline, baseline
 from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 from burnish.evaluate.intervals import Interval, bootstrap, bootstrap_mean, interval, wilson
+from burnish.evaluate.mask_results import results_by_class
 from burnish.evaluate.metrics import METRICS, metric_by_name, optim_metric, resolve_metrics
 from burnish.evaluate.summary import ResultNote, assess
 from burnish.evaluate.thresholds import tune_thresholds
@@ -22,6 +23,7 @@ __all__ = [
     "metric_by_name",
     "optim_metric",
     "resolve_metrics",
+    "results_by_class",
     "tune_thresholds",
     "wilson",
 ]

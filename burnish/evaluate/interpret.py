@@ -23,6 +23,7 @@ from burnish.evaluate.summary import chosen_metrics, keep, results_of, results_o
 from burnish.train.metric import Metric
 from burnish.train.predict import loader_of
 from burnish.train.readout import readout
+from burnish.train.showing import is_drawn
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -297,7 +298,24 @@ class Interpretation:
         figsize: Any,
     ) -> None:
         self._loader()
+        if is_drawn(self.learn.dls.target_blocks):
+            self._draw_beside(wanted, heading, nrows, ncols, figsize)
+            return
         plots.draw_samples(len(wanted), lambda place, ax: self._draw_one(wanted[place], ax), titles, heading, nrows, ncols, figsize)
+
+    def _draw_beside(self, wanted: list[int], heading: str | None, nrows: int | None, ncols: int | None, figsize: Any) -> None:
+        """Each sample twice: with what is true, and with what was predicted."""
+        places = [(i, what) for i in wanted for what in (self.targs, self.decoded)]
+        titles = [text for i in wanted for text in ("actual", f"predicted, loss {self.losses[i]:.2f}")]
+        columns = ncols if ncols is not None or nrows is not None else min(4, len(places))
+
+        def draw(place: int, ax: Any) -> None:
+            i, what = places[place]
+            self._draw_one(i, ax)
+            assert self.block is not None
+            self.block.draw(self.block.decode(what[i]), ax)
+
+        plots.draw_samples(len(places), draw, [(text, None) for text in titles], heading, nrows, columns, figsize)
 
     def _said(self, i: int) -> str:
         """Prediction and actual value of a sample, with the probabilities of both classes, for its title."""

@@ -26,6 +26,7 @@ from burnish.evaluate.custom import OptimMetric
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.ranking import StoredScores
 from burnish.evaluate.regression import Moments
+from burnish.evaluate.segmentation import MaskMetric, counts_of_masks
 from burnish.evaluate.shapes import class_outputs
 from burnish.train.metric import AverageMetric, Metric, value_of
 
@@ -149,6 +150,10 @@ def interval(
         return Interval(value, low, high, n, method)
     if isinstance(metric, ClassCounts) and groups is None and not getattr(metric, "weights", None):
         return Interval(value, *_of_counts(metric, output, target, level, n_boot, seed), n, "percentile")
+    if isinstance(metric, MaskMetric):
+        codes = None if groups is None else np.unique([str(g) for g in groups], return_inverse=True)[1]
+        counts = counts_of_masks(output, target, metric.name)
+        return Interval(value, *metric.interval_of(counts, level, n_boot, codes), n, "percentile")
     if isinstance(metric, Moments):
         return Interval(value, *_of_moments(metric, output, target, level, n_boot, seed, groups))
     if isinstance(metric, StoredScores):  # sorting all scores again and again is slow: fewer times when they are many

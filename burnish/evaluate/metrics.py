@@ -36,14 +36,26 @@ from burnish.evaluate.multilabel import (
 )
 from burnish.evaluate.ranking import APScoreBinary, APScoreMulti, RocAuc, RocAucBinary, RocAucMulti
 from burnish.evaluate.regression import RMSE, ExplainedVariance, ExpRMSPE, PearsonCorrCoef, R2Score, SpearmanCorrCoef, exp_rmspe, rmse
+from burnish.evaluate.segmentation import (
+    Dice,
+    DiceMulti,
+    ForegroundAccuracy,
+    JaccardCoeff,
+    JaccardCoeffMulti,
+    MeanIoU,
+    PixelAccuracy,
+    foreground_acc,
+    mean_iou,
+    pixel_accuracy,
+)
 from burnish.train.metric import AverageMetric, Metric, as_metric
 
 __all__ = [
-    "METRICS", "RMSE", "APScoreBinary", "APScoreMulti", "AccumMetric", "BalancedAccuracy", "BrierScore", "BrierScoreMulti", "CohenKappa",
-    "ExpRMSPE", "ExplainedVariance", "F1Score", "F1ScoreMulti", "FBeta", "FBetaMulti", "HammingLoss", "HammingLossMulti", "Jaccard",
-    "JaccardMulti", "LossMetric", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "PearsonCorrCoef", "Perplexity", "Precision",
+    "METRICS", "RMSE", "APScoreBinary", "APScoreMulti", "AccumMetric", "BalancedAccuracy", "BrierScore", "BrierScoreMulti", "CohenKappa", "Dice", "DiceMulti",
+    "ExpRMSPE", "ExplainedVariance", "F1Score", "F1ScoreMulti", "FBeta", "FBetaMulti", "ForegroundAccuracy", "HammingLoss", "HammingLossMulti", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti",
+    "JaccardMulti", "LossMetric", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "MeanIoU", "PearsonCorrCoef", "Perplexity", "PixelAccuracy", "Precision",
     "PrecisionMulti", "R2Score", "Recall", "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef", "TargetMetric", "accuracy",
-    "accuracy_multi", "error_rate", "exp_rmspe", "mae", "metric_by_name", "mse", "msle", "optim_metric", "perplexity", "resolve_metrics",
+    "accuracy_multi", "error_rate", "exp_rmspe", "foreground_acc", "mae", "mean_iou", "metric_by_name", "mse", "msle", "optim_metric", "perplexity", "pixel_accuracy", "resolve_metrics",
     "rmse", "skm_to_burnish", "top_k_accuracy",
 ]  # fmt: skip
 
@@ -96,7 +108,15 @@ NUMBERS: dict[str, Callable[[], Metric]] = {
     "pearson": PearsonCorrCoef,
     "spearman": SpearmanCorrCoef,
 }
-METRICS: dict[str, Callable[[], Metric]] = {**SINGLE_LABEL, **MULTI_LABEL, **NUMBERS}
+MASKS: dict[str, Callable[[], Metric]] = {
+    "pixel_accuracy": PixelAccuracy,
+    "foreground_acc": ForegroundAccuracy,
+    "mean_iou": MeanIoU,
+    "dice_multi": DiceMulti,
+    "dice": Dice,
+    "jaccard_coeff": JaccardCoeff,
+}
+METRICS: dict[str, Callable[[], Metric]] = {**SINGLE_LABEL, **MULTI_LABEL, **NUMBERS, **MASKS}
 
 
 def metric_by_name(name: str) -> Metric:

@@ -18,8 +18,10 @@ from burnish.evaluate.baselines import Baseline, baseline_of
 from burnish.evaluate.custom import LossMetric
 from burnish.evaluate.intervals import Interval, Units, interval, ratio_interval
 from burnish.evaluate.losses import sample_weights
+from burnish.evaluate.mask_results import MaskCounts, count_split, is_of_masks, rows_of_counts, said_of
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.outcome import Outcome
+from burnish.evaluate.segmentation import MaskMetric
 from burnish.train.callback import Callback
 from burnish.train.callbacks.trackers import SaveModel
 from burnish.train.metric import Metric
@@ -45,8 +47,11 @@ def assess(learn: Learner, split: int | str = "valid", metrics: Any = None, dl: 
     Returns: columns metric, value, low, high, baseline, n. A metric that can't be computed is nan, and a note says why.
     """
     name = outcomes.split_name(split)
-    found = outcomes.run(learn, name, dl)
-    table = results_of(learn, found, metrics, None if dl is not None else outcomes.groups_of(learn.dls, found.rows))
+    if is_of_masks(learn):
+        table = _results_of_masks(learn, name, metrics, dl)
+    else:
+        found = outcomes.run(learn, name, dl)
+        table = results_of(learn, found, metrics, None if dl is not None else outcomes.groups_of(learn.dls, found.rows))
     if metrics is None:
         keep(learn, None if dl is not None else name, table)
     return table
@@ -66,6 +71,20 @@ def chosen_metrics(learn: Learner, metrics: Any = None) -> list[Metric]:
     own = list(getattr(learn, "metrics", None) or [])
     default = own or (list(block.metrics) if block is not None else [])
     return [m for m in resolve_metrics(default if metrics is None else metrics) if not isinstance(m, LossMetric)]
+
+
+def _results_of_masks(learn: Learner, split: str, metrics: Any, dl: Any) -> pd.DataFrame:
+    """The table of ``assess`` for masks, whose outputs are never kept."""
+    counts, losses = count_split(learn, split, dl)
+    groups = None if dl is not None else outcomes.groups_of(learn.dls, np.array(counts.rows))
+    chosen = chosen_metrics(learn, metrics)
+    if others := [m.name for m in chosen if not isinstance(m, MaskMetric)]:
+        note(
+            f"{listed(others)} left out: of masks burnish's own metrics are told here (mean_iou, dice_multi, pixel_accuracy ...); learn.validate() gives others."
+        )
+    rows = rows_of_counts(chosen, counts.whole(), groups)
+    rows.append(_row("loss", loss_interval(losses, groups), math.nan))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def results_of(learn: Learner, found: Outcome, metrics: Any = None, groups: Sequence[Any] | None = None) -> pd.DataFrame:
@@ -126,24 +145,24 @@ def loss_interval(losses: Tensor, groups: Sequence[Any] | None = None, weights: 
     return Interval(float(sums.sum() / counts.sum()) if counts.sum() else math.nan, low, high, len(sums), method)
 
 
-def sentence(table: pd.DataFrame, split: str, unit: str, base: Baseline | None, better: dict[str, str | None]) -> str:
+def sentence(table: pd.DataFrame, split: str, unit: str, says: str | None, better: dict[str, str | None]) -> str:
     """The results in one line.
 
     Args:
         table: as ``assess`` gives it.
-        unit: what the samples are: "images".
+        unit: what the samples are: "images". says: what the baseline does, in words; None for none.
         better: metric -> "higher" or "lower", to say when a result is no better than the baseline.
     """
     rows = table.to_dict("records")
     text = f"{split}: {', '.join(_told(row, unit if i == 0 else None) for i, row in enumerate(rows))}"
     compared = [r for r in rows if r["baseline"] == r["baseline"]]
-    if base is None or not compared:
+    if says is None or not compared:
         return text
     if len(rows) == 1:
-        text += f"; {base.says} {_shown(compared[0])}"
+        text += f"; {says} {_shown(compared[0])}"
     else:
         each = ", ".join(f"{r['metric']} {_shown(r)}" for r in compared)
-        text += f"; {base.says}: {each}"
+        text += f"; {says}: {each}"
     doubtful = not_clearly_better(pd.DataFrame(compared), better)
     return text + (f". Not clearly better than that: {', '.join(doubtful)}" if doubtful else "")
 
@@ -181,15 +200,19 @@ def _clearly_better(row: dict[str, Any], direction: str | None) -> bool:
 
 
 class Outputs:
-    """Outputs and targets of one pass over a split, kept on the device as they come."""
+    """Outputs and targets of one pass over a split, kept on the device as they come; of masks their counts."""
 
     def __init__(self) -> None:
+        self._masks = MaskCounts()
         self._batches: list[tuple[Tensor, Tensor, list[int] | None]] = []
         self._size = 0
 
     def add(self, learn: Learner) -> None:
         """The batch that has just gone through; nothing where there isn't one output and one target, or too much to keep."""
         if len(learn.yb) != 1 or not isinstance(learn.pred, Tensor) or not isinstance(learn.yb[0], Tensor):
+            return
+        if is_of_masks(learn):
+            self._masks.add(learn.pred, learn.yb[0], getattr(learn.dl, "last_rows", None))
             return
         self._size += learn.pred.numel()
         if self._size > MOST_KEPT:
@@ -205,15 +228,26 @@ class Outputs:
             note(
                 f"The results have no intervals: the outputs of this pass are more than the {MOST_KEPT:,} numbers that are kept for them. assess(learn) works them out, where the memory holds all outputs."
             )
-        if not self._batches:
+        if not self._batches and not len(self._masks):
             return None
         try:
-            return self._told(learn, split, explained)
+            return self._told_masks(learn, split) if len(self._masks) else self._told(learn, split, explained)
         except Exception as error:
             note(
                 f"The results can't be told with their intervals ({type(error).__name__}: {error}). assess(learn) shows where that happens."
             )
             return None
+
+    def _told_masks(self, learn: Learner, split: str | None) -> pd.DataFrame:
+        counts, metrics = self._masks.whole(), chosen_metrics(learn)
+        groups = outcomes.groups_of(learn.dls, np.array(self._masks.rows)) if split is not None else None
+        table = pd.DataFrame(rows_of_counts(metrics, counts, groups), columns=COLUMNS)
+        if len(table):
+            keep(learn, split, table)
+            if not learn.silent:
+                says = said_of(counts, outcomes.target_block(learn))
+                note(sentence(table, split or "the given loader", _unit(learn), says, {m.name: m.better for m in metrics}))
+        return table
 
     def _told(self, learn: Learner, split: str | None, explained: Collection[str]) -> pd.DataFrame:
         output, target = torch.cat([b[0] for b in self._batches]).cpu(), torch.cat([b[1] for b in self._batches]).cpu()
@@ -227,7 +261,7 @@ class Outputs:
             keep(learn, split, table)
             better = {m.name: m.better for m in metrics}
             if not learn.silent:
-                said = sentence(table, split or "the given loader", _unit(learn), None if base is None else base.on(target), better)
+                said = sentence(table, split or "the given loader", _unit(learn), None if base is None else base.on(target).says, better)
                 note(said + _of_one_class(metrics, getattr(outcomes.target_block(learn), "vocab", None) or []))
         return table
 

@@ -36,6 +36,7 @@ class Builder(NamedTuple):
 
 BUILDERS = {  # a file can name these, nothing else
     "vision": Builder("burnish.vision.learner", "VisionLearner", "layer_groups"),
+    "unet": Builder("burnish.vision.segmentation", "UnetLearner", "unet_groups"),
     "tabular": Builder("burnish.tabular.learner", "TabularLearner", "trainable_params"),
     "collab": Builder("burnish.collab.learner", "CollabLearner", "trainable_params"),
 }
@@ -43,7 +44,7 @@ LOADERS = {  # kind of data -> module and name of its DataLoaders
     "tabular": ("burnish.tabular.dataloaders", "TabularDataLoaders"),
     "collab": ("burnish.collab.dataloaders", "CollabDataLoaders"),
 }
-_LOSS_MODULES = ("torch.nn.modules.loss", "burnish.evaluate.losses", "burnish.data.number")
+_LOSS_MODULES = ("torch.nn.modules.loss", "burnish.evaluate.losses", "burnish.evaluate.losses_masks", "burnish.data.number")
 _LOSS_FUNCTIONS = (
     "cross_entropy",
     "nll_loss",
@@ -254,6 +255,10 @@ def _describe_loss(loss: Any) -> dict[str, Any]:
     kind = type(loss)
     if inspect.isfunction(loss) and loss.__name__ in _LOSS_FUNCTIONS and loss is getattr(nn.functional, loss.__name__):
         return {"function": loss.__name__}
+    if kind.__module__ in _LOSS_MODULES and isinstance(getattr(loss, "losses", None), nn.ModuleList):  # a sum of losses
+        parts = [_describe_loss(part) for part in loss.losses]
+        if not any("custom" in part for part in parts):
+            return {"module": kind.__module__, "type": kind.__name__, "losses": parts, "args": {"weights": loss.weights}}
     args = _plain_args(loss) if kind.__module__ in _LOSS_MODULES else None
     if args is not None:
         return {"module": kind.__module__, "type": kind.__name__, "args": args}
@@ -272,7 +277,8 @@ def _revive_loss(config: dict[str, Any], path: Any) -> Any:
     kind = getattr(importlib.import_module(config["module"]), config["type"], None) if config.get("module") in _LOSS_MODULES else None
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ModelFileError(f"{str(path)!r} names {config} as its loss, which is none that burnish knows: the file was altered.")
-    return kind(**{k: torch.tensor(v) if isinstance(v, list) else v for k, v in config["args"].items()})
+    parts = [_revive_loss(part, path) for part in config.get("losses", ())]
+    return kind(*parts, **{k: torch.tensor(v) if isinstance(v, list) else v for k, v in config["args"].items()})
 
 
 def _describe_metric(metric: Metric) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.data.whole import whole_number
 from burnish.errors import NotTrainableError, SettingError, hinting
 from burnish.train import predict as prediction
-from burnish.train import recipes, storage
+from burnish.train import recipes, showing, storage
 from burnish.train.attached import Callbacks, HasCallbacks, as_callbacks
 from burnish.train.callback import Callback
 from burnish.train.freezing import Splitter, is_gentle, layer_groups, set_frozen, steady_norms
@@ -459,7 +459,7 @@ class Learner(HasCallbacks):
     get_preds = prediction.get_preds
     predict = prediction.predict
     tta = prediction.tta
-    show_results = prediction.show_results
+    show_results = showing.show_results
 
     # -- keeping --------------------------------------------------------------------------------------------------
     save = storage.save

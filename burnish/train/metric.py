@@ -135,7 +135,8 @@ def _takes(function: Any, name: str) -> bool:
 
 def as_metric(metric: Any) -> Metric:
     """A Metric as it is, a Metric class instantiated, any function as its average over samples."""
-    if isinstance(metric, type) and issubclass(metric, Metric):
+    inner = _innermost(metric)
+    if isinstance(inner, type) and issubclass(inner, Metric):  # also a functools.partial of one
         metric = metric()
     if isinstance(metric, Metric):
         missing = [f"{name}(...)" for name in ("reset", "update", "compute") if getattr(type(metric), name) is getattr(Metric, name)]

@@ -1,4 +1,4 @@
-"""Prediction: a whole split, one item or a list of them, augmented copies, and pictures of it."""
+"""Prediction: a whole split, one item or a list of them, augmented copies."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from burnish.data.batches import RowLoader
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.notes import note
-from burnish.data.randomness import derive, own_globals, torch_rng
+from burnish.data.randomness import derive, own_globals
 from burnish.data.reader import Reader
-from burnish.data.show import grid, how_many, set_title
 from burnish.errors import DataError, SettingError, hinting
 from burnish.train.attached import Callbacks, as_callbacks
 from burnish.train.callback import Callback
@@ -114,11 +113,11 @@ def get_preds(
             f"get_preds: the loader draws its samples by a {drawn_by}, whose order isn't known. Predictions come in the loader's order, and `rows` counts them 0, 1, 2 ..."
         )
     gather = Gather(readout(learn, act), with_input, with_decoded, with_loss, None if save_to is None else Path(save_to))
-    return _gathered(learn, loader, gather, cbs)
+    return gathered(learn, loader, gather, cbs)
 
 
-def _gathered(learn: Learner, loader: Any, gather: Gather, cbs: Callbacks = None) -> Predictions:
-    """What `gather` collects in one pass over `loader`."""
+def gathered(learn: Learner, loader: Any, gather: Any, cbs: Callbacks = None) -> Any:
+    """What `gather`, a Callback with ``result`` and ``discard``, collects in one pass over `loader`."""
     with (
         undisturbed(learn),
         own_globals(derive(learn.seed, "predict")),
@@ -206,7 +205,7 @@ def tta(learn: Learner, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: flo
     plain = get_preds(learn, dl=loader)
     total: Any = None
     for i in range(n):
-        drawn = _gathered(learn, _augmented(learn.dls, loader, i), Gather(readout(learn))).preds
+        drawn = gathered(learn, _augmented(learn.dls, loader, i), Gather(readout(learn))).preds
         total = drawn if total is None else torch.maximum(total, drawn) if use_max else total + drawn
     if use_max:
         return Predictions.of(torch.maximum(total, plain.preds), plain.targs, plain.rows)
@@ -325,75 +324,3 @@ def first_length(value: Any) -> int:
     while isinstance(value, (tuple, list)):
         value = value[0]
     return len(value)
-
-
-# -- pictures ---------------------------------------------------------------------------------------------------------
-@hinting
-def show_results(
-    learn: Learner,
-    ds_idx: Split = 1,
-    dl: Any = None,
-    max_n: int = 9,
-    shuffle: bool = True,
-    nrows: int | None = None,
-    ncols: int | None = None,
-    figsize: tuple[float, float] | None = None,
-) -> None:
-    """Draws samples with their target above the prediction, green where they agree and red where not.
-
-    Args:
-        shuffle: draw samples from all over the split (the same ones at every call), not its first ones.
-    """
-    loader = loader_of(learn, ds_idx, dl)
-    if not isinstance(loader, RowLoader) or not learn.dls.blocks:
-        raise SettingError(
-            "show_results draws with the blocks of the data, which plain PyTorch loaders don't have. Use get_preds and draw what you know."
-        )
-    if loader.blocks[0].of_row:
-        _show_rows(learn, loader, how_many(max_n, nrows, ncols), shuffle)
-        return
-    rows = loader.rows
-    if shuffle:
-        rows = rows[torch.randperm(len(rows), generator=torch_rng(learn.seed, "show_results")).numpy()]
-    few = loader.of_rows(rows[: how_many(max_n, nrows, ncols)])
-    found = get_preds(learn, dl=few, with_input=True, with_decoded=True)
-    labelled, targets = found.targs is not None, len(learn.dls.blocks) - (learn.n_inp or 1)
-    heading = "target above, prediction below" if labelled else "prediction"
-    for i, ax in enumerate(grid(len(found.rows), nrows, ncols, figsize, lines=targets * (1 + labelled), heading=heading)):
-        _draw_one(learn, _as_tuple(found.inputs, i), _as_tuple(found.targs, i), _as_tuple(found.decoded, i), ax)
-
-
-def _show_rows(learn: Learner, loader: RowLoader, n: int, shuffle: bool) -> None:
-    """Rows of a table with their targets and, in columns called NAME_pred, the predictions."""
-    import pandas as pd
-
-    from burnish.train.results import show_frame
-
-    rows = loader.rows
-    if shuffle:
-        rows = rows[torch.randperm(len(rows), generator=torch_rng(learn.seed, "show_results")).numpy()]
-    few = loader.of_rows(rows[:n])
-    found = get_preds(learn, dl=few, with_decoded=True)
-    table = pd.DataFrame([dict(few.item(int(row))) for row in found.rows], index=found.rows)
-    names = learn.dls.target_names
-    for i, (block, columns) in enumerate(zip(learn.dls.target_blocks, names, strict=True)):
-        decided = found.decoded[i] if isinstance(found.decoded, tuple) else found.decoded
-        said = [block.decode(d) for d in decided]
-        for j, column in enumerate(columns):
-            table[f"{column}_pred"] = said if len(columns) == 1 else [values[j] for values in said]
-    show_frame(table)
-
-
-def _as_tuple(value: Any, i: int) -> tuple[Any, ...]:
-    return () if value is None else tuple(v[i] for v in (value if isinstance(value, tuple) else (value,)))
-
-
-def _draw_one(learn: Learner, inputs: tuple[Any, ...], targets: tuple[Any, ...], decided: tuple[Any, ...], ax: Any) -> None:
-    n = len(inputs)
-    for block, value in zip(learn.dls.blocks[:n], inputs, strict=True):
-        block.draw(block.decode(value), ax, title="")
-    blocks = learn.dls.blocks[n:]
-    said = [b.say(b.decode(d)) for b, d in zip(blocks, decided, strict=True)]
-    actual = [b.say(b.decode(t)) for b, t in zip(blocks, targets, strict=False)]
-    colour = "black" if not actual else "green" if said == actual else "red"
-    set_title(ax, "\n".join([*actual, *said]), colour)

@@ -77,6 +77,9 @@ class ImageBlock(Block):
     def open(self, raw: Any, size_hint: SizeHint | None = None) -> Image.Image:
         return open_image(raw, self.mode, size_hint, self.white)
 
+    def opening(self) -> str:
+        return f"{self.mode} {self.white}"
+
     @property
     def takes_pixels(self) -> bool:  # type: ignore[override]
         """True, unless a subclass has an ``encode`` of its own, which knows PIL images only."""

@@ -72,10 +72,10 @@ class ImageDataLoaders(DataLoaders):
         found = sides_by_folder(path, files, train, valid, test)
         used = [(file, side) for file, side in zip(files, found.sides, strict=True) if side is not None]
         block = DataBlock(
-            blocks=(_image_block(img_cls), CategoryBlock(vocab=vocab)), get_y=parent_label, item_tfms=item_tfms, batch_tfms=batch_tfms,
+            blocks=(image_block(img_cls), CategoryBlock(vocab=vocab)), get_y=parent_label, item_tfms=item_tfms, batch_tfms=batch_tfms,
             splitter=_folder_splitter(path, [side for _, side in used], found.folders, valid_pct, test_pct, seed),
         )  # fmt: skip
-        return block.dataloaders([file for file, _ in used], seed=seed, **_known(options))
+        return block.dataloaders([file for file, _ in used], seed=seed, **known_options(options))
 
     @classmethod
     def from_path_func(
@@ -85,10 +85,10 @@ class ImageDataLoaders(DataLoaders):
     ) -> DataLoaders:  # fmt: skip
         """From a list of files and a function from a file's Path to its label."""
         block = DataBlock(
-            blocks=(_image_block(img_cls), CategoryBlock(vocab=vocab)), splitter=_random(valid_pct, test_pct, seed), get_y=label_func,
+            blocks=(image_block(img_cls), CategoryBlock(vocab=vocab)), splitter=_random(valid_pct, test_pct, seed), get_y=label_func,
             item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
-        return block.dataloaders([Path(f) if isinstance(f, str) else f for f in fnames], seed=seed, **_known(options))
+        return block.dataloaders([Path(f) if isinstance(f, str) else f for f in fnames], seed=seed, **known_options(options))
 
     @classmethod
     def from_name_func(
@@ -140,19 +140,19 @@ class ImageDataLoaders(DataLoaders):
                 label, or columns of labels (empty cells are none).
             y_block: the target's block when it is neither one label nor several: ``RegressionBlock``, with one or several `label_col`.
         """
-        fn_col = _column(df, fn_col, "fn_col")
-        label_cols = [_column(df, c, "label_col") for c in ([label_col] if isinstance(label_col, (int, str)) else label_col)]
+        fn_col = column_of(df, fn_col, "fn_col")
+        label_cols = [column_of(df, c, "label_col") for c in ([label_col] if isinstance(label_col, (int, str)) else label_col)]
         if str(fn_col).startswith("Unnamed:") and list(df[fn_col]) == list(range(len(df))):
             raise DataError(
                 f"fn_col={fn_col!r} names no files: it is the table's index, which pandas wrote as a column. Pass fn_col=1, label_col=2, or write the file with df.to_csv(index=False)."
             )
         y_block, get_y = _targets(df, fn_col, label_cols, label_delim, y_block, vocab)
         root = Path(path) / folder if folder is not None else Path(path)
-        splitter = _random(valid_pct, test_pct, seed, y_block) if valid_col is None else ColSplitter(_column(df, valid_col, "valid_col"))
+        splitter = _random(valid_pct, test_pct, seed, y_block) if valid_col is None else ColSplitter(column_of(df, valid_col, "valid_col"))
         block = DataBlock(
-            blocks=(_image_block(img_cls), y_block), get_x=lambda row: _file(row, root, fn_col, suff), get_y=get_y, splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms,
+            blocks=(image_block(img_cls), y_block), get_x=lambda row: _file(row, root, fn_col, suff), get_y=get_y, splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
-        return block.dataloaders(df, seed=seed, **_known(options))
+        return block.dataloaders(df, seed=seed, **known_options(options))
 
     @classmethod
     def from_csv(
@@ -186,11 +186,11 @@ class ImageDataLoaders(DataLoaders):
             raise DataError(f"There are {len(fnames)} files and {len(labels)} labels; one label a file is needed, in the same order.")
         y_block = _block_for(labels, fnames, vocab) if y_block is None else y_block
         block = DataBlock(
-            blocks=(_image_block(img_cls), y_block), splitter=_random(valid_pct, test_pct, seed, y_block),
+            blocks=(image_block(img_cls), y_block), splitter=_random(valid_pct, test_pct, seed, y_block),
             item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
         pairs = [(Path(f) if isinstance(f, str) else f, y) for f, y in zip(fnames, labels, strict=True)]
-        return block.dataloaders(pairs, seed=seed, **_known(options))
+        return block.dataloaders(pairs, seed=seed, **known_options(options))
 
 
 def _targets(
@@ -245,7 +245,7 @@ def _check_csv(df: pd.DataFrame, file: Path, header: Any, delimiter: str | None,
         raise DataError(f"{file} was read as one column ({shown!r}): its values are separated by {other!r}. Pass delimiter={other!r}.")
 
 
-def _known(options: LoaderOptions) -> LoaderOptions:
+def known_options(options: LoaderOptions, who: str = "ImageDataLoaders") -> LoaderOptions:
     """The options, none of them misspelt.
 
     Raises:
@@ -255,7 +255,7 @@ def _known(options: LoaderOptions) -> LoaderOptions:
     wrong = [name for name in options if name not in known]
     if wrong:
         raise TypeError(
-            f"ImageDataLoaders got an unexpected keyword argument {wrong[0]!r}. Besides the arguments of this factory there are: "
+            f"{who} got an unexpected keyword argument {wrong[0]!r}. Besides the arguments of this factory there are: "
             f"{listed(known, 12)}.{nearest(wrong[0], [*known, 'valid_pct', 'test_pct', 'item_tfms', 'batch_tfms', 'img_cls', 'vocab'])}"
         )
     return options
@@ -313,13 +313,13 @@ def _folder_splitter(
     return FilledSplitter(["train" if side == "valid" else side for side in sides], drawn, ("valid", "test")[: 1 + bool(test_pct)])
 
 
-def _image_block(img_cls: Any) -> Block:
+def image_block(img_cls: Any) -> Block:
     if isinstance(img_cls, Block):
         return img_cls
     return ImageBlock() if img_cls is None else ImageBlock(cls=img_cls)
 
 
-def _column(df: pd.DataFrame, column: int | str, argument: str) -> str:
+def column_of(df: pd.DataFrame, column: int | str, argument: str) -> str:
     """A column's name, from its name or position."""
     if column in df.columns:
         return column  # type: ignore[return-value]

@@ -103,8 +103,8 @@ def vision_learner(
     }  # fmt: skip
     look = functools.cache(lambda: first_pictures(dls))  # one batch, whoever asks
     config = {
-        "builder": "vision", "arch": arch, "n_in": _channels(dls, n_in, look), "n_out": _outputs(dls, n_out),
-        "normalize": normalize and not _normalized(dls, look), "arch_args": _with_size(arch, arch_args or {}, look), "head": head,
+        "builder": "vision", "arch": arch, "n_in": channels_of(dls, n_in, look), "n_out": outputs_of(dls, n_out),
+        "normalize": normalize and not normalized_already(dls, look), "arch_args": with_size(arch, arch_args or {}, look), "head": head,
         "target": [block.config() for block in dls.target_blocks],
     }  # fmt: skip
     fitting = _fitting(dls, metrics, config["n_out"], loss_func, y_range)
@@ -116,15 +116,14 @@ def vision_learner(
         model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, seed=seed, precision=precision, device=device,
     )  # fmt: skip
     learn.add_cb(ProgressiveResize(only_from_scratch=True))
-    return _named(learn, arch, None if custom_head is not None else config)
+    return named(learn, arch, model[0], None if custom_head is not None else config)
 
 
 cnn_learner = vision_learner
 
 
-def _named(learn: VisionLearner, arch: ArchLike, config: dict[str, Any] | None) -> VisionLearner:
+def named(learn: Any, arch: ArchLike, body: Any, config: dict[str, Any] | None) -> Any:
     """The learner with what its network is called and made from (None: from what no model file can say), frozen if it is pretrained."""
-    body: Any = plain(learn.model)[0]  # type: ignore[index]
     name = getattr(body, "arch", None)
     learn.arch, learn.pretrained = name or _called(arch), body.pretrained
     if config is not None and name is not None:
@@ -170,7 +169,7 @@ def _make(
 
 
 # -- what follows from the data ---------------------------------------------------------------------------------------
-def _channels(dls: DataLoaders, n_in: int | None, look: Callable[[], Tensor]) -> int:
+def channels_of(dls: DataLoaders, n_in: int | None, look: Callable[[], Tensor]) -> int:
     """Channels of the pictures: as the image block says, or as a batch of plain loaders shows; `n_in` where it is given and
     the pictures have so many."""
     if n_in is not None:
@@ -189,7 +188,7 @@ def _channels(dls: DataLoaders, n_in: int | None, look: Callable[[], Tensor]) ->
     return channels
 
 
-def _outputs(dls: DataLoaders, n_out: int | None) -> int:
+def outputs_of(dls: DataLoaders, n_out: int | None) -> int:
     if n_out is None:
         if not dls.target_blocks:
             raise SettingError(
@@ -202,7 +201,7 @@ def _outputs(dls: DataLoaders, n_out: int | None) -> int:
     return n_out
 
 
-def _normalized(dls: DataLoaders, look: Callable[[], Tensor]) -> bool:
+def normalized_already(dls: DataLoaders, look: Callable[[], Tensor]) -> bool:
     found = normalised_by(dls, look)
     if found is not None and found.in_bytes:
         raise DataError(
@@ -214,7 +213,7 @@ def _normalized(dls: DataLoaders, look: Callable[[], Tensor]) -> bool:
     return found is not None
 
 
-def _with_size(arch: ArchLike, arch_args: dict[str, Any], look: Callable[[], Tensor]) -> dict[str, Any]:
+def with_size(arch: ArchLike, arch_args: dict[str, Any], look: Callable[[], Tensor]) -> dict[str, Any]:
     """`arch_args` with the data's image size, for an architecture that is made for a single size."""
     name = resolve(arch) if isinstance(arch, str) else ""
     if not name or name.startswith(TORCHVISION) or "img_size" in arch_args:

@@ -21,7 +21,8 @@ import burnish.data.category
 import burnish.data.multicategory
 import burnish.data.number
 import burnish.tabular.blocks
-import burnish.vision.blocks  # noqa: F401  (they register their blocks)
+import burnish.vision.blocks
+import burnish.vision.masks  # noqa: F401  (they register their blocks)
 from burnish.collab.ids import IdFeature
 from burnish.data.block import Block
 from burnish.data.config import Configurable, from_config
@@ -30,6 +31,10 @@ from burnish.tabular.features import CategoryFeature, NumberFeature
 
 def _picture(i: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(i).integers(0, 255, (24, 32, 3), dtype=np.uint8))
+
+
+def _mask(i: int) -> np.ndarray:
+    return np.random.default_rng(i).integers(0, 3, (6, 8), dtype=np.uint8)
 
 
 # name: (block, raw training cells, a raw cell that must be refused)
@@ -51,6 +56,7 @@ SAMPLES = {
         "no row",
     ),
     "InteractionBlock": (lambda cls: cls(), [1.0, 1.0, 1.0], 0),
+    "MaskBlock": (lambda cls: cls(codes=["sky", "sea", "sand"]), [_mask(0), _mask(1), _mask(2)], np.full((6, 8), 7)),
     "MultiCategoryBlock": (lambda cls: cls(), [["b", "a"], [], ["a", "c"]], ["never seen"]),
     "RatingBlock": (lambda cls: cls(), [1.0, 2.0, 5.0], "no number"),
     "RegressionBlock": (lambda cls: cls(), [1.5, -2.0, 1000.0], "no number"),
@@ -97,7 +103,9 @@ def test_decode_gives_back_what_was_encoded(case):
     block, raws, _ = case
     for i, raw in enumerate(raws):
         decoded = block.decode(_finished(block, raws)[i])
-        if isinstance(raw, Image.Image):
+        if isinstance(raw, np.ndarray):
+            assert np.array_equal(decoded, raw)
+        elif isinstance(raw, Image.Image):
             assert np.abs(np.asarray(decoded, dtype=float) - np.asarray(raw, dtype=float)).max() <= 1
         else:
             assert decoded == (sorted(raw) if isinstance(raw, list) else raw)
@@ -149,7 +157,8 @@ def test_targets_know_loss_outputs_and_decision(case):
         with pytest.raises(NotImplementedError):
             block.loss()
         return
-    raw_output = torch.randn(len(raws), n, requires_grad=True)
+    places = block.encode(block.open(raws[0])).shape if block.kind == "mask" else ()
+    raw_output = torch.randn(len(raws), n, *places, requires_grad=True)
     final = block.final()
     output = raw_output if final is None else final(raw_output)
     loss = block.loss()(output, _finished(block, raws))

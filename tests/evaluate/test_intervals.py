@@ -13,6 +13,7 @@ from scipy import stats
 from burnish.errors import SettingError
 from burnish.evaluate.intervals import bootstrap, bootstrap_mean, evaluated, interval, wilson
 from burnish.evaluate.metrics import (
+    MASKS,
     METRICS,
     MULTI_LABEL,
     NUMBERS,
@@ -35,7 +36,10 @@ def sample(name: str, n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
     if name in NUMBERS:
         targets = torch.rand(n, generator=g)
         return targets + 0.3 * torch.rand(n, generator=g), targets
-    classes = 2 if name in ("roc_auc_binary", "average_precision") else 7
+    classes = 2 if name in ("roc_auc_binary", "average_precision", "dice", "jaccard_coeff") else 7
+    if name in MASKS:
+        targets = torch.randint(0, classes, (n, 4, 5), generator=g)
+        return torch.randn(n, classes, 4, 5, generator=g) + torch.nn.functional.one_hot(targets, classes).permute(0, 3, 1, 2), targets
     targets = torch.arange(n) % classes
     return torch.randn(n, classes, generator=g) + torch.nn.functional.one_hot(targets, classes), targets
 

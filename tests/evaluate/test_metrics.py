@@ -13,6 +13,7 @@ from scipy import stats
 
 from burnish.errors import SettingError
 from burnish.evaluate.metrics import (
+    MASKS,
     METRICS,
     MULTI_LABEL,
     NUMBERS,
@@ -61,6 +62,12 @@ def sample(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
         targets = torch.cat([torch.arange(classes), torch.randint(classes, (N - classes,), generator=g)])
         outputs = torch.randn(N, classes, generator=g) + 1.2 * torch.nn.functional.one_hot(targets, classes)
         return (outputs * 4).round() / 4, targets
+    if kind in ("masks", "masks of two"):
+        classes = 4 if kind == "masks" else 2
+        targets = torch.randint(0, classes, (24, 6, 5), generator=g)
+        outputs = torch.randn(24, classes, 6, 5, generator=g) + 1.2 * torch.nn.functional.one_hot(targets, classes).permute(0, 3, 1, 2)
+        targets[:, 0] = -100  # which doesn't count
+        return (outputs * 4).round() / 4, targets
     if kind == "multi":
         targets = (torch.rand(N, 5, generator=g) < 0.4).float()
         return ((torch.randn(N, 5, generator=g) + targets) * 4).round() / 4, targets
@@ -80,6 +87,8 @@ def kind_of(name: str) -> str:
         return "multi"
     if name in NUMBERS:
         return "numbers"
+    if name in MASKS:
+        return "masks of two" if name in ("dice", "jaccard_coeff") else "masks"
     return "two" if name in ("roc_auc_binary", "average_precision") else "six"
 
 
@@ -130,6 +139,12 @@ ORACLE = {
     "explained_variance": lambda y, d, s: skm.explained_variance_score(y, s),
     "pearson": lambda y, d, s: stats.pearsonr(y, s).statistic,
     "spearman": lambda y, d, s: stats.spearmanr(y, s).statistic,
+    "pixel_accuracy": lambda y, d, s: skm.accuracy_score(y, d),
+    "foreground_acc": lambda y, d, s: skm.accuracy_score(y[y > 0], d[y > 0]),
+    "mean_iou": lambda y, d, s: skm.jaccard_score(y, d, average="macro"),
+    "dice_multi": lambda y, d, s: skm.f1_score(y, d, average="macro"),
+    "dice": lambda y, d, s: skm.f1_score(y, d),
+    "jaccard_coeff": lambda y, d, s: skm.jaccard_score(y, d),
 }
 
 
@@ -140,6 +155,9 @@ def expected(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> float:
     if kind == "multi":
         scores = outputs.double().sigmoid().numpy()
         return float(ORACLE[name](targets.int().numpy(), (scores > 0.5).astype(int), scores))
+    if kind.startswith("masks"):
+        known = targets >= 0
+        return float(ORACLE[name](targets[known].numpy(), outputs.argmax(1)[known].numpy(), None))
     return float(ORACLE[name](targets.numpy(), outputs.argmax(1).numpy(), probabilities(outputs)))
 
 
@@ -168,6 +186,8 @@ def test_better_points_the_right_way(name: str) -> None:
         perfect = targets
     elif kind_of(name) == "multi":
         perfect = targets * 20 - 10
+    elif kind_of(name).startswith("masks"):
+        perfect = 20.0 * torch.nn.functional.one_hot(targets.clamp(min=0), outputs.shape[1]).permute(0, 3, 1, 2)
     else:
         perfect = 20.0 * torch.nn.functional.one_hot(targets, outputs.shape[1])
     metric = metric_by_name(name)

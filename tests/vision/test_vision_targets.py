@@ -71,7 +71,7 @@ def test_it_learns_and_shows_its_metrics(learn):
 def test_it_is_drawn(learn):
     for draw in (learn.dls.show_batch, learn.show_results, lambda: Interpretation.from_learner(learn).plot_top_losses(4)):
         draw()
-        assert [ax for ax in plt.gcf().axes if ax.images]
+        assert [ax for ax in plt.gcf().axes if ax.images and ax.get_title()]
         plt.close("all")
 
 

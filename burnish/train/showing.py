@@ -1,0 +1,128 @@
+"""Results shown: samples drawn with their targets and predictions, or as rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from burnish.data.batches import RowLoader
+from burnish.data.block import Block
+from burnish.data.randomness import torch_rng
+from burnish.data.show import grid, how_many, set_title
+from burnish.errors import SettingError, hinting
+from burnish.train.predict import Predictions, Split, get_preds, loader_of
+
+if TYPE_CHECKING:
+    from burnish.train.learner import Learner
+
+
+@hinting
+def show_results(
+    learn: Learner,
+    ds_idx: Split = 1,
+    dl: Any = None,
+    max_n: int = 9,
+    shuffle: bool = True,
+    nrows: int | None = None,
+    ncols: int | None = None,
+    figsize: tuple[float, float] | None = None,
+) -> None:
+    """Draws samples with their target above the prediction, green where they agree and red where not. What is a picture itself (a mask) is
+    drawn over its sample, the prediction beside the target.
+
+    Args:
+        shuffle: draw samples from all over the split (the same ones at every call), not its first ones.
+    """
+    loader = loader_of(learn, ds_idx, dl)
+    if not isinstance(loader, RowLoader) or not learn.dls.blocks:
+        raise SettingError(
+            "show_results draws with the blocks of the data, which plain PyTorch loaders don't have. Use get_preds and draw what you know."
+        )
+    if loader.blocks[0].of_row:
+        _show_rows(learn, loader, how_many(max_n, nrows, ncols), shuffle)
+        return
+    rows = loader.rows
+    if shuffle:
+        rows = rows[torch.randperm(len(rows), generator=torch_rng(learn.seed, "show_results")).numpy()]
+    drawn = is_drawn(learn.dls.target_blocks)
+    few = loader.of_rows(rows[: how_many(max_n, nrows, ncols) if not drawn else _samples_beside(max_n, nrows, ncols)])
+    found = get_preds(learn, dl=few, with_input=True, with_decoded=True)
+    labelled, targets = found.targs is not None, len(learn.dls.blocks) - (learn.n_inp or 1)
+    if drawn:
+        _draw_beside(learn, found, nrows, ncols, figsize)
+        return
+    heading = "target above, prediction below" if labelled else "prediction"
+    for i, ax in enumerate(grid(len(found.rows), nrows, ncols, figsize, lines=targets * (1 + labelled), heading=heading)):
+        _draw_one(learn, _as_tuple(found.inputs, i), _as_tuple(found.targs, i), _as_tuple(found.decoded, i), ax)
+
+
+def is_drawn(blocks: Sequence[Block]) -> bool:
+    """Whether the one target is a picture itself, and no words."""
+    return len(blocks) == 1 and type(blocks[0]).draw is not Block.draw
+
+
+def _draw_target(blocks: Sequence[Block], inputs: Sequence[Any], encoded: Tensor | None, ax: Any, title: str) -> None:
+    """The finished inputs of a sample, and over them what its target is, or is said to be; with a title.
+
+    Args:
+        blocks: of the inputs, then the target's.
+    """
+    for block, value in zip(blocks, inputs, strict=False):
+        block.draw(block.decode(value), ax, title="")
+    if encoded is not None:
+        blocks[len(inputs)].draw(blocks[len(inputs)].decode(encoded), ax)
+    set_title(ax, title)
+
+
+def _samples_beside(max_n: int, nrows: int | None, ncols: int | None) -> int:
+    """How many samples are drawn of which each takes two places."""
+    return min(max_n, 6) if nrows is None or ncols is None else max(1, nrows * ncols // 2)
+
+
+def _draw_beside(learn: Learner, found: Predictions, nrows: int | None, ncols: int | None, figsize: tuple[float, float] | None) -> None:
+    """Each sample twice: with its target, and with the prediction."""
+    sides = [("target", found.targs)] * (found.targs is not None) + [("prediction", found.decoded)]
+    n = len(found.rows) * len(sides)
+    columns = ncols if ncols is not None or nrows is not None else min(n, 2 * len(sides))
+    for place, ax in enumerate(grid(n, nrows, columns, figsize)):
+        i, (title, values) = place // len(sides), sides[place % len(sides)]
+        _draw_target(learn.dls.blocks, _as_tuple(found.inputs, i), values[i], ax, title)
+
+
+def _show_rows(learn: Learner, loader: RowLoader, n: int, shuffle: bool) -> None:
+    """Rows of a table with their targets and, in columns called NAME_pred, the predictions."""
+    import pandas as pd
+
+    from burnish.train.results import show_frame
+
+    rows = loader.rows
+    if shuffle:
+        rows = rows[torch.randperm(len(rows), generator=torch_rng(learn.seed, "show_results")).numpy()]
+    few = loader.of_rows(rows[:n])
+    found = get_preds(learn, dl=few, with_decoded=True)
+    table = pd.DataFrame([dict(few.item(int(row))) for row in found.rows], index=found.rows)
+    names = learn.dls.target_names
+    for i, (block, columns) in enumerate(zip(learn.dls.target_blocks, names, strict=True)):
+        decided = found.decoded[i] if isinstance(found.decoded, tuple) else found.decoded
+        said = [block.decode(d) for d in decided]
+        for j, column in enumerate(columns):
+            table[f"{column}_pred"] = said if len(columns) == 1 else [values[j] for values in said]
+    show_frame(table)
+
+
+def _as_tuple(value: Any, i: int) -> tuple[Any, ...]:
+    return () if value is None else tuple(v[i] for v in (value if isinstance(value, tuple) else (value,)))
+
+
+def _draw_one(learn: Learner, inputs: tuple[Any, ...], targets: tuple[Any, ...], decided: tuple[Any, ...], ax: Any) -> None:
+    n = len(inputs)
+    for block, value in zip(learn.dls.blocks[:n], inputs, strict=True):
+        block.draw(block.decode(value), ax, title="")
+    blocks = learn.dls.blocks[n:]
+    said = [b.say(b.decode(d)) for b, d in zip(blocks, decided, strict=True)]
+    actual = [b.say(b.decode(t)) for b, t in zip(blocks, targets, strict=False)]
+    colour = "black" if not actual else "green" if said == actual else "red"
+    set_title(ax, "\n".join([*actual, *said]), colour)

@@ -1,0 +1,42 @@
+"""What is drawn over pictures: masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+ALPHA = 0.5  # of a mask over its picture
+_MOST_NAMED = 6  # classes in a legend
+
+
+def colours_of(n: int) -> np.ndarray:
+    """A colour ``(n, 3)`` in 0..1 for each class: those of matplotlib's tab20, strong ones first, then around the colour wheel."""
+    import matplotlib
+
+    own = np.array(matplotlib.colormaps["tab20"].colors)  # type: ignore[attr-defined]
+    strong = np.concatenate([own[::2], own[1::2]])
+    if n <= len(strong):
+        return strong[:n]
+    more = matplotlib.colormaps["hsv"](np.linspace(0, 1, n - len(strong), endpoint=False))[:, :3]
+    return np.concatenate([strong, more])
+
+
+def draw_mask(mask: np.ndarray, codes: Sequence[str], ax: Any, alpha: float = ALPHA) -> None:
+    """A mask ``(height, width)`` of class numbers over what is drawn on `ax`, with a legend of the largest classes; numbers beyond the codes
+    are left clear."""
+    from matplotlib.patches import Patch
+
+    colours = colours_of(len(codes))
+    known = mask < len(codes)
+    shown = np.zeros((*mask.shape, 4))
+    shown[..., :3], shown[..., 3] = colours[np.where(known, mask, 0)], np.where(known, alpha, 0)
+    ax.imshow(shown, interpolation="nearest")
+    ax.set_axis_off()
+    numbers, counts = np.unique(mask[known], return_counts=True)
+    largest = numbers[np.argsort(-counts)][:_MOST_NAMED]
+    ax.legend(
+        handles=[Patch(color=tuple(colours[i].tolist()), label=codes[i]) for i in largest], loc="lower left", fontsize=6, framealpha=0.7, handlelength=1,
+        borderpad=0.3, labelspacing=0.2,
+    )  # fmt: skip

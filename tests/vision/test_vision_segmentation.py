@@ -1,0 +1,207 @@
+"""From pictures and masks to a model: factories, U-Nets over many bodies, training, export."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import jaccard_score, precision_score, recall_score
+
+from burnish.data.files import get_image_files
+from burnish.data.notes import captured_notes
+from burnish.errors import DataError, SettingError
+from burnish.evaluate.interpret import Interpretation
+from burnish.evaluate.losses_masks import CombinedLoss, DiceLoss
+from burnish.evaluate.mask_results import results_by_class
+from burnish.evaluate.metrics import metric_by_name
+from burnish.evaluate.summary import assess
+from burnish.train.export import load_learner
+from burnish.vision.augment import aug_transforms
+from burnish.vision.backbones import create_body
+from burnish.vision.masks import MaskBlock
+from burnish.vision.segmentation import SegmentationDataLoaders, unet_learner
+from burnish.vision.transforms import Resize
+from burnish.vision.unet import UNet, init_way_up, probe_maps
+
+CODES = ["rest", "fruit"]
+OPTIONS = {"codes": CODES, "item_tfms": Resize(64), "bs": 8, "seed": 0, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def folder(photos, tmp_path_factory):
+    """The sample photographs, and as masks their saturated pixels: mostly the fruit."""
+    root = tmp_path_factory.mktemp("masks")
+    for name in ("images", "masks"):
+        (root / name).mkdir()
+    for i, file in enumerate(get_image_files(photos)):
+        image = Image.open(file).convert("RGB").resize((96, 80))
+        image.save(root / "images" / f"{i:02}.jpg", quality=95)
+        Image.fromarray((np.asarray(image.convert("HSV"))[..., 1] > 120).astype(np.uint8)).save(root / "masks" / f"{i:02}.png")
+    return root
+
+
+def mask_of(file):
+    return file.parent.parent / "masks" / f"{file.stem}.png"
+
+
+def table(folder):
+    files = get_image_files(folder / "images")
+    return pd.DataFrame(
+        {
+            "image": [f"images/{f.name}" for f in files],
+            "mask": [f"masks/{f.stem}.png" for f in files],
+            "late": [i % 4 == 0 for i in range(len(files))],
+        }
+    )
+
+
+FACTORIES = {
+    "from_label_func": lambda p, **o: SegmentationDataLoaders.from_label_func(p, get_image_files(p / "images"), mask_of, **o),
+    "from_folder": lambda p, **o: SegmentationDataLoaders.from_folder(p, **o),
+    "from_df": lambda p, **o: SegmentationDataLoaders.from_df(table(p), p, **o),
+    "from_csv": lambda p, **o: (table(p).to_csv(p / "masks.csv", index=False), SegmentationDataLoaders.from_csv(p, **o))[1],
+}
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_every_factory_gives_the_same_data(folder, factory):
+    with captured_notes():
+        dls, first = FACTORIES[factory](folder, **OPTIONS), FACTORIES["from_folder"](folder, **OPTIONS)
+    x, y = dls.one_batch()
+    assert x.shape == (8, 3, 64, 64) and y.shape == (8, 64, 64) and y.dtype == torch.int64 and set(y.unique().tolist()) == {0, 1}
+    assert dls.table.split.tolist() == first.table.split.tolist() and dls.vocab == CODES and dls.c == 2
+    assert torch.equal(dls.valid.one_batch()[1], first.valid.one_batch()[1])
+
+
+def test_bad_folders_and_sizes_are_told(folder, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    with captured_notes():
+        for i, file in enumerate(get_image_files(folder / "images")[:6]):
+            Image.open(file).save(tmp_path / "images" / f"{i}.png")
+            Image.open(mask_of(file)).save(tmp_path / "masks" / f"{i}_mask.png")
+        with pytest.raises(DataError, match=r"6 of 6 pictures .* have no mask .*suffix='_mask'"):
+            SegmentationDataLoaders.from_folder(tmp_path, **OPTIONS)
+        assert SegmentationDataLoaders.from_folder(tmp_path, suffix="_mask", **OPTIONS).train.n == 5
+        for wrong, says in (((96, 81), "96 x 81 pixels .* 96 x 80: a mask must have the size"), ((80, 96), "lies on its side")):
+            for file in (tmp_path / "masks").iterdir():
+                Image.open(file).resize(wrong).save(file)
+            with pytest.raises(DataError, match=says):
+                SegmentationDataLoaders.from_folder(tmp_path, suffix="_mask", **OPTIONS).one_batch()
+    with pytest.raises(TypeError, match=r"SegmentationDataLoaders.*unexpected keyword argument 'batch_size'"):
+        SegmentationDataLoaders.from_folder(folder, **OPTIONS, batch_size=3)
+
+
+BODIES = [
+    "resnet18",
+    "mobilenetv3_small_050",
+    "convnext_atto",
+    "efficientnet_lite0",
+    "densenet121",
+    "torchvision:resnet18",
+    "torchvision:mobilenet_v2",
+]
+
+
+@pytest.mark.parametrize("arch", BODIES)
+def test_a_unet_stands_on_bodies_of_many_kinds_and_takes_any_size(arch):
+    with captured_notes():
+        body = create_body(arch, pretrained=False)
+    model = UNet(body, 4, blur=arch == "resnet18", self_attention=arch == "resnet18")
+    init_way_up(model)
+    strides = [s for _, _, s in probe_maps(body, 3)]
+    assert strides == sorted(strides) and strides[-1] >= 16
+    for size in ((64, 64), (50, 75)):
+        assert model(torch.rand(2, 3, *size)).shape == (2, 4, *size)
+    groups = model.layer_groups()
+    assert sum(map(len, groups)) == len(list(model.parameters())) and len(groups) > 2
+
+
+def test_a_body_of_one_size_is_refused():
+    with captured_notes(), pytest.raises(SettingError, match="maps of one size only"):
+        UNet(create_body("vit_tiny_patch16_224", pretrained=False), 2)
+
+
+def test_enlarging_begins_as_repeating_pixels():
+    from burnish.vision.unet import Enlarge
+
+    torch.manual_seed(0)
+    made = Enlarge(8, 4, 2)(torch.rand(1, 8, 5, 5)).reshape(1, 4, 5, 2, 5, 2)
+    assert torch.allclose(made, made[:, :, :, :1, :, :1].expand_as(made), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def learn(folder):
+    with captured_notes():
+        dls = SegmentationDataLoaders.from_folder(folder, **OPTIONS, batch_tfms=aug_transforms())
+        made = unet_learner(
+            dls, "tf_efficientnet_lite0", weights="offline", loss_func=CombinedLoss(torch.nn.CrossEntropyLoss(), DiceLoss()), seed=0
+        )
+        with made.no_logging():
+            made.fine_tune(3, 3e-3, freeze_epochs=2)
+    return made
+
+
+def test_it_learns(learn):
+    assert learn.recorder.results().mean_iou.iloc[-1] > 0.55
+    with captured_notes():
+        judged = assess(learn)
+    assert judged.metric.tolist() == ["mean_iou", "pixel_accuracy", "loss"] and judged[["value", "low", "high"]].notna().all(axis=None)
+    assert (judged.low <= judged.value).all() and (judged.value <= judged.high).all()
+    assert judged.baseline.iloc[0] < judged.value.iloc[0] and learn.results["valid"].value.iloc[0] == judged.value.iloc[0]
+
+
+def test_what_is_told_of_masks_is_what_the_metrics_say_of_all_outputs(learn):
+    with captured_notes() as notes:
+        learn.validate()
+        judged = assess(learn, metrics=["mean_iou", "dice_multi", "pixel_accuracy"]).set_index("metric").value
+        classes = results_by_class(learn)
+    assert "always answering 'rest'" in notes[0] or "always answering 'fruit'" in notes[0]
+    found = learn.get_preds(act=torch.nn.Identity())
+    for name in ("mean_iou", "dice_multi", "pixel_accuracy"):
+        assert judged[name] == pytest.approx(metric_by_name(name)(found.preds, found.targs))
+    decided, actual = found.preds.argmax(1).reshape(-1), found.targs.reshape(-1)
+    assert classes["class"].tolist() == CODES and classes.pixels.sum() == pytest.approx(1)
+    assert classes.iou.tolist() == pytest.approx(jaccard_score(actual, decided, average=None).tolist())
+    assert classes.precision.tolist() == pytest.approx(precision_score(actual, decided, average=None).tolist())
+    assert classes.recall.tolist() == pytest.approx(recall_score(actual, decided, average=None).tolist())
+    constant = (torch.nn.functional.one_hot(torch.full_like(found.targs, int(classes.pixels.argmax())), 2)).permute(0, 3, 1, 2).float()
+    with captured_notes():
+        assert assess(learn).baseline.iloc[0] == pytest.approx(metric_by_name("mean_iou")(constant, found.targs))
+
+
+def test_the_body_is_frozen_first_and_then_trained(folder):
+    with captured_notes():
+        dls = SegmentationDataLoaders.from_folder(folder, **OPTIONS)
+        made = unet_learner(dls, "tf_efficientnet_lite0", weights="offline", seed=0)
+        before = {k: v.clone() for k, v in made.model.state_dict().items()}
+        with made.no_logging():
+            made.fit(1, 1e-2)
+    changed = [k for k, v in made.model.state_dict().items() if not torch.equal(v, before[k])]
+    assert changed and not [k for k in changed if k.startswith("body.")]
+
+
+def test_what_is_drawn(learn):
+    learn.dls.show_batch()
+    assert all(len(ax.images) == 2 for ax in plt.gcf().axes if ax.images)
+    learn.show_results(max_n=3)
+    titles = [ax.get_title() for ax in plt.gcf().axes if ax.images]
+    assert titles == ["target", "prediction"] * 3
+    Interpretation.from_learner(learn).plot_top_losses(2)
+    titles = [ax.get_title() for ax in plt.gcf().axes if ax.images]
+    assert titles[0] == "actual" and titles[1].startswith("predicted, loss")
+    plt.close("all")
+
+
+def test_it_is_exported_and_predicts_the_same(learn, folder, tmp_path):
+    learn.export(tmp_path / "model.burnish")
+    loaded = load_learner(tmp_path / "model.burnish")
+    file = get_image_files(folder / "images")[0]
+    mine, theirs = learn.predict(file), loaded.predict(file)
+    assert np.array_equal(mine.label, theirs.label) and mine.label.shape == (64, 64) and mine.probs.shape == (2, 64, 64)
+    assert isinstance(loaded.dls.target_blocks[0], MaskBlock) and loaded.dls.vocab == CODES
+    assert [m.name for m in loaded.metrics] == ["mean_iou", "pixel_accuracy"] and type(loaded.loss_func).__name__ == "CombinedLoss"
+    assert np.isclose(loaded.get_preds(dl=learn.dls.valid).preds, learn.get_preds().preds, atol=1e-5).all()
