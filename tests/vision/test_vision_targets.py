@@ -8,14 +8,19 @@ import pandas as pd
 import pytest
 import torch
 
+from burnish.data.category import CategoryBlock
+from burnish.data.datablock import DataBlock
 from burnish.data.files import get_image_files
+from burnish.data.label import parent_label
 from burnish.data.multicategory import MultiCategoryBlock
 from burnish.data.notes import captured_notes
 from burnish.data.number import RegressionBlock
+from burnish.data.split import RandomSplitter
 from burnish.evaluate.interpret import Interpretation
 from burnish.evaluate.summary import assess
 from burnish.evaluate.thresholds import tune_thresholds
 from burnish.train.export import load_learner
+from burnish.vision.blocks import ImageBlock
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.learner import vision_learner
 from burnish.vision.transforms import Resize
@@ -107,3 +112,21 @@ def test_thresholds_are_the_learners_own_and_are_kept(photos, tmp_path):
         by_hand = type(metric)(thresh=thresh, average="macro")
         by_hand.update(found.preds.logit(), found.targs)
         assert metric.compute() == by_hand.compute()
+
+
+def test_several_targets_at_once(photos, tmp_path):
+    files = get_image_files(photos)
+    with captured_notes():
+        block = DataBlock(
+            (ImageBlock, CategoryBlock, RegressionBlock), n_inp=1, get_y=[parent_label, lambda f: 1000.0 * len(f.stem)],
+            splitter=RandomSplitter(0.25, seed=0), item_tfms=Resize(32),
+        )  # fmt: skip
+        learn = vision_learner(block.dataloaders(files, bs=9, seed=0, device="cpu"), ARCH, pretrained=False, seed=0)
+        with learn.no_logging():
+            learn.fit(1)
+        learn.export(tmp_path / "model.burnish")
+        loaded = load_learner(tmp_path / "model.burnish")
+    assert [m.name for m in learn.metrics] == ["label_accuracy", "number_rmse", "number_mae"]
+    kind, number = learn.predict(files[0]).label
+    assert kind in learn.dls.target_blocks[0].vocab and 5_000 < number < 25_000  # in the target's own units
+    assert loaded.predict(files[0]).label == (kind, number)
