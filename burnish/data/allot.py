@@ -72,6 +72,11 @@ def _marks(labels: Sequence[Any]) -> np.ndarray:
     ]
     if len(set(map(len, lists))) == 1 and all(mark in (0, 1) for cell in lists for mark in cell):
         return np.array(lists, dtype=int).reshape(len(lists), -1)
+    odd = next((cell for cell in lists for label in cell if isinstance(label, float) and not label.is_integer()), None)
+    if odd is not None:
+        raise DataError(
+            f"Stratifying needs labels, but there is {odd!r}, with fractions. If the target is numbers, don't stratify: RandomSplitter."
+        )
     index = {label: k for k, label in enumerate(dict.fromkeys(label for cell in lists for label in cell))}
     made = np.zeros((len(lists), max(1, len(index))), dtype=int)
     for item, cell in enumerate(lists):

@@ -101,8 +101,8 @@ def _check_sizes(blocks: Sequence[Block], raws: Values, values: Values) -> None:
     picture: tuple[Any, int, int] | None = None
     for block, raw, value in zip(blocks, raws, values, strict=True):
         if block.kind == "image":
-            width, height = getattr(value, "size", (0, 0))  # PIL's
-            picture = (raw, width, height)
+            size = getattr(value, "size", None)
+            picture = (raw, *size) if isinstance(size, tuple) else None  # PIL's
         elif block.kind == "mask" and picture is not None:
             height, width = value.shape[-2:]
             if (width, height) != picture[1:]:

@@ -94,14 +94,14 @@ def label_columns(blocks: Sequence[Block], n_inp: int) -> list[str]:
 
 
 def with_labels_read(table: pd.DataFrame, blocks: Sequence[Block], n_inp: int) -> pd.DataFrame:
-    """The table, its targets of several labels as lists of them, however they are written; cells that can't be read as they are."""
+    """The table, its targets of several labels as lists of them, however they are written; missing where a cell can't be read."""
     for name, block in list(zip(column_names(blocks), blocks, strict=True))[n_inp:]:
         if block.kind == "multicategory":
-            cells = pd.Series([None] * len(table), index=table.index, dtype=object)
+            cells: list[Any] = [None] * len(table)
             for i, raw in enumerate(table[name]):
                 with suppress(DataError):
-                    cells.iloc[i] = block.open(raw)
-            table = table.assign(**{name: cells})
+                    cells[i] = block.open(raw)
+            table = table.assign(**{name: pd.Series(cells, index=table.index, dtype=object)})
     return table
 
 

@@ -9,7 +9,17 @@ from torch import Tensor
 
 from burnish.errors import SettingError, listed
 from burnish.evaluate.base import CallableMetric, MeanMetric
-from burnish.evaluate.counts import averaged, check_average, fbeta_formula, jaccard_of, matthews_of, precision_of, ratio, recall_of
+from burnish.evaluate.counts import (
+    averaged,
+    check_average,
+    class_bins,
+    fbeta_formula,
+    jaccard_of,
+    matthews_of,
+    precision_of,
+    ratio,
+    recall_of,
+)
 from burnish.evaluate.shapes import class_outputs
 
 AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
@@ -34,15 +44,7 @@ class ClassCounts(CallableMetric):
         classes = flat.shape[-1]
         self._see(classes)
         decided = flat.argmax(-1)
-        known = (actual >= 0) & (actual < classes)
-        nowhere = torch.full_like(actual, classes)
-        bins = torch.stack(
-            [
-                torch.where(known & (decided == actual), actual, nowhere),
-                torch.where(known, actual, nowhere),
-                torch.where(known, decided, nowhere),
-            ]
-        )
+        bins = class_bins(actual, decided, classes)
         if self._counts is None:
             self._counts = torch.zeros(3, classes + 1, dtype=torch.int64, device=bins.device)
         self._counts.scatter_add_(1, bins, torch.ones_like(bins))

@@ -21,6 +21,13 @@ def ratio(above: Tensor, below: Tensor) -> Tensor:
     return torch.where(below > 0, above / below.clamp(min=1e-12), torch.zeros_like(above))
 
 
+def class_bins(actual: Tensor, decided: Tensor, classes: int) -> Tensor:
+    """For each sample ``(..., samples)`` where it counts: as right, as actual, as predicted ``(..., 3, samples)``; `classes` is nowhere."""
+    known, nowhere = (actual >= 0) & (actual < classes), torch.full_like(actual, classes)
+    right = torch.where(known & (decided == actual), actual, nowhere)
+    return torch.stack([right, torch.where(known, actual, nowhere), torch.where(known, decided, nowhere)], dim=-2)
+
+
 def precision_of(hits: Tensor, actual: Tensor, predicted: Tensor) -> Tensor:
     """Of those predicted, the share that is right."""
     return ratio(hits, predicted)

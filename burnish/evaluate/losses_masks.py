@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from burnish.errors import SettingError
 from burnish.evaluate.losses import FocalLossFlat, Weights, _Loss
+from burnish.evaluate.segmentation import IGNORED
 from burnish.train.guards import as_loss, loss_name
 
 __all__ = ["CombinedLoss", "DiceLoss", "FocalLoss", "LovaszLoss"]
-
-IGNORED = -100
 
 
 class _MaskLoss(_Loss):
@@ -133,7 +132,7 @@ class CombinedLoss(_Loss):
 
     @reduction.setter
     def reduction(self, value: str) -> None:
-        self._reduction = value
+        _Loss.reduction.fset(self, value)  # type: ignore[attr-defined]
         for loss in list(getattr(self, "losses", ())):
             loss.reduction = value  # type: ignore[union-attr]
 

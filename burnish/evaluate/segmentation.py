@@ -11,6 +11,9 @@ from torch import Tensor
 
 from burnish.errors import SettingError
 from burnish.evaluate.base import CallableMetric
+from burnish.evaluate.counts import class_bins
+
+IGNORED = -100  # a pixel of a target that doesn't count: what PyTorch's losses leave out, too
 
 
 def counts_of_masks(output: Tensor, target: Tensor, where: str) -> Tensor:
@@ -31,17 +34,12 @@ def counts_of_masks(output: Tensor, target: Tensor, where: str) -> Tensor:
             f"targets {tuple(target.shape)} {str(target.dtype).removeprefix('torch.')}."
         )
     n, classes = output.shape[:2]
+    if classes < 2:
+        raise ValueError(
+            f"{where}: the model gives one output a pixel {tuple(output.shape)}, so there is no class to choose. Give it one output a class (n_out)."
+        )
     actual, decided = target.reshape(n, -1).long(), output.argmax(1).reshape(n, -1)
-    known = (actual >= 0) & (actual < classes)
-    nowhere = torch.full_like(actual, classes)
-    bins = torch.stack(
-        [
-            torch.where(known & (decided == actual), actual, nowhere),
-            torch.where(known, actual, nowhere),
-            torch.where(known, decided, nowhere),
-        ],
-        dim=1,
-    )
+    bins = class_bins(actual, decided, classes)
     counts = torch.zeros(n, 3, classes + 1, dtype=torch.int64, device=output.device)
     return counts.scatter_add_(2, bins, torch.ones_like(bins))[..., :classes]
 
@@ -56,16 +54,31 @@ class MaskMetric(CallableMetric):
 
     def reset(self) -> None:
         self._counts: list[Tensor] = []
+        self._strange: list[Tensor] = []
 
     def update(self, preds: Tensor, targs: Tensor) -> None:
         self._counts.append(counts_of_masks(preds.detach(), targs, self.name))
+        self._strange.append(((targs >= preds.shape[1]) | ((targs < 0) & (targs != IGNORED))).sum())
 
     def score(self, counts: Tensor) -> Tensor:
         """The metric from counts ``(..., 3, classes)``: right, actual, predicted; as ``(...)``."""
         raise NotImplementedError
 
     def compute(self) -> float:
-        return float(self.score(torch.cat(self._counts).sum(0).cpu().double())) if self._counts else float("nan")
+        return float(self.score(self.counted())) if self._counts else float("nan")
+
+    def counted(self) -> Tensor:
+        """The counts of all pictures ``(3, classes)``, float64 on the CPU.
+
+        Raises:
+            ValueError: some targets are no class.
+        """
+        if strange := int(torch.stack(self._strange).sum()):
+            raise ValueError(
+                f"{self.name}: {strange:,} pixels of the targets are of no class of the {self._counts[0].shape[-1]} that the model gives. Give the model an output for "
+                f"each class (n_out); pixels that don't count are {IGNORED}."
+            )
+        return torch.cat(self._counts).sum(0).cpu().double()
 
     def interval_of(self, counts: Tensor, level: float = 0.95, n_boot: int = 1000, groups: np.ndarray | None = None) -> tuple[float, float]:
         """The bootstrap interval over pictures of counts ``(pictures, 3, classes)``: pixels of one picture are alike.
@@ -139,7 +152,7 @@ class _OfClasses(MaskMetric):
 
     def by_class(self) -> list[float]:
         """The score of each class over what was seen, in the order of the codes."""
-        return self.of_class(torch.cat(self._counts).sum(0).cpu().double()).tolist() if self._counts else []
+        return self.of_class(self.counted()).tolist() if self._counts else []
 
 
 class MeanIoU(_OfClasses):

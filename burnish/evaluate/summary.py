@@ -204,6 +204,7 @@ class Outputs:
 
     def __init__(self) -> None:
         self._masks = MaskCounts()
+        self._unfit: str | None = None  # why masks can't be told
         self._batches: list[tuple[Tensor, Tensor, list[int] | None]] = []
         self._size = 0
 
@@ -212,7 +213,7 @@ class Outputs:
         if len(learn.yb) != 1 or not isinstance(learn.pred, Tensor) or not isinstance(learn.yb[0], Tensor):
             return
         if is_of_masks(learn):
-            self._masks.add(learn.pred, learn.yb[0], getattr(learn.dl, "last_rows", None))
+            self._add_masks(learn)
             return
         self._size += learn.pred.numel()
         if self._size > MOST_KEPT:
@@ -221,6 +222,13 @@ class Outputs:
         rows = getattr(learn.dl, "last_rows", None)
         self._batches.append((learn.pred.detach().float().clone(), learn.yb[0].detach(), list(rows) if rows else None))
 
+    def _add_masks(self, learn: Learner) -> None:
+        if self._unfit is None:
+            try:
+                self._masks.add(learn.pred, learn.yb[0], getattr(learn.dl, "last_rows", None))
+            except ValueError as error:  # outputs of another form, with a loss and metrics of the user's own
+                self._masks, self._unfit = MaskCounts(), str(error)
+
     def tell(self, learn: Learner, split: str | None, explained: Collection[str]) -> pd.DataFrame | None:
         """Says how good the outputs are, and gives the table; None when there are none. Never raises: what was run is done, and
         isn't to be lost for a note. `explained` are the metrics of which the recorder has said why they can't be computed."""
@@ -228,6 +236,8 @@ class Outputs:
             note(
                 f"The results have no intervals: the outputs of this pass are more than the {MOST_KEPT:,} numbers that are kept for them. assess(learn) works them out, where the memory holds all outputs."
             )
+        if self._unfit is not None:
+            note(f"The results can't be told with intervals. {self._unfit}")
         if not self._batches and not len(self._masks):
             return None
         try:

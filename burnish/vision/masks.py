@@ -18,10 +18,10 @@ from burnish.data.label import is_missing
 from burnish.data.notes import note
 from burnish.data.parallel import in_parallel
 from burnish.errors import DataError, SettingError, listed, nearest
+from burnish.evaluate.segmentation import IGNORED  # the same in a finished batch
 from burnish.vision.image import load_image
 
 VOID = 255  # in an encoded mask: a pixel that doesn't count
-IGNORED = -100  # the same in a finished batch: what PyTorch's losses leave out
 _MOST_LOOKED_AT = 500  # masks that are opened to learn what they hold
 Colour = tuple[int, int, int]
 

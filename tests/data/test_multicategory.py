@@ -113,6 +113,8 @@ def test_the_splitter_stratifies_lists_of_labels():
     table.attrs["targets"] = ["labels"]
     _train, valid = TrainTestSplitter(0.2, random_state=0, stratify=True)(range(100), table)
     assert len(valid) == 20 and sum("a" in labels[i] for i in valid) == 10
+    with pytest.raises(DataError, match=r"\[1.5, 2.25\], with fractions.*RandomSplitter"):
+        TrainTestSplitter(stratify=[[1.5, 2.25], [2.5, 1.0]] * 5)(range(10))
 
 
 def test_thresholds_are_best_for_each_label_and_shared_by_rare_ones():

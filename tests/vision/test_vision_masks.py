@@ -214,6 +214,15 @@ def test_metrics_agree_with_scikit_learn_in_any_batches():
         Dice()(output, target)
 
 
+def test_targets_of_no_class_and_single_outputs_are_refused():
+    output, target = outcome()
+    for strange in (4, 255, -1):
+        with pytest.raises(ValueError, match=r"1 pixels of the targets are of no class of the 4 .*don't count are -100"):
+            MeanIoU()(output, torch.where(torch.arange(10 * 12 * 5).reshape(5, 12, 10) == 599, strange, target))
+    with pytest.raises(ValueError, match="one output a pixel"):
+        PixelAccuracy()(output[:, :1], target)
+
+
 def test_a_class_that_is_nowhere_does_not_count_in_the_mean():
     output, target = outcome(3)
     wider = torch.cat([output, torch.full((5, 1, 12, 10), -100.0)], 1)
@@ -252,6 +261,8 @@ def test_a_sum_of_losses():
     assert both(output, target).shape == (5,)
     with pytest.raises(SettingError, match="one weight for each"):
         CombinedLoss(DiceLoss(), weights=[1, 2])
+    with pytest.raises(SettingError, match="reduction='average'"):
+        CombinedLoss(nn.CrossEntropyLoss(), reduction="average")
     with pytest.raises(SettingError, match="no loss module"):
         CombinedLoss(nn.functional.cross_entropy)
     for loss in (DiceLoss(), LovaszLoss()):

@@ -14,6 +14,7 @@ from burnish.data.files import get_image_files
 from burnish.data.notes import captured_notes
 from burnish.errors import DataError, SettingError
 from burnish.evaluate.interpret import Interpretation
+from burnish.evaluate.learner import Learner
 from burnish.evaluate.losses_masks import CombinedLoss, DiceLoss
 from burnish.evaluate.mask_results import results_by_class
 from burnish.evaluate.metrics import metric_by_name
@@ -205,3 +206,16 @@ def test_it_is_exported_and_predicts_the_same(learn, folder, tmp_path):
     assert isinstance(loaded.dls.target_blocks[0], MaskBlock) and loaded.dls.vocab == CODES
     assert [m.name for m in loaded.metrics] == ["mean_iou", "pixel_accuracy"] and type(loaded.loss_func).__name__ == "CombinedLoss"
     assert np.isclose(loaded.get_preds(dl=learn.dls.valid).preds, learn.get_preds().preds, atol=1e-5).all()
+
+
+def test_a_model_of_another_form_is_trained_and_the_missing_results_are_said(folder):
+    """One output a pixel, with a loss of the user's own: no class is chosen, so nothing of classes is told."""
+    with captured_notes() as notes:
+        dls = SegmentationDataLoaders.from_folder(folder, **OPTIONS)
+        model = torch.nn.Conv2d(3, 1, 3, padding=1)
+        learn = Learner(
+            dls, model, loss_func=lambda out, y: torch.nn.functional.binary_cross_entropy_with_logits(out[:, 0], y.float()), seed=0
+        )
+        with learn.no_logging():
+            learn.fit(1)
+    assert any("one output a pixel" in said for said in notes) and np.isfinite(learn.recorder.values[-1]).all()
