@@ -63,6 +63,18 @@ def many_images(n: int) -> Path:
     return _written(frame, f"many_{n}.csv")
 
 
+def stamps(n: int, size: int) -> dict[str, Any]:
+    """Settings of `n` pictures with masks, images/0000.jpg and masks/0000.png in a folder; every fifth validates."""
+    folder = SMALL / f"stamps_{n}_{size}"
+    if not (folder / "masks" / f"{n - 1:04}.png").is_file():
+        for part in ("images", "masks"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        for i, (picture, mask) in enumerate(realdata.stamp_composites(n, size)):
+            picture.save(folder / "images" / f"{i:04}.jpg", quality=95)
+            Image.fromarray(mask).save(folder / "masks" / f"{i:04}.png")
+    return {"folder": str(folder), "codes": list(realdata.STAMP_CLASSES)}
+
+
 def _mosaic(files: list[str], path: Path) -> None:
     if path.is_file():
         return

@@ -189,7 +189,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         (Figure("growth_mb_per_epoch", "MB of growth an epoch", 2.0, "ours"), Figure("last_mb", "MB after the last epoch", None)),
         lambda quick: {"table": str(prepare.many_images(2_000 if quick else 20_000))},
     ),
-    "augment": Benchmark("augment", {"size": 224, "bs": 64, "calls": 10}, {"bs": 16, "calls": 3}, (Figure("ms", "ms a batch", None),)),
+    "unet_epoch": Benchmark(
+        "unet", {"arch": "resnet18", "bs": 16, "epochs": 3, "lr": 1e-3}, {"epochs": 1, "n": 60}, (
+            Figure("seconds", "seconds an epoch", 0.6),
+            Figure("miou", "mean IoU after three epochs (mean)", 1.0, "speedup", mean),
+        ), lambda quick: prepare.stamps(200 if quick else 1000, 128),
+    ),
+    "augment": Benchmark("augment", {"size": 224, "bs": 64, "calls": 10}, {"bs": 16, "calls": 3}, (Figure("ms", "ms a batch", 0.5),)),
     "table_epoch_64": _epoch("adult", 64, _table("adult")),
     "table_epoch_1024": _epoch("adult", 1024, _table("adult")),
     "table_predict": Benchmark(

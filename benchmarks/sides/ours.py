@@ -29,6 +29,23 @@ def image_learner(dls: Any, arch: str, weights: str | None, seed: int) -> Any:
     return vision_learner(dls, arch, pretrained=weights is not None, weights=weights, seed=seed)
 
 
+def mask_learner(files: list[Any], codes: list[str], arch: str, bs: int, seed: int) -> Any:
+    """A U-Net without weights on pictures images/NAME.jpg with masks masks/NAME.png, of which every fifth validates."""
+    from burnish.vision.all import DataBlock, ImageBlock, IndexSplitter, MaskBlock, unet_learner
+
+    block = DataBlock((ImageBlock, MaskBlock(codes)), get_y=_mask_of, splitter=IndexSplitter(range(0, len(files), 5)))
+    return unet_learner(block.dataloaders(files, bs=bs, seed=seed), arch, pretrained=False, seed=seed)
+
+
+def _mask_of(file: Any) -> Any:
+    return file.parent.parent / "masks" / f"{file.stem}.png"
+
+
+def fit_masks(learn: Any, epochs: int, lr: float) -> None:
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(epochs, lr)
+
+
 def whole_pictures(learn: Any) -> None:
     """Trains on pictures of the full size from the first batch on: the default, from scratch, lets them grow."""
     from burnish.vision.all import ProgressiveResize

@@ -25,6 +25,26 @@ def loaders(table: Any, size: int, bs: int, seed: int, augment: bool = False, ca
     )  # fmt: skip
 
 
+def mask_learner(files: list[Any], codes: list[str], arch: str, bs: int, seed: int) -> Any:
+    """A U-Net without weights on pictures images/NAME.jpg with masks masks/NAME.png, of which every fifth validates."""
+    from fastai.vision import all as vision
+
+    vision.set_seed(seed)
+    block = vision.DataBlock(
+        (vision.ImageBlock, vision.MaskBlock(codes)), get_y=_mask_of, splitter=vision.IndexSplitter(list(range(0, len(files), 5)))
+    )
+    return vision.unet_learner(block.dataloaders(files, bs=bs), getattr(vision, arch), pretrained=False)
+
+
+def _mask_of(file: Any) -> Any:
+    return file.parent.parent / "masks" / f"{file.stem}.png"
+
+
+def fit_masks(learn: Any, epochs: int, lr: float) -> None:
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(epochs, lr)
+
+
 def image_learner(dls: Any, arch: str, weights: str | None, seed: int) -> Any:
     """torchvision's architecture where fastai has a recipe of its own for it (the resnets), timm's otherwise."""
     from fastai.vision.all import set_seed, vision_learner

@@ -141,7 +141,7 @@ class RowLoader:
         with torch.no_grad():
             for tfm in self.batch_tfms:
                 batch = tfm.apply(batch, kinds, rng)
-        return tuple(batch)
+        return tuple(block.settle(t) for block, t in zip(self.blocks, batch, strict=False))
 
     def batch_rng(self, epoch: int, number: int) -> torch.Generator | None:
         """What the batch transforms draw from for one batch; None outside training."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from burnish.data.config import Configurable
+
+if TYPE_CHECKING:
+    from burnish.data.dataloaders import DataLoaders
+
+Answer = tuple[Any, Any]  # of one sample: the decision, and the activated output
 
 
 class Block(Configurable):
@@ -22,6 +27,8 @@ class Block(Configurable):
         name: the column of ``dls.table`` that holds its raw cells.
         takes_size_hint: ``open`` accepts ``size_hint``, a function from the file's (width, height) to the least
             (width, height) that is needed, so that large pictures are decoded small.
+        takes_picture_size: ``open`` accepts ``size``, the (width, height) of the picture that comes before it in the sample.
+        located: as a target, its values have places in the picture; ``predict`` gives them in the picture as it was given.
         of_row: its values are cells of a table's row, which are shown as one, and not drawn.
         takes_pixels: ``encode`` also takes a picture as an array (``burnish.data.cache.Pixels``).
     """
@@ -29,6 +36,8 @@ class Block(Configurable):
     kind: ClassVar[str] = "value"
     name: ClassVar[str] = "value"
     takes_size_hint: ClassVar[bool] = False
+    takes_picture_size: ClassVar[bool] = False
+    located: ClassVar[bool] = False
     of_row: ClassVar[bool] = False
     takes_pixels: bool = False
 
@@ -63,6 +72,10 @@ class Block(Configurable):
         """The module that finishes a batch on the device (bytes to float, say), or None."""
         return None
 
+    def settle(self, batch: Tensor) -> Tensor:
+        """A batch after the batch transforms, as the model's loss gets it."""
+        return batch
+
     def decode(self, encoded: Tensor) -> Any:
         """One finished item (no batch dimension), back to a value that a person recognises."""
         return encoded
@@ -92,6 +105,14 @@ class Block(Configurable):
         output: ``(batch, n_out)``."""
         return None
 
+    def head(self, features: int) -> nn.Module | None:
+        """A head of its own on feature maps ``(batch, features, height, width)``, where pooling them first would lose what matters; or None."""
+        return None
+
+    def of_maps(self) -> tuple[int, nn.Module] | None:
+        """How many values a pixel a network of such outputs needs, and what makes this target of them; None where ``n_out`` and ``final`` say it."""
+        return None
+
     def prior(self) -> Tensor | None:
         """Raw outputs ``(n_out,)`` of who knows only the training targets, where a model does well to begin with them; or None."""
         return None
@@ -105,3 +126,30 @@ class Block(Configurable):
     def decide(self, preds: Tensor) -> Tensor:
         """Activated predictions ``(batch, ...)`` as targets ``(batch, ...)`` in the encoding of ``encode``."""
         return preds
+
+    # -- targets that have places in a picture --------------------------------------------------------------------
+    def in_source(self, answer: Answer, dls: DataLoaders, item: Any) -> Answer:
+        """A sample's answer, from places in what the model got to places in the picture as it was given: of ``located`` blocks."""
+        return answer
+
+    def tracer(self) -> tuple[Block, Any] | None:
+        """A block and its raw cell that go through the transforms beside a sample, so that ``moved`` knows where it went; None where a prediction
+        means the same wherever the sample went."""
+        return None
+
+    def moved(self, preds: Tensor, traced: Tensor, plain: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions ``(batch, ...)`` of samples that were moved, brought to where the plain samples are; and how much each counts (0 or 1), a tensor that
+        broadcasts against them.
+
+        Args:
+            traced, plain: where the tracer went in both.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no way to bring predictions of moved samples back.")
+
+    def told(self, answer: Answer) -> Any:
+        """A sample's answer as a person reads it: ``predict``'s label."""
+        return self.decode(answer[0])
+
+    def predict_items(self, dls: DataLoaders, items: list[Any], run: Callable[[list[Any]], list[Answer]]) -> list[Answer]:
+        """The answers for `items`; `run` gives what the model says of items as it gets them."""
+        return [self.in_source(answer, dls, item) for answer, item in zip(run(items), items, strict=True)]

@@ -14,7 +14,7 @@ from burnish import __version__
 from burnish.data.block import Block
 from burnish.data.cache import ItemCache
 from burnish.data.randomness import own_globals, reseed_globals
-from burnish.data.transforms import ItemTransform, Values
+from burnish.data.transforms import ItemTransform, Size, Values
 from burnish.errors import DataError
 
 SHARES_GEOMETRY = {"mask", "points", "boxes"}  # kinds whose coordinates belong to the picture at its full size
@@ -50,10 +50,18 @@ class Reader:
 
     def open(self, raws: Values) -> Values:
         """Raw cells as values: what a person recognises (a picture, a label)."""
-        return tuple(
-            b.open(r, size_hint=self.size_hint) if b.takes_size_hint and self.size_hint else b.open(r)  # pyright: ignore[reportCallIssue]
-            for b, r in zip(self.blocks, raws, strict=True)
-        )
+        opened: list[Any] = []
+        picture: Size | None = None
+        for block, raw in zip(self.blocks, raws, strict=True):
+            if block.takes_picture_size:
+                opened.append(block.open(raw, size=picture))  # pyright: ignore[reportCallIssue]
+            elif block.takes_size_hint and self.size_hint:
+                opened.append(block.open(raw, size_hint=self.size_hint))  # pyright: ignore[reportCallIssue]
+            else:
+                opened.append(block.open(raw))
+            if block.kind == "image":
+                picture = getattr(opened[-1], "size", None)  # PIL's
+        return tuple(opened)
 
     def prepare(self, raws: Values) -> Values:
         """The deterministic part: opened, and through the leading transforms that draw nothing; cached when it may be."""

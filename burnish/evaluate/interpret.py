@@ -18,6 +18,7 @@ from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate import plots
 from burnish.evaluate.baselines import Baseline, baseline_of
+from burnish.evaluate.mask_results import is_of_masks
 from burnish.evaluate.outcome import Outcome
 from burnish.evaluate.summary import chosen_metrics, keep, results_of, results_of_metrics
 from burnish.train.metric import Metric
@@ -74,6 +75,8 @@ class Interpretation:
         which = outcomes.split_name(ds_idx if split is None else split)
         if dl is not None and any(dl is own for own in learn.dls.loaders):
             which, dl = outcomes.SPLITS[[dl is own for own in learn.dls.loaders].index(True)], None
+        if act is None and is_of_masks(learn) and (found := _of_masks(learn, which, dl)) is not None:
+            return found
         return cls(learn, outcomes.run(learn, which, dl), which, dl, act)
 
     def __len__(self) -> int:
@@ -333,6 +336,18 @@ class Interpretation:
 
     def _right(self, i: int) -> bool | None:
         return bool(torch.equal(self.decoded[i].long(), self.targs[i].long())) if self.task in ("category", "labels") else None
+
+
+def _of_masks(learn: Learner, split: str, dl: Any) -> Interpretation | None:
+    """The interpretation of masks; None where the model's outputs are no classes."""
+    from burnish.evaluate.interpret_masks import MaskInterpretation
+
+    try:
+        return MaskInterpretation(learn, split, dl)
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        return None
 
 
 def _whole(given: Any) -> Any:

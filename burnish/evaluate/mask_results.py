@@ -80,7 +80,7 @@ def said_of(counts: Tensor, block: Block | None) -> str:
     return f"always answering {names[most]!r}" if most < len(names) else f"always answering class {most}"
 
 
-class _Gather(Callback):
+class MaskGather(Callback):
     """Counts and losses of one pass."""
 
     order = 48
@@ -106,7 +106,7 @@ class _Gather(Callback):
 
 def count_split(learn: Learner, split: str, dl: Any = None) -> tuple[MaskCounts, Tensor]:
     """One inference pass over a split (or over `dl`): the counts, and the loss of each picture ``(pictures,)``."""
-    return gathered(learn, loader_of(learn, split, dl), _Gather())
+    return gathered(learn, loader_of(learn, split, dl), MaskGather())
 
 
 def results_by_class(learn: Learner, split: int | str = "valid") -> pd.DataFrame:
@@ -115,13 +115,17 @@ def results_by_class(learn: Learner, split: int | str = "valid") -> pd.DataFrame
     Returns: a row a class: class, pixels (its share of them), recall (the share of its pixels that are found), precision (of the pixels said to be it,
         the share that is), iou, dice; nan where there is nothing to tell by.
     """
-    import pandas as pd
-
     if not is_of_masks(learn):
         raise DataError("results_by_class is for masks. Of one label a sample: ClassificationInterpretation.from_learner(learn).results().")
     counts = count_split(learn, split_name(split))[0].whole().sum(0)
+    return scores_by_class(counts, getattr(learn.dls.target_blocks[0], "vocab", None) or range(counts.shape[1]))
+
+
+def scores_by_class(counts: Tensor, names: Sequence[Any]) -> pd.DataFrame:
+    """The table of ``results_by_class`` from the pixels of each class ``(3, classes)``: right, actual, predicted."""
+    import pandas as pd
+
     hits, actual, predicted = counts.tolist()
-    names = getattr(learn.dls.target_blocks[0], "vocab", None) or range(len(actual))
 
     def share(above: float, below: float) -> float:
         return above / below if below else math.nan

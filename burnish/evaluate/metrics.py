@@ -34,6 +34,7 @@ from burnish.evaluate.multilabel import (
     PrecisionMulti,
     RecallMulti,
 )
+from burnish.evaluate.points import PCK, PointDistance
 from burnish.evaluate.ranking import APScoreBinary, APScoreMulti, RocAuc, RocAucBinary, RocAucMulti
 from burnish.evaluate.regression import RMSE, ExplainedVariance, ExpRMSPE, PearsonCorrCoef, R2Score, SpearmanCorrCoef, exp_rmspe, rmse
 from burnish.evaluate.segmentation import (
@@ -51,12 +52,66 @@ from burnish.evaluate.segmentation import (
 from burnish.train.metric import AverageMetric, Metric, as_metric
 
 __all__ = [
-    "METRICS", "RMSE", "APScoreBinary", "APScoreMulti", "AccumMetric", "BalancedAccuracy", "BrierScore", "BrierScoreMulti", "CohenKappa", "Dice", "DiceMulti",
-    "ExpRMSPE", "ExplainedVariance", "F1Score", "F1ScoreMulti", "FBeta", "FBetaMulti", "ForegroundAccuracy", "HammingLoss", "HammingLossMulti", "Jaccard", "JaccardCoeff", "JaccardCoeffMulti",
-    "JaccardMulti", "LossMetric", "MatthewsCorrCoef", "MatthewsCorrCoefMulti", "MeanIoU", "PearsonCorrCoef", "Perplexity", "PixelAccuracy", "Precision",
-    "PrecisionMulti", "R2Score", "Recall", "RecallMulti", "RocAuc", "RocAucBinary", "RocAucMulti", "SpearmanCorrCoef", "TargetMetric", "accuracy",
-    "accuracy_multi", "error_rate", "exp_rmspe", "foreground_acc", "mae", "mean_iou", "metric_by_name", "mse", "msle", "optim_metric", "perplexity", "pixel_accuracy", "resolve_metrics",
-    "rmse", "skm_to_burnish", "top_k_accuracy",
+    "METRICS",
+    "PCK",
+    "RMSE",
+    "APScoreBinary",
+    "APScoreMulti",
+    "AccumMetric",
+    "BalancedAccuracy",
+    "BrierScore",
+    "BrierScoreMulti",
+    "CohenKappa",
+    "Dice",
+    "DiceMulti",
+    "ExpRMSPE",
+    "ExplainedVariance",
+    "F1Score",
+    "F1ScoreMulti",
+    "FBeta",
+    "FBetaMulti",
+    "ForegroundAccuracy",
+    "HammingLoss",
+    "HammingLossMulti",
+    "Jaccard",
+    "JaccardCoeff",
+    "JaccardCoeffMulti",
+    "JaccardMulti",
+    "LossMetric",
+    "MatthewsCorrCoef",
+    "MatthewsCorrCoefMulti",
+    "MeanIoU",
+    "PearsonCorrCoef",
+    "Perplexity",
+    "PixelAccuracy",
+    "PointDistance",
+    "Precision",
+    "PrecisionMulti",
+    "R2Score",
+    "Recall",
+    "RecallMulti",
+    "RocAuc",
+    "RocAucBinary",
+    "RocAucMulti",
+    "SpearmanCorrCoef",
+    "TargetMetric",
+    "accuracy",
+    "accuracy_multi",
+    "error_rate",
+    "exp_rmspe",
+    "foreground_acc",
+    "mae",
+    "mean_iou",
+    "metric_by_name",
+    "mse",
+    "msle",
+    "optim_metric",
+    "perplexity",
+    "pixel_accuracy",
+    "resolve_metrics",
+    "rmse",
+    "skm_to_burnish",
+    "top_k_accuracy",
 ]  # fmt: skip
 
 
@@ -116,7 +171,8 @@ MASKS: dict[str, Callable[[], Metric]] = {
     "dice": Dice,
     "jaccard_coeff": JaccardCoeff,
 }
-METRICS: dict[str, Callable[[], Metric]] = {**SINGLE_LABEL, **MULTI_LABEL, **NUMBERS, **MASKS}
+POINTS: dict[str, Callable[[], Metric]] = {"point_distance": PointDistance, "pck": PCK}
+METRICS: dict[str, Callable[[], Metric]] = {**SINGLE_LABEL, **MULTI_LABEL, **NUMBERS, **MASKS, **POINTS}
 
 
 def metric_by_name(name: str) -> Metric:

@@ -44,7 +44,13 @@ LOADERS = {  # kind of data -> module and name of its DataLoaders
     "tabular": ("burnish.tabular.dataloaders", "TabularDataLoaders"),
     "collab": ("burnish.collab.dataloaders", "CollabDataLoaders"),
 }
-_LOSS_MODULES = ("torch.nn.modules.loss", "burnish.evaluate.losses", "burnish.evaluate.losses_masks", "burnish.data.number")
+_LOSS_MODULES = (
+    "torch.nn.modules.loss",
+    "burnish.evaluate.losses",
+    "burnish.evaluate.losses_masks",
+    "burnish.evaluate.points",
+    "burnish.data.number",
+)
 _LOSS_FUNCTIONS = (
     "cross_entropy",
     "nll_loss",

@@ -213,6 +213,8 @@ def check_range(dls: DataLoaders, y_range: Any) -> None:
         raise SettingError(
             "y_range and RegressionBlock(log=...) were both given: logarithms have no upper end to hold to. Leave one of them out."
         )
+    if block.takes_picture_size:  # must be opened with their pictures
+        return
     found = dls.targets_of("train")[0] if len(dls) else torch.zeros(0)
     outside = int(((found < low) | (found > high)).sum())
     if outside:

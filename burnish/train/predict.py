@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from burnish.data.batches import RowLoader
+from burnish.data.block import Answer, Block
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.notes import note
@@ -63,6 +64,7 @@ class Predictions(tuple[Any, ...]):
     targs: Any
     decoded: Any
     losses: Any
+    traced: Any
     rows: np.ndarray
 
     @classmethod
@@ -202,6 +204,9 @@ def tta(learn: Learner, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: flo
         raise SettingError(
             "tta needs training transforms that vary a sample, which plain PyTorch loaders and tables don't have. Use get_preds, or a DataBlock or a factory such as ImageDataLoaders."
         )
+    blocks = learn.dls.target_blocks
+    if len(blocks) == 1 and blocks[0].located:
+        return _averaged_in_place(learn, loader, n, beta, use_max)
     plain = get_preds(learn, dl=loader)
     total: Any = None
     for i in range(n):
@@ -209,12 +214,63 @@ def tta(learn: Learner, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: flo
         total = drawn if total is None else torch.maximum(total, drawn) if use_max else total + drawn
     if use_max:
         return Predictions.of(torch.maximum(total, plain.preds), plain.targs, plain.rows)
-    average = total / n
+    return _weighed(total / n, plain, beta)
+
+
+def _weighed(average: Any, plain: Predictions, beta: float | None) -> Predictions:
     if beta is None:
         both = Predictions([average, plain.preds, plain.targs])
         both.preds, both.targs, both.rows = average, plain.targs, plain.rows
         return both
     return Predictions.of(torch.lerp(average, plain.preds, beta), plain.targs, plain.rows)
+
+
+def _averaged_in_place(learn: Learner, loader: DataLoader, n: int, beta: float | None, use_max: bool) -> Predictions:
+    """The same for a target that has places in the picture: what is said of moved pictures is brought back first; where one wasn't seen, it doesn't count."""
+    block = learn.dls.target_blocks[0]
+    tracer = block.tracer()
+    if tracer is None or use_max:
+        what = (
+            "use_max=True picks values, not places" if tracer is not None else f"predictions of a {type(block).__name__} can't be averaged"
+        )
+        raise SettingError(f"tta: {what}. Use get_preds.")
+    plain = gathered(learn, _traced(loader, tracer), GatherTraced(readout(learn)))
+    total, counts = torch.zeros_like(plain.preds), torch.zeros(())
+    for i in range(n):
+        drawn = gathered(learn, _traced(_augmented(learn.dls, loader, i), tracer), GatherTraced(readout(learn)))
+        moved, seen = block.moved(drawn.preds, drawn.traced, plain.traced)
+        total, counts = total + moved * seen, counts + seen
+    average = torch.where(counts > 0, total / counts.clamp(min=1), plain.preds)
+    return _weighed(average, plain, beta)
+
+
+class GatherTraced(Gather):
+    """Collects also where a tracer, the last tensor of each batch, went: ``traced`` of the predictions."""
+
+    def __init__(self, how: Readout) -> None:
+        super().__init__(how)
+        self.traced = make_store(None, "traced")
+
+    def before_batch(self, learn: Learner) -> None:
+        *targets, traced = learn.yb
+        learn.yb = tuple(targets)
+        self.traced.add(traced.cpu())
+
+    def result(self) -> Predictions:
+        found = super().result()
+        found.traced = self.traced.value()
+        return found
+
+
+def _traced(dl: DataLoader, tracer: tuple[Block, Any]) -> DataLoader:
+    """`dl` with one more column, which is the same for all samples."""
+    block, raw = tracer
+    made = DataLoader(
+        [*dl.columns, [raw] * len(dl.columns[0])], dl.rows, Reader([*dl.blocks, block], dl.reader.item_tfms, train=dl.train), batch_tfms=dl.batch_tfms, bs=dl.bs,
+        train=dl.train, shuffle=False, drop_last=False, num_workers=dl.num_workers, device=dl.device, seed=dl.seed, on_error=dl.on_error,
+    )  # fmt: skip
+    made.epoch = dl.epoch
+    return made
 
 
 def _augmented(dls: DataLoaders, dl: DataLoader, number: int) -> DataLoader:
@@ -285,14 +341,36 @@ def predict(learn: Learner, item: Any) -> Any:
     if not items:
         return []
     how = readout(learn)
-    gather = Gather(how)
-    gather.with_decoded = True
-    loader = _items_loader(learn, items)
-    with undisturbed(learn), learn.bound([*learn.acting_cbs(), gather]):
-        valid_pass(learn, loader)
-    preds, decided = gather.preds.value(), gather.decoded.value()
-    made = [Prediction(how.label(_pick(decided, i)), _pick(decided, i), _pick(preds, i)) for i in range(len(items))]
+    blocks = learn.dls.target_blocks
+    label = blocks[0].told if len(blocks) == 1 and blocks[0].located else lambda answer: how.label(answer[0])
+    made = [Prediction(label(answer), *answer) for answer in _answers(learn, how, items)]
     return made[0] if several is None else made
+
+
+def _answers(learn: Learner, how: Readout, items: list[Any]) -> list[Answer]:
+    """The decision and the activated output for each item; what has a place in the picture, in the picture as it was given."""
+
+    def run(some: list[Any]) -> list[Answer]:
+        gather = Gather(how, with_decoded=True)
+        loader = _items_loader(learn, some)
+        with undisturbed(learn), learn.bound([*learn.acting_cbs(), gather]):
+            valid_pass(learn, loader)
+        preds, decided = gather.preds.value(), gather.decoded.value()
+        return [(_pick(decided, i), _pick(preds, i)) for i in range(len(some))]
+
+    blocks = learn.dls.target_blocks
+    if len(blocks) == 1:
+        return blocks[0].predict_items(learn.dls, items, run)
+    if not any(block.located for block in blocks):
+        return run(items)
+    return [_in_source(learn.dls, item, answer) for item, answer in zip(items, run(items), strict=True)]
+
+
+def _in_source(dls: DataLoaders, item: Any, answer: Answer) -> Answer:
+    """The same for each of several targets."""
+    parts = zip(dls.target_blocks, *answer, strict=True)
+    decided, preds = zip(*(block.in_source((d, p), dls, item) for block, d, p in parts), strict=True)
+    return decided, preds
 
 
 def _items_loader(learn: Learner, items: list[Any]) -> Any:

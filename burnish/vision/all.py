@@ -18,6 +18,7 @@ from burnish.vision.head import AdaptiveConcatPool2d, create_head
 from burnish.vision.image import PILImage, PILImageBW, load_image, open_image
 from burnish.vision.learner import cnn_learner, vision_learner
 from burnish.vision.masks import MaskBlock
+from burnish.vision.points import PointBlock
 from burnish.vision.progressive import ProgressiveResize
 from burnish.vision.sample import sample_photos
 from burnish.vision.segmentation import SegmentationDataLoaders, unet_learner
@@ -37,6 +38,6 @@ globals().update(_architectures.ARCHITECTURES)
 
 __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
     *_basics, "AdaptiveConcatPool2d", "CropPad", "DihedralItem", "FlipItem", "ImageBlock", "ImageDataLoaders", "MaskBlock", "PILImage", "PILImageBW",
-    "PadMode", "ProgressiveResize", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "SegmentationDataLoaders", "cnn_learner", "create_body",
+    "PadMode", "PointBlock", "ProgressiveResize", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "SegmentationDataLoaders", "cnn_learner", "create_body",
     "create_head", "explain", "load_image", "open_image", "sample_photos", "unet_learner", "vision_learner", *_augment, *_architectures.ARCHITECTURES,
 })  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is drawn over pictures: masks."""
+"""What is drawn over pictures: masks, points."""
 
 from __future__ import annotations
 
@@ -40,3 +40,19 @@ def draw_mask(mask: np.ndarray, codes: Sequence[str], ax: Any, alpha: float = AL
         handles=[Patch(color=tuple(colours[i].tolist()), label=codes[i]) for i in largest], loc="lower left", fontsize=6, framealpha=0.7, handlelength=1,
         borderpad=0.3, labelspacing=0.2,
     )  # fmt: skip
+
+
+def draw_points(places: np.ndarray, names: Sequence[str] | None, ax: Any) -> None:
+    """Points ``(n, 2)``, in fractions of the picture that is drawn on `ax`; missing ones are left out. Each of a few has a colour and its name; many are alike."""
+    height, width = ax.images[-1].get_array().shape[:2] if ax.images else (1, 1)
+    x, y = (places * (width, height) - 0.5).T
+    few = len(places) <= 20
+    size = 30 if few else 6
+    ax.scatter(x, y, s=size, c=colours_of(len(places)) if few else "#00e5ff", edgecolors="white", linewidths=0.8 if few else 0.2, zorder=3)
+    for i, name in enumerate(names or []):
+        if np.isfinite(places[i]).all():
+            ax.annotate(name, (x[i], y[i]), xytext=(4, 3), textcoords="offset points", fontsize=6, color="white", bbox=_BEHIND, zorder=4)
+    ax.set_axis_off()
+
+
+_BEHIND = {"facecolor": "black", "alpha": 0.5, "edgecolor": "none", "pad": 1}  # text over a picture

@@ -160,12 +160,25 @@ def _make(
     head = config["head"]
     if "ps" in head and head["ps"] is None:
         head["ps"] = 0.5 if body.pretrained else 0.0  # in `config` too: the model file says what the network is
+    blocks: list[Block] = [from_config(target) for target in config.get("target", ())]
+    own = blocks[0].head(body.num_features) if len(blocks) == 1 and body.spatial and _as_usual(head) else None
+    if own is not None:
+        return nn.Sequential(body, own)
+    if any(block.head(1) is not None for block in blocks):
+        note(
+            "Places are predicted from pooled features here, which know little of them. Points as the one target, with no settings of the head, have a head of their own."
+        )
     head = {**head, "pool": head["pool"] and body.spatial}
-    final = final_of(map(from_config, config.get("target", ())), config["n_out"])
+    final = final_of(blocks, config["n_out"])
     made = init_head(create_head(body.num_features, config["n_out"], **head, final=final), init)
     if init is not None and not head["bn_final"]:
         begin_with(made, *first_outputs(targets))
     return nn.Sequential(body, made)
+
+
+def _as_usual(head: dict[str, Any]) -> bool:
+    """Whether nothing was asked of the head that only a pooling one has."""
+    return head["lin_ftrs"] is None and head["pool"] and not head["bn_final"] and not head["lin_first"]
 
 
 # -- what follows from the data ---------------------------------------------------------------------------------------
@@ -252,8 +265,10 @@ def check_fit(dls: DataLoaders, n_out: int, loss_func: Any, metrics: Sequence[Me
     if len(dls.target_blocks) != 1 or not hasattr(dls.train, "columns"):
         return
     block, loader = dls.target_blocks[0], dls.train
-    cells = [loader.columns[-1][row] for row in loader.rows[: n_out + 1]]
-    encoded = [block.encode(block.open(cell)) for cell in cells]
+    if block.takes_picture_size:
+        encoded = [loader.sample(int(row))[-1] for row in loader.rows[:2]]
+    else:
+        encoded = [block.encode(block.open(loader.columns[-1][row])) for row in loader.rows[: n_out + 1]]
     # One more sample than outputs: (samples, outputs) against (samples,) then can't broadcast into nonsense.
     target = block.collate([encoded[i % len(encoded)] for i in range(n_out + 1)])
     output = torch.zeros(n_out + 1, n_out)

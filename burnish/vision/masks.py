@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from burnish.data.block import Block
+from burnish.data.block import Answer, Block
 from burnish.data.label import is_missing
 from burnish.data.notes import note
 from burnish.data.parallel import in_parallel
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.evaluate.segmentation import IGNORED  # the same in a finished batch
+from burnish.vision.frames import corner_tracer, frame_of, homographies, moved_planes, picture_of
 from burnish.vision.image import load_image
+from burnish.vision.windows import predict_windows, windows_of
+
+if TYPE_CHECKING:
+    from burnish.data.dataloaders import DataLoaders
 
 VOID = 255  # in an encoded mask: a pixel that doesn't count
 _MOST_LOOKED_AT = 500  # masks that are opened to learn what they hold
@@ -51,6 +56,7 @@ class MaskBlock(Block):
 
     kind: ClassVar[str] = "mask"
     name: ClassVar[str] = "mask"
+    located: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ("mean_iou", "pixel_accuracy")
 
     def __init__(
@@ -281,10 +287,45 @@ class MaskBlock(Block):
         return nn.CrossEntropyLoss()
 
     def activation(self, output: Tensor) -> Tensor:
+        if output.ndim != 4 or output.shape[1] != self.n_out:
+            raise DataError(
+                f"The model's outputs {tuple(output.shape)} are no probabilities of {self.n_out} classes for every pixel, (batch, {self.n_out}, height, width). "
+                "get_preds(act=torch.nn.Identity()) gives them as they are; a loss with `activation` and `decodes` of its own says what they mean."
+            )
         return output.float().softmax(dim=1)
 
     def decide(self, preds: Tensor) -> Tensor:
         return preds.argmax(dim=1)
+
+    # -- predictions of the size of their pictures --------------------------------------------------------------------
+    def in_source(self, answer: Answer, dls: DataLoaders, item: Any) -> Answer:
+        return self._decided(frame_of(dls, picture_of(dls, item).size).planes(answer[1]))
+
+    def predict_items(self, dls: DataLoaders, items: list[Any], run: Callable[[list[Any]], list[Answer]]) -> list[Answer]:
+        """Masks of the size of their pictures. Where the transforms cut pictures, or they are large, they are predicted in overlapping windows, at the
+        scale at which the model learned."""
+        pictures = [picture_of(dls, item) for item in items]
+        frames = {size: frame_of(dls, size) for size in {p.size for p in pictures}}
+        windows = {size: windows_of(dls, frame) if len(dls.input_blocks) == 1 else None for size, frame in frames.items()}
+        whole = [i for i, picture in enumerate(pictures) if windows[picture.size] is None]
+        said = dict(zip(whole, run([items[i] for i in whole]) if whole else [], strict=True))
+        made: list[Answer] = []
+        for i, picture in enumerate(pictures):
+            window = windows[picture.size]
+            if window is None:
+                made.append(self._decided(frames[picture.size].planes(said.pop(i)[1])))
+            else:
+                made.append(self._decided(predict_windows(picture, window, lambda some: [preds for _, preds in run(some)])))
+        return made
+
+    def tracer(self) -> tuple[Block, Any]:
+        return corner_tracer()
+
+    def moved(self, preds: Tensor, traced: Tensor, plain: Tensor) -> tuple[Tensor, Tensor]:
+        return moved_planes(preds, homographies(plain, traced))
+
+    def _decided(self, preds: Tensor) -> Answer:
+        return self.decide(preds[None])[0], preds
 
 
 def _opened(raw: Any) -> Image.Image:

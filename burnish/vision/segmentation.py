@@ -197,7 +197,9 @@ def _make(config: dict[str, Any], pretrained: bool | None, weights: Source | Non
     """The network. Draws from torch's global generator."""
     body = create_body(config["arch"], pretrained, config["n_in"], weights, normalize=config["normalize"], arch_args=config["arch_args"])
     targets: list[Block] = [from_config(target) for target in config["target"]]
-    final = targets[0].final() if len(targets) == 1 and targets[0].n_out == config["n_out"] else None
-    model = UNet(body, config["n_out"], config["n_in"], final=final, **config["unet"])
+    as_told = len(targets) == 1 and targets[0].n_out == config["n_out"]
+    maps = targets[0].of_maps() if as_told else None
+    n_out, final = maps or (config["n_out"], targets[0].final() if as_told else None)
+    model = UNet(body, n_out, config["n_in"], final=final, **config["unet"])
     init_way_up(model)
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

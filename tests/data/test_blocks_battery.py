@@ -22,7 +22,8 @@ import burnish.data.multicategory
 import burnish.data.number
 import burnish.tabular.blocks
 import burnish.vision.blocks
-import burnish.vision.masks  # noqa: F401  (they register their blocks)
+import burnish.vision.masks
+import burnish.vision.points  # noqa: F401  (they register their blocks)
 from burnish.collab.ids import IdFeature
 from burnish.data.block import Block
 from burnish.data.config import Configurable, from_config
@@ -58,6 +59,11 @@ SAMPLES = {
     "InteractionBlock": (lambda cls: cls(), [1.0, 1.0, 1.0], 0),
     "MaskBlock": (lambda cls: cls(codes=["sky", "sea", "sand"]), [_mask(0), _mask(1), _mask(2)], np.full((6, 8), 7)),
     "MultiCategoryBlock": (lambda cls: cls(), [["b", "a"], [], ["a", "c"]], ["never seen"]),
+    "PointBlock": (
+        lambda cls: cls(units="fraction"),
+        [np.array([[0.25, 0.5]]), np.array([[0.0, 1.0]]), np.array([[0.75, 0.125]])],
+        [[0.5, 7.0]],
+    ),
     "RatingBlock": (lambda cls: cls(), [1.0, 2.0, 5.0], "no number"),
     "RegressionBlock": (lambda cls: cls(), [1.5, -2.0, 1000.0], "no number"),
     "ImageBlock": (lambda cls: cls(), [_picture(0), _picture(1), _picture(2)], b"no picture"),
@@ -115,7 +121,7 @@ def test_it_draws(case):
     block, raws, _ = case
     fig, ax = plt.subplots()
     block.draw(block.decode(_finished(block, raws)[0]), ax)
-    assert ax.images or ax.get_title()
+    assert ax.images or ax.collections or ax.get_title()
     plt.close(fig)
 
 

@@ -17,6 +17,7 @@ from burnish.evaluate.metrics import (
     METRICS,
     MULTI_LABEL,
     NUMBERS,
+    POINTS,
     AccumMetric,
     F1Score,
     RocAuc,
@@ -36,6 +37,9 @@ def sample(name: str, n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
     if name in NUMBERS:
         targets = torch.rand(n, generator=g)
         return targets + 0.3 * torch.rand(n, generator=g), targets
+    if name in POINTS:
+        targets = torch.rand(n, 3, 2, generator=g) * 2 - 1
+        return targets + 0.1 * torch.randn(n, 3, 2, generator=g), targets
     classes = 2 if name in ("roc_auc_binary", "average_precision", "dice", "jaccard_coeff") else 7
     if name in MASKS:
         targets = torch.randint(0, classes, (n, 4, 5), generator=g)

@@ -17,6 +17,7 @@ from burnish.evaluate.metrics import (
     METRICS,
     MULTI_LABEL,
     NUMBERS,
+    POINTS,
     RMSE,
     AccumMetric,
     BalancedAccuracy,
@@ -68,6 +69,10 @@ def sample(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
         outputs = torch.randn(24, classes, 6, 5, generator=g) + 1.2 * torch.nn.functional.one_hot(targets, classes).permute(0, 3, 1, 2)
         targets[:, 0] = -100  # which doesn't count
         return (outputs * 4).round() / 4, targets
+    if kind == "points":
+        targets = torch.rand(N, 3, 2, generator=g) * 2.2 - 1.1  # some outside, which don't count
+        targets[::5, 0] = torch.nan
+        return targets.nan_to_num() + 0.1 * torch.randn(N, 3, 2, generator=g), targets
     if kind == "multi":
         targets = (torch.rand(N, 5, generator=g) < 0.4).float()
         return ((torch.randn(N, 5, generator=g) + targets) * 4).round() / 4, targets
@@ -87,6 +92,8 @@ def kind_of(name: str) -> str:
         return "multi"
     if name in NUMBERS:
         return "numbers"
+    if name in POINTS:
+        return "points"
     if name in MASKS:
         return "masks of two" if name in ("dice", "jaccard_coeff") else "masks"
     return "two" if name in ("roc_auc_binary", "average_precision") else "six"
@@ -145,6 +152,8 @@ ORACLE = {
     "dice_multi": lambda y, d, s: skm.f1_score(y, d, average="macro"),
     "dice": lambda y, d, s: skm.f1_score(y, d),
     "jaccard_coeff": lambda y, d, s: skm.jaccard_score(y, d),
+    "point_distance": lambda y, d, s: skm.pairwise.paired_distances(y, s).mean() / 2,
+    "pck": lambda y, d, s: (skm.pairwise.paired_distances(y, s) <= 0.1).mean(),
 }
 
 
@@ -155,6 +164,9 @@ def expected(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> float:
     if kind == "multi":
         scores = outputs.double().sigmoid().numpy()
         return float(ORACLE[name](targets.int().numpy(), (scores > 0.5).astype(int), scores))
+    if kind == "points":
+        known = (targets.abs() <= 1).all(-1)
+        return float(ORACLE[name](targets[known].double().numpy(), None, outputs[known].double().numpy()))
     if kind.startswith("masks"):
         known = targets >= 0
         return float(ORACLE[name](targets[known].numpy(), outputs.argmax(1)[known].numpy(), None))
@@ -182,8 +194,8 @@ def test_every_metric_starts_afresh_after_reset_is_nan_when_empty_and_says_what_
 def test_better_points_the_right_way(name: str) -> None:
     """Perfect outputs must be better than the imperfect ones, in the stated direction."""
     outputs, targets = sample(kind_of(name))
-    if kind_of(name) == "numbers":
-        perfect = targets
+    if kind_of(name) in ("numbers", "points"):
+        perfect = targets.nan_to_num()
     elif kind_of(name) == "multi":
         perfect = targets * 20 - 10
     elif kind_of(name).startswith("masks"):

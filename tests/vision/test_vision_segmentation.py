@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from sklearn.metrics import jaccard_score, precision_score, recall_score
+from sklearn.metrics import confusion_matrix, jaccard_score, precision_score, recall_score
 
 from burnish.data.files import get_image_files
 from burnish.data.notes import captured_notes
 from burnish.errors import DataError, SettingError
-from burnish.evaluate.interpret import Interpretation
+from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.losses_masks import CombinedLoss, DiceLoss
 from burnish.evaluate.mask_results import results_by_class
@@ -197,12 +197,33 @@ def test_what_is_drawn(learn):
     plt.close("all")
 
 
+def test_an_interpretation_of_masks_keeps_counts_and_no_outputs(learn):
+    interp = ClassificationInterpretation.from_learner(learn, "valid")
+    found = learn.get_preds(with_decoded=True, with_loss=True)
+    held = sum(v.numel() * v.element_size() for v in vars(interp).values() if isinstance(v, torch.Tensor))
+    assert held < found.preds.numel(), "far less than the outputs"
+    assert np.array_equal(interp.confusion_matrix(), confusion_matrix(found.targs.reshape(-1), found.decoded.reshape(-1)))
+    assert torch.allclose(interp.losses, found.losses, atol=1e-5) and np.array_equal(interp.rows, found.rows)
+    assert interp.classification_report().equals(results_by_class(learn)) and interp.most_confused()[0][0] in CODES
+    row = interp.table.iloc[3]
+    assert row.pixel_accuracy == pytest.approx(float((found.decoded[3] == found.targs[3]).float().mean()))
+    assert row.mean_iou == pytest.approx(jaccard_score(found.targs[3].reshape(-1), found.decoded[3].reshape(-1), average="macro"))
+    assert interp.results().set_index("metric").value["mean_iou"] == pytest.approx(metric_by_name("mean_iou")(found.preds, found.targs))
+    by = interp.by_group("split")
+    assert by.n.tolist() == [len(interp)] and by.mean_iou[0] == pytest.approx(interp.results().value[0])
+    assert torch.equal(interp.preds, found.preds) and torch.equal(interp.decoded, found.decoded), "where they are asked for"
+    interp.plot_confusion_matrix()
+    plt.close("all")
+
+
 def test_it_is_exported_and_predicts_the_same(learn, folder, tmp_path):
     learn.export(tmp_path / "model.burnish")
     loaded = load_learner(tmp_path / "model.burnish")
     file = get_image_files(folder / "images")[0]
     mine, theirs = learn.predict(file), loaded.predict(file)
-    assert np.array_equal(mine.label, theirs.label) and mine.label.shape == (64, 64) and mine.probs.shape == (2, 64, 64)
+    assert np.array_equal(mine.label, theirs.label) and mine.label.shape == (80, 96) and mine.probs.shape == (2, 80, 96), (
+        "of the picture's size"
+    )
     assert isinstance(loaded.dls.target_blocks[0], MaskBlock) and loaded.dls.vocab == CODES
     assert [m.name for m in loaded.metrics] == ["mean_iou", "pixel_accuracy"] and type(loaded.loss_func).__name__ == "CombinedLoss"
     assert np.isclose(loaded.get_preds(dl=learn.dls.valid).preds, learn.get_preds().preds, atol=1e-5).all()
@@ -218,4 +239,6 @@ def test_a_model_of_another_form_is_trained_and_the_missing_results_are_said(fol
         )
         with learn.no_logging():
             learn.fit(1)
+        with pytest.raises(DataError, match="no probabilities of 2 classes for every pixel"):
+            learn.predict(get_image_files(folder / "images")[0])
     assert any("one output a pixel" in said for said in notes) and np.isfinite(learn.recorder.values[-1]).all()
