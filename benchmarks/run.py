@@ -190,7 +190,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         lambda quick: {"table": str(prepare.many_images(2_000 if quick else 20_000))},
     ),
     "unet_epoch": Benchmark(
-        "unet", {"arch": "resnet18", "bs": 16, "epochs": 3, "lr": 1e-3}, {"epochs": 1, "n": 60}, (
+        "unet", {"arch": "resnet18", "bs": 16, "epochs": 3, "lr": 1e-3}, {"epochs": 1}, (
             Figure("seconds", "seconds an epoch", 0.6),
             Figure("miou", "mean IoU after three epochs (mean)", 1.0, "speedup", mean),
         ), lambda quick: prepare.stamps(200 if quick else 1000, 128),
