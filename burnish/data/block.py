@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -95,6 +96,10 @@ class Block(Configurable):
     def n_out(self) -> int:
         """How many outputs a model needs for this target."""
         raise NotImplementedError(f"{type(self).__name__} can't be a target: it doesn't say how many outputs it needs.")
+
+    def class_counts(self, raws: Sequence[Any]) -> np.ndarray | None:
+        """How often each class is there ``(classes,)`` in the training rows' raw cells, where its loss takes class weights; else None."""
+        return None
 
     def loss(self) -> nn.Module:
         """The default loss: a plain PyTorch module called as ``loss(output, target)``."""

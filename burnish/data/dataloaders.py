@@ -107,7 +107,9 @@ class DataLoaders:
         columns = [table[name].tolist() for name in names]
         _fit_blocks(dls.blocks, columns, rows, table, names, n_inp)
         dls.check_balance(balance, shuffle)
-        weights = dls._balance(balance, lambda: dls.blocks[-1].encode_all([columns[-1][row] for row in rows["train"]]))
+        training = [columns[-1][row] for row in rows["train"]]
+        dls.weigh_classes(balance, training)
+        weights = dls._balance(balance, lambda: dls.blocks[-1].encode_all(training))
         kept = None  # the splits' samples are cached in one place, within one budget
         for split, where in rows.items():
             if split == "test" and not len(where):
@@ -136,18 +138,29 @@ class DataLoaders:
             raise SettingError(
                 f"balance={balance!r}: expected 'sample' (rare classes are drawn more often), 'loss' (they weigh more in the loss) or None."
             )
-        if balance is not None and [b.kind for b in self.target_blocks] != ["category"]:
+        fitting = ["category", "mask"] if balance == "loss" else ["category"]
+        if balance is not None and (len(self.target_blocks) != 1 or self.target_blocks[0].kind not in fitting):
             kinds = ", ".join(type(b).__name__ for b in self.target_blocks) or "nothing"
-            raise SettingError(f"balance={balance!r} needs a CategoryBlock as the target, and it is {kinds}.")
+            raise SettingError(
+                f"balance={balance!r} needs a CategoryBlock{' or a MaskBlock' * (len(fitting) > 1)} as the target, and it is {kinds}."
+            )
         if balance == "sample" and not shuffle:
             raise SettingError(
                 "balance='sample' draws the training samples at random, and shuffle=False keeps them in order. Leave out shuffle=False, or weigh the classes in the loss: balance='loss'."
             )
 
+    def weigh_classes(self, balance: str | None, raws: Sequence[Any]) -> None:
+        """Sets `class_weights` (classes,) for balance="loss" where the target block counts its classes itself: of masks the roots of what would
+        let every class count alike, as their shares of the pixels differ by far more than those of labels."""
+        counts = self.target_blocks[0].class_counts(raws) if balance == "loss" else None
+        if counts is not None:
+            shares = counts.sum() / (np.maximum(counts, 1) * (counts > 0).sum())
+            self.balance, self.class_weights = balance, torch.tensor(np.sqrt(shares), dtype=torch.float32)
+
     def _balance(self, balance: str | None, encoded: Callable[[], torch.Tensor]) -> np.ndarray | None:
         """Sampling weights for balance="sample"; sets `class_weights` (classes,) for balance="loss". `encoded` gives the target of
         each training row."""
-        if balance is None:
+        if balance is None or self.class_weights is not None:
             return None
         block = self.blocks[-1]
         codes = encoded().numpy()

@@ -19,6 +19,8 @@ from burnish.evaluate.losses_masks import CombinedLoss, DiceLoss
 from burnish.evaluate.mask_results import results_by_class
 from burnish.evaluate.metrics import metric_by_name
 from burnish.evaluate.summary import assess
+from burnish.train.callback import Callback
+from burnish.train.callbacks.mix import CutMix
 from burnish.train.export import load_learner
 from burnish.vision.augment import aug_transforms
 from burnish.vision.backbones import create_body
@@ -242,3 +244,40 @@ def test_a_model_of_another_form_is_trained_and_the_missing_results_are_said(fol
         with pytest.raises(DataError, match="no probabilities of 2 classes for every pixel"):
             learn.predict(get_image_files(folder / "images")[0])
     assert any("one output a pixel" in said for said in notes) and np.isfinite(learn.recorder.values[-1]).all()
+
+
+def test_rare_classes_weigh_more_where_it_is_asked_for(folder):
+    with captured_notes():
+        dls = SegmentationDataLoaders.from_folder(folder, balance="loss", **OPTIONS)
+        plain = SegmentationDataLoaders.from_folder(folder, **OPTIONS)
+    masks = [np.asarray(Image.open(f)) for f in dls.table[dls.table["split"] == "train"]["mask"]]
+    share = np.mean([m.mean() for m in masks])
+    assert dls.loss().weight.tolist() == pytest.approx([(0.5 / (1 - share)) ** 0.5, (0.5 / share) ** 0.5], rel=1e-4)
+    assert plain.loss().weight is None
+    with captured_notes(), pytest.raises(SettingError, match="balance='sample' needs a CategoryBlock as the target, and it is MaskBlock"):
+        SegmentationDataLoaders.from_folder(folder, balance="sample", **OPTIONS)
+
+
+def test_cutmix_pastes_the_mask_with_its_picture(folder):
+    seen = []
+
+    class Look(Callback):
+        order = 6  # after CutMix
+
+        def before_batch(self, learn):
+            if learn.training:
+                seen.append((learn.xb[0].clone(), learn.yb[0].clone()))
+
+    with captured_notes():
+        dls = SegmentationDataLoaders.from_folder(folder, codes=CODES, item_tfms=Resize(64, method="squish"), bs=8, seed=0, device="cpu")
+        learn = Learner(dls, torch.nn.Conv2d(3, 2, 1), loss_func=torch.nn.CrossEntropyLoss(), cbs=[CutMix(), Look()], seed=0)
+        with learn.no_logging():
+            learn.fit(1)
+    originals = list(dls.train.in_order())
+    whole, masks = (torch.cat([batch[i] for batch in originals]) for i in (0, 1))
+    x, y = seen[0]
+    for picture, mask in zip(x[:4], y[:4], strict=True):
+        same = (whole == picture).all(dim=1)  # which original has this pixel
+        assert (same.flatten(1).float().mean(1) > 0).any() and same.any(dim=0).all()
+        agrees = (same & (masks == mask)).any(dim=0)
+        assert agrees.all(), "every pixel has the class of the picture it comes from"

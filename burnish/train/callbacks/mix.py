@@ -59,6 +59,7 @@ class Mix(Callback):
         drawn = rng.beta(self.alpha, self.alpha, size=n if self._per_sample is not None else 1)
         partner = to_device(torch.from_numpy(rng.permutation(n)), learn.xb[0].device)
         learn.xb, part = self.mix(tuple(learn.xb), partner, drawn, rng)
+        learn.yb, part = self.mix_targets(tuple(learn.yb), partner, part)
         self._partner = partner
         self._part = to_device(torch.from_numpy(part.astype(np.float32)), partner.device)
 
@@ -71,6 +72,10 @@ class Mix(Callback):
     ) -> tuple[tuple[Tensor, ...], np.ndarray]:
         """The mixed inputs, and the part of each sample (or of all, with one element) that is its own."""
         raise NotImplementedError
+
+    def mix_targets(self, yb: tuple[Tensor, ...], partner: Tensor, part: np.ndarray) -> tuple[tuple[Tensor, ...], np.ndarray]:
+        """The targets, and the part that is their own, where they can be mixed as the inputs were."""
+        return yb, part
 
     def after_loss(self, learn: Learner) -> None:
         if learn.training and self._partner is not None and self._part is not None:
@@ -108,7 +113,7 @@ class MixUp(Mix):
 
 
 class CutMix(Mix):
-    """Pastes a rectangle of another image into each training image; the targets count by area.
+    """Pastes a rectangle of another image into each training image; the targets count by area, and masks are pasted likewise.
 
     Args:
         alpha: of the Beta distribution that the rectangles' areas come from; 1 makes all areas equally likely.
@@ -127,9 +132,21 @@ class CutMix(Mix):
         height, width = xb[0].shape[-2:]
         boxes = draw_boxes(drawn, height, width, rng)
         part = 1 - (boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2]) / (height * width)
-        inside = box_mask(to_device(torch.from_numpy(boxes), partner.device), height, width)
+        self._inside = inside = box_mask(to_device(torch.from_numpy(boxes), partner.device), height, width)
         alike = [x.ndim == 4 and x.shape[-2:] == xb[0].shape[-2:] for x in xb]
         return tuple(torch.where(inside, x[partner], x) if same else x for x, same in zip(xb, alike, strict=True)), part
+
+    def mix_targets(self, yb: tuple[Tensor, ...], partner: Tensor, part: np.ndarray) -> tuple[tuple[Tensor, ...], np.ndarray]:
+        inside = self._inside[:, 0]
+        maps = [y.ndim >= 3 and y.shape[-2:] == inside.shape[-2:] for y in yb]
+        if not any(maps):
+            return yb, part
+        if not all(maps):
+            raise SettingError(
+                "CutMix pastes masks and lets other targets count by area, and can't do both at once: this batch has targets of both kinds. Use MixUp."
+            )
+        pasted = tuple(torch.where(inside if y.ndim == 3 else inside[:, None], y[partner], y) for y in yb)
+        return pasted, np.ones_like(part)
 
 
 def _blend(x: Tensor, partner: Tensor, part: Tensor) -> Tensor:
