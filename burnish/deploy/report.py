@@ -164,7 +164,7 @@ def _explained(learn: Learner, results: pd.DataFrame, judged: Judged) -> str:
     base = baseline_of(learn.dls)
     if base is None:
         return _measured(results, judged)
-    of_loss = " (for the loss: always the classes' frequencies)" if base.kind != "numbers" else ""
+    of_loss = " (for the loss: always the classes' frequencies)" if base.kind not in ("numbers", "places") else ""
     reached = f"{line} is what one reaches without looking at the input: {base.says}{of_loss}."
     return _measured(results, judged) + html.paragraph(reached, "soft")
 

@@ -20,6 +20,7 @@ from burnish.evaluate.intervals import evaluated
 from burnish.evaluate.losses import weights_of_classes
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.evaluate.outcome import SPLITS, TARGET_KINDS, split_name
+from burnish.evaluate.points import seen
 from burnish.train.guards import compute_loss
 
 
@@ -105,6 +106,20 @@ class Baseline:
         return f"Baseline({self.says})"
 
 
+class PlacesBaseline(Baseline):
+    """The baseline of points: each point's mean place in the pictures that are judged, as those of the training rows aren't known before their pictures are read."""
+
+    def __init__(self, output: Tensor | None = None) -> None:
+        self.kind, self.vocab, self.output = "places", None, torch.zeros(0) if output is None else output
+        self.says = "always answering each point's mean place here"
+
+    def on(self, targets: Tensor) -> Baseline:
+        return PlacesBaseline(torch.where(seen(targets)[..., None], targets, torch.nan).nanmean(0).nan_to_num())
+
+    def loss(self, loss_func: Any, targets: Tensor) -> float:
+        return super().loss(loss_func, targets) if self.output.numel() else self.on(targets).loss(loss_func, targets)
+
+
 def training_targets(dls: Any) -> Tensor | None:
     """The encoded targets of the training rows ``(samples, ...)``, from the table: no file is read. None where they
     aren't in a table, are several, or must be opened (masks)."""
@@ -115,7 +130,9 @@ def training_targets(dls: Any) -> Tensor | None:
 
 
 def baseline_of(dls: Any) -> Baseline | None:
-    """The baseline that the training split gives; None for targets without one (masks, points, plain loaders)."""
+    """The baseline that the training split gives; None for targets without one (masks, plain loaders)."""
+    if [block.kind for block in getattr(dls, "target_blocks", None) or []] == ["points"]:
+        return PlacesBaseline()
     targets = training_targets(dls)
     if targets is None:
         return None
@@ -136,7 +153,7 @@ def baseline(dls: Any, split: int | str = "valid", metrics: Any = None) -> dict[
         DataError: the data set has no table, or its target has no baseline.
     """
     found = baseline_of(dls)
-    if found is None:
+    if found is None or found.kind == "places":
         raise DataError(
             "There is no baseline for these DataLoaders: they need a table with one target that is a category, labels or a number."
         )

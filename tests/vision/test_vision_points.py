@@ -234,7 +234,16 @@ def test_it_is_exported_drawn_and_interpreted(learn, tmp_path):
     learn.show_results(max_n=2)
     interp = Interpretation.from_learner(learn)
     interp.plot_top_losses(2)
-    assert set(interp.results()["metric"]) >= {"point_distance", "pck"}
+    told = interp.results().set_index("metric")
+    mean = interp.targs.nanmean(0).expand_as(interp.targs)
+    assert (
+        told.baseline["point_distance"] == pytest.approx(PointDistance()(mean, interp.targs), rel=1e-4)
+        and told.value["pck"] > told.baseline["pck"]
+    )
+    assert told.baseline["loss"] == pytest.approx(PointLoss()(mean, interp.targs).item(), rel=1e-3)
+    with captured_notes() as notes:
+        learn.validate()
+    assert any("always answering each point's mean place here: point_distance" in text for text in notes)
     assert all(ax.collections for figure in map(plt.figure, plt.get_fignums()) for ax in figure.axes if ax.images)
     plt.close("all")
 
