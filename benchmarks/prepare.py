@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -31,6 +32,18 @@ def small_set(n: int = 60) -> Path:
     table = realdata.groceries()
     some = table[table["label"].isin(["Granny-Smith", "Orange"])].groupby("label").head(n // 2).reset_index(drop=True)
     return _written(some.assign(is_valid=[i % 2 == 1 for i in range(len(some))])[["file", "label", "is_valid"]], "small.csv")
+
+
+def photographs(n: int) -> Path:
+    """A folder of `n` photographs: the set, from the beginning again where it ends."""
+    folder = SMALL / f"photographs_{n}"
+    files = list(realdata.groceries()["file"])
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        path = folder / f"{i:04}.jpg"
+        if not path.is_file():
+            shutil.copyfile(files[i % len(files)], path)
+    return folder
 
 
 def large_jpegs(n: int) -> Path:

@@ -129,6 +129,13 @@ def _ratings(name: str, goal: float | None) -> Benchmark:
     return Benchmark("tables", {"what": "ratings", "bs": 64, "epochs": 5}, {"epochs": 1}, figures, lambda quick: prepare.folds(name, quick))
 
 
+def _files(what: str) -> Benchmark:
+    return Benchmark(
+        "files", {"what": what, "max_size": 160}, {}, (Figure("seconds", "seconds for 2,000 photographs", 0.5),),
+        lambda quick: {"folder": str(prepare.photographs(100 if quick else 2000))},
+    )  # fmt: skip
+
+
 def _epoch(name: str, bs: int, sets: Callable[[bool], dict[str, Any]]) -> Benchmark:
     return Benchmark(
         "tables",
@@ -196,6 +203,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         ), lambda quick: prepare.stamps(200 if quick else 1000, 128),
     ),
     "augment": Benchmark("augment", {"size": 224, "bs": 64, "calls": 10}, {"bs": 16, "calls": 3}, (Figure("ms", "ms a batch", 0.5),)),
+    "verify_images": _files("verify"), "resize_images": _files("resize"),
     "table_epoch_64": _epoch("adult", 64, _table("adult")),
     "table_epoch_1024": _epoch("adult", 1024, _table("adult")),
     "table_predict": Benchmark(

@@ -26,11 +26,13 @@ from burnish.data.category import CategoryBlock
 from burnish.data.collections import L
 from burnish.data.datablock import DataBlock
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.download import download_url
 from burnish.data.files import FileGetter, ImageGetter, get_files, get_image_files, get_text_files
 from burnish.data.label import AttrGetter, ColReader, ItemGetter, RegexLabeller, parent_label, using_attr
 from burnish.data.lazy import LazyModule, pd
 from burnish.data.multicategory import MultiCategoryBlock
 from burnish.data.number import RegressionBlock, SigmoidRange
+from burnish.data.sets import URLs, untar_data
 from burnish.data.split import *
 from burnish.data.split import __all__ as _splitters
 from burnish.data.transforms import BatchTransform, ItemTransform
@@ -77,8 +79,8 @@ __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
     "shutil", "sys", "torch",
     # data
     "AttrGetter", "BatchTransform", "Block", "CategoryBlock", "ColReader", "DataBlock", "DataLoaders", "FileGetter",
-    "ImageGetter", "ItemGetter", "ItemTransform", "L", "MultiCategoryBlock", "RegexLabeller", "RegressionBlock", "SigmoidRange", "get_files", "get_image_files",
-    "get_text_files", "parent_label", "using_attr", *_splitters,
+    "ImageGetter", "ItemGetter", "ItemTransform", "L", "MultiCategoryBlock", "RegexLabeller", "RegressionBlock", "SigmoidRange", "URLs", "download_url",
+    "get_files", "get_image_files", "get_text_files", "parent_label", "untar_data", "using_attr", *_splitters,
     # training
     "Adam", "AdamW", "AverageMetric", "Callback", "CancelBatchException", "CancelEpochException", "CancelFitException",
     "CancelStepException", "CancelTrainException", "CancelValidException", "Learner", "Metric", "ParamScheduler", "RAdam", "SGD",

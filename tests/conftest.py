@@ -106,6 +106,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """A web server on this machine (webserver.Server), reached without a proxy."""
+    import webserver
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with webserver.serving() as serving:
+        yield serving
+
+
+@pytest.fixture
 def own_photos(photos: Path, tmp_path: Path) -> Path:
     """A copy of `photos` that this test alone may change."""
     import shutil

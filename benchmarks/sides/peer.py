@@ -135,6 +135,22 @@ def interpretation() -> Any:
     return ClassificationInterpretation
 
 
+def verifier(folder: Any) -> tuple[Callable[[], Any], Callable[[Any], bool]]:
+    """What verifies all pictures of a folder, and whether its result is that all are good."""
+    from fastai.vision.all import get_image_files, verify_images
+
+    files = get_image_files(folder)
+    return (lambda: verify_images(files)), (lambda bad: len(bad) == 0)
+
+
+def resizer(folder: Any, dest: Any, max_size: int) -> tuple[Callable[[], Any], Callable[[Any], bool]]:
+    """What makes all pictures of a folder smaller, and whether all are there then."""
+    from fastai.vision.all import get_image_files, resize_images
+
+    n = len(get_image_files(folder))
+    return (lambda: resize_images(folder, max_size=max_size, dest=dest)), (lambda _: len(get_image_files(dest)) == n)
+
+
 # -- tables and ratings -------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 WHITE = 65535  # the largest value of 16-bit pictures
 THUMB = (18, 16)  # width, height: twice the 9 x 8 grid of the difference hash
-_TURNS = dict(
+TURNS = dict(
     zip(
         range(2, 9),
         (
@@ -94,7 +94,7 @@ def look(path: str) -> FileFacts:
 def look_inside(path: str) -> FileFacts:
     """What :func:`look` tells, and what decoding does: a truncated file, the size, the thumbnail."""
     facts = look(path)
-    if facts.n_bytes == 0:
+    if facts.n_bytes == 0 or facts.kind == "array":  # arrays have no thumbnail: what in them is black is the block's to know
         return facts
     try:
         with Image.open(path) as image:
@@ -109,6 +109,8 @@ def look_inside(path: str) -> FileFacts:
 
 def measure(facts: FileFacts) -> None:
     """Fills in the size from the file's header, where it can be read."""
+    if facts.kind == "array":
+        return
     try:
         with Image.open(facts.path) as image:
             facts.size, facts.deep = image.size, _is_deep(image)
@@ -152,6 +154,7 @@ _STARTS = (
     (b"%PDF", "PDF"),
     (b"PK\3\4", "ZIP"),
     (b"\x1f\x8b", "gzip"),
+    (b"\x93NUMPY", "array"),
     *((b"P%d" % i, "PNM") for i in range(1, 8)),
     (b"Pf", "PNM"),
     (b"PF", "PNM"),
@@ -163,6 +166,11 @@ def _iso_kind(head: bytes) -> str | None:
     if b"avif" in brands or b"avis" in brands:
         return "AVIF"
     return "HEIC" if any(b in brands for b in (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"hevc")) else None
+
+
+def why_unreadable(path: str, error: Exception) -> str:
+    """Why a picture file can't be decoded, in a few words, out of its first bytes and the decoder's error."""
+    return look(path).problem or _why(error)
 
 
 def _why(error: Exception) -> str:
@@ -179,7 +187,7 @@ def _thumbnail(image: Image.Image) -> np.ndarray:
     """The picture as uint8 (16, 18, 3), upright; transparency over grey. JPEGs are decoded at an eighth of their size."""
     image.draft(None, (4 * THUMB[0], 4 * THUMB[1]))
     image.load()
-    turn = _orientation(image)
+    turn = orientation(image)
     size = THUMB if turn < 5 else (THUMB[1], THUMB[0])
     if image.mode[:1] in "IF":
         image = _stretched(image)
@@ -187,10 +195,11 @@ def _thumbnail(image: Image.Image) -> np.ndarray:
     small = image.convert("RGBA" if clear else "RGB").resize(size, Image.Resampling.BOX)
     if clear:
         small = Image.alpha_composite(Image.new("RGBA", size, (128, 128, 128, 255)), small).convert("RGB")
-    return np.asarray(small.transpose(_TURNS[turn]) if turn in _TURNS else small)
+    return np.asarray(small.transpose(TURNS[turn]) if turn in TURNS else small)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8: 1 is upright, from 5 on the sides change places."""
     try:
         return int(image.getexif().get(0x0112, 1))
     except Exception:  # damaged EXIF data; the picture itself may be good

@@ -13,7 +13,10 @@ from burnish.vision.augment import __all__ as _augment
 from burnish.vision.backbones import create_body
 from burnish.vision.blocks import ImageBlock
 from burnish.vision.dataloaders import ImageDataLoaders
+from burnish.vision.download import download_images
 from burnish.vision.explain import explain
+from burnish.vision.files import resize_images, verify_image, verify_images
+from burnish.vision.films import extract_frames
 from burnish.vision.head import AdaptiveConcatPool2d, create_head
 from burnish.vision.image import PILImage, PILImageBW, load_image, open_image
 from burnish.vision.learner import cnn_learner, vision_learner
@@ -21,6 +24,7 @@ from burnish.vision.masks import MaskBlock
 from burnish.vision.points import PointBlock
 from burnish.vision.progressive import ProgressiveResize
 from burnish.vision.sample import sample_photos
+from burnish.vision.search import DuckDuckGo, FoundImage, Openverse, WikimediaCommons, search_images
 from burnish.vision.segmentation import SegmentationDataLoaders, unet_learner
 from burnish.vision.transforms import (
     CropPad,
@@ -39,5 +43,6 @@ globals().update(_architectures.ARCHITECTURES)
 __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
     *_basics, "AdaptiveConcatPool2d", "CropPad", "DihedralItem", "FlipItem", "ImageBlock", "ImageDataLoaders", "MaskBlock", "PILImage", "PILImageBW",
     "PadMode", "PointBlock", "ProgressiveResize", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "SegmentationDataLoaders", "cnn_learner", "create_body",
-    "create_head", "explain", "load_image", "open_image", "sample_photos", "unet_learner", "vision_learner", *_augment, *_architectures.ARCHITECTURES,
+    "DuckDuckGo", "FoundImage", "Openverse", "WikimediaCommons", "create_head", "download_images", "explain", "extract_frames", "load_image", "open_image", "resize_images", "sample_photos",
+    "search_images", "unet_learner", "verify_image", "verify_images", "vision_learner", *_augment, *_architectures.ARCHITECTURES,
 })  # fmt: skip

@@ -15,7 +15,7 @@ from burnish.data.block import Block
 from burnish.data.cache import Pixels
 from burnish.data.facts import WHITE
 from burnish.errors import DataError, SettingError, listed
-from burnish.vision.image import MODES, SizeHint, check_mode, checked_white, open_image
+from burnish.vision.image import MODES, SizeHint, check_mode, checked_range, checked_white, open_image
 
 _MOST_LOOKED_FOR = 10_000  # files whose existence is checked when DataLoaders are made
 
@@ -38,6 +38,11 @@ class ImageBlock(Block):
         mode: "RGB", "L" (grey, one channel) or "RGBA"; or the familiar class (``ImageBlock(PILImageBW)``).
         cls: the same by its familiar name, ``ImageBlock(cls=PILImageBW)``.
         white: what counts as white in 16-bit pictures, for instruments that use part of the range: 4095 for 12 bits.
+        value_range: (black, white) in arrays whose numbers are measurements, the same for all of them: (-80, 0) for spectrograms in
+            decibels. Without it arrays hold floats in 0..1 or integers in 0..255, and others are an error.
+
+    A picture is a file, an array ``(height, width)`` or ``(height, width, channel)``, a tensor ``(channel, height, width)``, or a file of
+    one array (``.npy``).
 
     Shapes: open gives a PIL image; encode uint8 ``(channel, height, width)``, a view of memory laid out
     ``(height, width, channel)``; collate ``(batch, channel, height, width)``, channels-last; on the device it becomes
@@ -48,7 +53,9 @@ class ImageBlock(Block):
     name: ClassVar[str] = "image"
     takes_size_hint: ClassVar[bool] = True
 
-    def __init__(self, mode: str | type = "RGB", cls: type | None = None, white: int = WHITE) -> None:
+    def __init__(
+        self, mode: str | type = "RGB", cls: type | None = None, white: int = WHITE, value_range: Sequence[float] | None = None
+    ) -> None:
         chosen = mode if cls is None else cls
         self.mode: str = chosen if isinstance(chosen, str) else getattr(chosen, "mode", None)  # type: ignore[assignment]
         self.cls = None  # said by `mode` from here on
@@ -56,6 +63,7 @@ class ImageBlock(Block):
             raise SettingError(f"ImageBlock({chosen!r}): expected a mode ({listed(map(repr, MODES))}), PILImage or PILImageBW.")
         check_mode(self.mode)
         self.white = checked_white(white)
+        self.value_range = checked_range(value_range)
 
     @property
     def channels(self) -> int:
@@ -75,10 +83,10 @@ class ImageBlock(Block):
             )
 
     def open(self, raw: Any, size_hint: SizeHint | None = None) -> Image.Image:
-        return open_image(raw, self.mode, size_hint, self.white)
+        return open_image(raw, self.mode, size_hint, self.white, self.value_range)
 
     def opening(self) -> str:
-        return f"{self.mode} {self.white}"
+        return f"{self.mode} {self.white}" + ("" if self.value_range is None else f" {self.value_range}")
 
     @property
     def takes_pixels(self) -> bool:  # type: ignore[override]

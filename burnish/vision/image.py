@@ -36,18 +36,22 @@ _UPRIGHT = {
 }
 
 
-def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None, white: int = WHITE) -> Image.Image:
+def open_image(
+    raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None, white: int = WHITE, value_range: tuple[float, float] | None = None
+) -> Image.Image:
     """A picture, upright, in `mode`.
 
     Args:
         raw: a path; the bytes of an image file, or a binary file object; a PIL image (opened lazily or not); a numpy
-            array ``(height, width)`` or ``(height, width, 1 | 3 | 4)``, or a torch tensor ``(height, width)`` or
-            ``(1 | 3 | 4, height, width)``: floats in 0..1, uint8, uint16 (scaled), bool.
+            array ``(height, width)`` or ``(height, width, 1 | 3 | 4)`` or the path of one (``.npy``), or a torch tensor ``(height, width)`` or
+            ``(1 | 3 | 4, height, width)``: floats in 0..1, uint8, uint16 (scaled), bool; any numbers with `value_range`.
         mode: "RGB", "L" (grey) or "RGBA". In "RGB" and "L" transparency is laid over white.
         size_hint: from the upright picture's (width, height) to the least (width, height) needed, or None for all of
             it. A JPEG is then decoded at 1/2, 1/4 or 1/8 of its size, many times faster, and any other picture averaged
             to the same, so that a picture looks alike however it comes; the result has at least the size asked for.
         white: what counts as white in 16-bit pictures: 4095 for a camera of 12 bits. Values above it become white too.
+        value_range: (black, white) in arrays and tensors whose numbers are measurements: (-80, 0) for a spectrogram in decibels. Values
+            beyond it become black or white.
 
     16-bit pictures are scaled to 8 bit (`white` becomes 255), all alike, so that they stay comparable. Pictures of 32-bit
     integers within 0..65535 count as 16-bit, 32-bit floats within 0..1 as fractions; other 32-bit pictures are stretched from their own minimum to maximum.
@@ -60,6 +64,8 @@ def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None, w
     """
     check_mode(mode)
     white = checked_white(white)
+    if isinstance(raw, (str, os.PathLike)) and os.fspath(raw).lower().endswith(".npy"):
+        raw = _read_array(os.fspath(raw))
     if isinstance(raw, (str, os.PathLike)):
         return _read(os.fspath(raw), os.fspath(raw), mode, size_hint, white)
     if isinstance(raw, Image.Image):
@@ -69,7 +75,7 @@ def open_image(raw: Any, mode: str = "RGB", size_hint: SizeHint | None = None, w
     if isinstance(raw, torch.Tensor):
         raw = _tensor_as_array(raw)
     if isinstance(raw, np.ndarray):
-        return _reduced(_to_mode(_from_array(raw, white), mode, white), size_hint)
+        return _reduced(_to_mode(_from_array(raw, white, value_range), mode, white), size_hint)
     if hasattr(raw, "read"):
         return _read(raw, getattr(raw, "name", None) or "the file object given", mode, size_hint, white)
     raise DataError(
@@ -114,6 +120,21 @@ def checked_white(white: Any) -> int:
     if number is None or number > WHITE:
         raise SettingError(f"white={white!r}: a whole number from 1 to {WHITE} was expected, the value of 16-bit pictures that is white.")
     return number
+
+
+def checked_range(value_range: Any) -> tuple[float, float] | None:
+    """`value_range` as two floats. Raises SettingError unless it is None or (black, white) with black below white."""
+    if value_range is None:
+        return None
+    try:
+        low, high = (float(v) for v in value_range)
+    except (TypeError, ValueError):
+        low = high = float("nan")
+    if not -float("inf") < low < high < float("inf"):
+        raise SettingError(
+            f"value_range={value_range!r}: expected (black, white), two numbers of which the first is lower, such as (-80, 0)."
+        )
+    return low, high
 
 
 # -- files ----------------------------------------------------------------------------------------------------------
@@ -193,7 +214,18 @@ def _too_large(name: str) -> UnreadableFileError:
     )
 
 
+def _read_array(name: str) -> np.ndarray:
+    try:
+        return np.load(name, allow_pickle=False)
+    except (FileNotFoundError, IsADirectoryError) as e:
+        raise _missing(name, e) from None
+    except (ValueError, EOFError) as e:
+        objects = " It holds Python objects, and unpickling them could run anything." if "pickle" in str(e) else ""
+        raise UnreadableFileError(f"{name} can't be read as an array of numbers: it is damaged, or no .npy file.{objects}") from e
+
+
 _SIGNATURES = [
+    (b"\x93NUMPY", "it is a NumPy array (whose name should end in .npy)"),
     (b"%PDF", "it is a PDF"),
     (b"PK\x03\x04", "it is a zip archive (or an Office file)"),
     (b"\x1f\x8b", "it is a gzip archive"),
@@ -271,13 +303,13 @@ def _tensor_as_array(tensor: torch.Tensor) -> np.ndarray:
     return (plain.permute(1, 2, 0) if plain.ndim == 3 else plain).numpy()
 
 
-def _from_array(array: np.ndarray, white: int) -> Image.Image:
+def _from_array(array: np.ndarray, white: int, value_range: tuple[float, float] | None) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
         hint = " Arrays hold channels last: use array.transpose(1, 2, 0)." if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
         raise DataError(f"An array of shape {array.shape} is no picture: expected (height, width) or (height, width, 1 | 3 | 4).{hint}")
-    return Image.fromarray(np.ascontiguousarray(_as_uint8(array, white)))
+    return Image.fromarray(np.ascontiguousarray(_as_uint8(array, white) if value_range is None else _scaled(array, *value_range)))
 
 
 def _as_uint8(array: np.ndarray, white: int) -> np.ndarray:
@@ -291,8 +323,20 @@ def _as_uint8(array: np.ndarray, white: int) -> np.ndarray:
     floating = np.issubdtype(array.dtype, np.floating)
     top = 1 if floating else 255
     slack = 1e-3 if floating else 0
-    if not (low >= -slack and high <= top + slack):  # also catches nan
+    dark = floating and 0 < high < 1 / 510  # all of it would round to black
+    if dark or not (low >= -slack and high <= top + slack):  # also catches nan
         raise DataError(
-            f"An array of {array.dtype} with values from {low:.4g} to {high:.4g} is no picture: expected floats in 0..1, or integers in 0..255. Scale it first."
+            f"An array of {array.dtype} with values from {low:.4g} to {high:.4g} is no picture: expected floats in 0..1, or integers in 0..255. "
+            "Scale it first, or say what is black and what is white in all of them: ImageBlock(value_range=(-80, 0)), say."
         )
     return np.rint(array.clip(0, 1) * 255).astype(np.uint8) if floating else array.astype(np.uint8)
+
+
+def _scaled(array: np.ndarray, black: float, white: float) -> np.ndarray:
+    """Numbers of any kind as uint8, `black` as 0 and `white` as 255."""
+    values = array.astype(np.float64)
+    if np.isnan(values).any():
+        raise DataError(
+            f"An array with {int(np.isnan(values).sum())} missing values (nan) is no picture. Fill them first: np.nan_to_num(array, nan={black:g})."
+        )
+    return np.rint((values.clip(black, white) - black) / (white - black) * 255).astype(np.uint8)

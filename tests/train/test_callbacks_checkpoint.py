@@ -464,7 +464,7 @@ def test_every_kind_of_cell_has_a_fingerprint(cell: Any) -> None:
 OTHER_PROCESS = """
 import sys, time
 from pathlib import Path
-from burnish.train.callbacks.lock import FolderLock
+from burnish.data.lock import FolderLock
 print(FolderLock(Path(sys.argv[1])).acquire(), flush=True)
 time.sleep(60)
 """

@@ -10,10 +10,10 @@ import pytest
 from tiny import Log, accuracy, tiny_dls, tiny_learner, tiny_model
 from torch import nn
 
+from burnish.data.views import NotebookView, PlainView, TerminalView, bar, choose_view
 from burnish.evaluate.learner import Learner
 from burnish.train import progress
 from burnish.train.callback import Callback
-from burnish.train.progress import NotebookView, PlainView, TerminalView, choose_view
 from burnish.train.scores import as_text, seconds_as_clock
 
 
@@ -179,3 +179,29 @@ def test_a_callback_that_prints_does_not_break_it(capsys) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "00:00"), (75, "01:15"), (3700, "1:01:40")])
 def test_times(seconds: float, text: str) -> None:
     assert seconds_as_clock(seconds) == as_text("time", seconds) == text
+
+
+def test_a_bar_for_any_work_goes_away_and_a_log_gets_nothing(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    with bar("reading", 3) as step:
+        step(3)
+    assert capsys.readouterr() == ("", "")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(TerminalView, "every", 0.0)
+    with bar("reading", 3) as step:
+        for _ in range(3):
+            step(1)
+    assert "reading" in screen.getvalue() and "3/3" in screen.getvalue()
+    before = screen.getvalue()
+    with bar("hidden", 3, show=False) as step:
+        step(1)
+    assert screen.getvalue() == before
+
+
+def test_a_bar_in_a_notebook(in_notebook: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NotebookView, "every", 0.0)
+    with bar("reading", 2) as step:
+        step(1)
+        assert 'value="1" max="2"' in in_notebook[-1] and "reading: 1/2" in in_notebook[-1]
+    assert in_notebook[-1] == ""

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageOps
 
 from burnish.errors import DataError, SettingError, UnreadableFileError
+from burnish.vision.all import CategoryBlock, ImageBlock
 from burnish.vision.image import PILImage, PILImageBW, load_image, open_image
 
 RED, GREEN, BLUE, GREY = (220, 30, 40), (20, 200, 60), (30, 60, 210), (128, 128, 128)
@@ -228,7 +229,7 @@ def test_what_is_no_picture_is_refused(raw, words):
         (b"version https://git-lfs.github.com/spec/v1\noid ...", ["Git LFS"]),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", ["SVG"]),
         (bytes(500), ["all zero"]),
-        (b"\x93NUMPY\xff\xfe\xfa", ["no known image format"]),
+        (b"\x94WHAT?\xff\xfe\xfa", ["no known image format"]),
     ],
 )
 def test_files_that_are_no_pictures_are_named_with_what_they_are(tmp_path, content, words):
@@ -338,3 +339,91 @@ def test_the_given_image_is_left_as_it_is():
     open_image(image, "L")
     assert image.mode == "RGB" and image.size == (64, 48) and image.getexif()[0x0112] == 6
     assert ImageOps.exif_transpose(image).size == (48, 64)
+
+
+# -- arrays that are measurements ---------------------------------------------------------------------------------------
+def test_a_value_range_says_what_is_black_and_white_in_all_arrays():
+    spectrogram = np.array([[-100.0, -80.0, -40.0, 0.0, 3.0]])
+    for raw in (spectrogram, spectrogram.astype(np.float32), torch.from_numpy(spectrogram), spectrogram.astype(np.int16)):
+        assert list(np.asarray(open_image(raw, "L", value_range=(-80, 0)))[0]) == [0, 0, 128, 255, 255]
+    counts = np.array([[0, 5000, 10_000]], dtype=np.uint16)
+    assert list(np.asarray(open_image(counts, "L", value_range=(0, 10_000)))[0]) == [0, 128, 255]
+
+
+def test_without_a_range_such_arrays_are_refused_with_the_way_out():
+    for raw in (np.array([[-80.0, 0.0]]), np.array([[0.0, 255.0]]), np.array([[1e-5, 1e-4]]), np.array([[-1, 5]]), np.array([[0, 256]])):
+        with pytest.raises(DataError, match=r"values from .* is no picture: .*ImageBlock\(value_range=\(-80, 0\)\)"):
+            open_image(raw)
+    assert np.asarray(open_image(np.zeros((2, 2)))).max() == 0, "all black is a picture"
+    with pytest.raises(DataError, match="with 1 missing values"):
+        open_image(np.array([[np.nan, 0.0]]), value_range=(-80, 0))
+
+
+@pytest.mark.parametrize("bad", [(0, 0), (1, 0), (0,), "ab", 5, (0, float("inf")), (None, 1)])
+def test_bad_value_ranges(bad):
+    with pytest.raises(SettingError, match=r"value_range=.*expected \(black, white\), two numbers"):
+        ImageBlock(value_range=bad)
+
+
+def test_files_of_arrays(tmp_path):
+    array = np.random.default_rng(0).random((20, 30, 3)).astype(np.float32)
+    np.save(tmp_path / "a.npy", array)
+    for raw in (tmp_path / "a.npy", str(tmp_path / "a.npy")):
+        assert (np.asarray(open_image(raw)) == np.rint(array * 255)).all()
+    np.save(tmp_path / "b.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(UnreadableFileError, match=r"b.npy can't be read as an array of numbers.*unpickling them could run anything"):
+        open_image(tmp_path / "b.npy")
+    (tmp_path / "c.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:500])
+    with pytest.raises(UnreadableFileError, match=r"c\.npy can't be read as an array of numbers: it is damaged"):
+        open_image(tmp_path / "c.npy")
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        open_image(tmp_path / "d.npy")
+    (tmp_path / "e.png").write_bytes((tmp_path / "a.npy").read_bytes())
+    with pytest.raises(UnreadableFileError, match=r"it is a NumPy array \(whose name should end in .npy\)"):
+        open_image(tmp_path / "e.png")
+
+
+def test_a_model_of_spectrograms_from_files_keeps_their_range(tmp_path):
+    """Trained, exported and asked again: the range travels with the model, and the checks of the data don't take arrays for damage."""
+    from burnish.data.notes import captured_notes
+    from burnish.vision.all import DataBlock, GrandparentSplitter, Learner, Resize, get_files, load_learner, nn, parent_label
+
+    rng = np.random.default_rng(0)
+    for side, n in (("train", 16), ("valid", 8)):
+        for label, level in (("loud", -10), ("soft", -70)):
+            (tmp_path / side / label).mkdir(parents=True)
+            for i in range(n):
+                np.save(tmp_path / side / label / f"{i}.npy", (level + rng.normal(0, 3, (24, 32))).astype(np.float32))
+    block = DataBlock(
+        (ImageBlock("L", value_range=(-80, 0)), CategoryBlock), get_items=lambda p: get_files(p, ".npy"), get_y=parent_label,
+        splitter=GrandparentSplitter(), item_tfms=Resize(16),
+    )  # fmt: skip
+    with captured_notes() as notes:
+        dls = block.dataloaders(tmp_path, bs=8, seed=1, cache=True)
+        dls.show_batch()
+        found = dls.check()
+        model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
+        learn = Learner(dls, model, nn.CrossEntropyLoss(), lr=1.0, seed=1)
+        learn.fit(6)
+        learn.export(tmp_path / "m.burnish")
+    assert "unreadable" not in str(found).lower() and not any("can't be" in n for n in notes)
+    loaded = load_learner(tmp_path / "m.burnish", model=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)))
+    assert loaded.predict(np.full((24, 32), -12.0))[0] == "loud" and loaded.predict(str(tmp_path / "valid" / "soft" / "3.npy"))[0] == "soft"
+
+
+@pytest.mark.parametrize("kind", ["bytes", "floats", "grey", "with alpha", "tensor", "one tensor of all"])
+def test_anything_that_is_an_array_can_be_learned_from(kind):
+    from burnish.data.notes import captured_notes
+    from burnish.vision.all import ImageDataLoaders, Resize
+
+    rng = np.random.default_rng(0)
+    raws = {
+        "bytes": [rng.integers(0, 256, (20, 30, 3), dtype=np.uint8) for _ in range(8)], "floats": [rng.random((20, 30, 3)) for _ in range(8)],
+        "grey": [rng.random((20, 30)) for _ in range(8)], "with alpha": [rng.random((20, 30, 4)) for _ in range(8)],
+        "tensor": [torch.rand(3, 20, 30) for _ in range(8)], "one tensor of all": torch.rand(8, 1, 20, 30),
+    }[kind]  # fmt: skip
+    with captured_notes():
+        dls = ImageDataLoaders.from_lists(".", raws, list("abababab"), seed=1, bs=4, item_tfms=Resize(16))
+        x, _ = dls.one_batch()
+        dls.check()
+    assert x.shape == (4, 3, 16, 16) and 0 <= x.min() < 0.5 < x.max() <= 1

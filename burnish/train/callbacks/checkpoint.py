@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from burnish.artifact import Artifact, read, write
+from burnish.data.lock import FolderLock
 from burnish.data.notes import captured_notes, note
 from burnish.data.whole import checked_whole
 from burnish.errors import ModelFileError, SettingError
@@ -23,7 +24,6 @@ from burnish.train.callbacks.identity import (
     check_same_model,
     describe_data,
 )
-from burnish.train.callbacks.lock import FolderLock
 from burnish.train.callbacks.pack import pack, unpack
 from burnish.train.freezing import plain
 
