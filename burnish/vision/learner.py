@@ -7,7 +7,7 @@ import functools
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +40,26 @@ if TYPE_CHECKING:
 Splitter = Callable[[nn.Module], list[list[nn.Parameter]]]
 
 
+class Again(NamedTuple):
+    """What ``vision_learner`` was called with, but for the data."""
+
+    given: dict[str, Any]
+
+    def learner(self, dls: DataLoaders) -> VisionLearner:
+        """An untrained learner of the same settings on other data."""
+        return vision_learner(dls, **copy.deepcopy(self.given))
+
+    def body(self, normalize: bool) -> Backbone:
+        """The body as it was before any training."""
+        arch, pretrained, n_in, weights, arch_args = (self.given[k] for k in ("arch", "pretrained", "n_in", "weights", "arch_args"))
+        return create_body(arch, pretrained, n_in or 3, weights, normalize=normalize, arch_args=arch_args)
+
+
 class VisionLearner(Learner):
     """A learner whose inputs are pictures: it can also say where it looks."""
 
     arch: str | None = None
+    again: Again | None = None  # how to make an untrained one like this on other data; None for a loaded model
 
     def explain(self, image: Any, target: Any = None, layer: str | nn.Module | None = None) -> Explanation:
         """Where in `image` the model sees what it answers: see ``burnish.vision.explain.explain``."""
@@ -97,6 +113,7 @@ def vision_learner(
     Raises:
         SettingError: something doesn't fit the data; OfflineError: the weights can't be had.
     """
+    again = Again({k: copy.deepcopy(v) if isinstance(v, nn.Module) else v for k, v in locals().items() if k != "dls"})
     head = {
         "lin_ftrs": None if lin_ftrs is None else list(lin_ftrs), "ps": ps, "pool": pool, "concat_pool": concat_pool, "first_bn": first_bn,
         "bn_final": bn_final, "lin_first": lin_first, "y_range": y_range, "bn_eps": 1e-3,
@@ -116,6 +133,7 @@ def vision_learner(
         model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, seed=seed, precision=precision, device=device,
     )  # fmt: skip
     learn.add_cb(ProgressiveResize(only_from_scratch=True))
+    learn.again = Again({**again.given, "seed": seed})
     return named(learn, arch, model[0], None if custom_head is not None else config)
 
 
