@@ -1,4 +1,5 @@
-"""The command line: the same verbs as the API. ``burnish train FOLDER``, ``burnish train DATA.csv``, ``predict``, ``show``, ``doctor``.
+"""The command line: the same verbs as the API. ``burnish train FOLDER``, ``burnish train DATA.csv``, ``predict``, ``show``,
+``clean``, ``doctor``.
 
 Everything heavy is imported inside the commands, so that ``burnish --help`` answers at once.
 """
@@ -209,6 +210,37 @@ def show(
     else:
         _refuse_others(context, ("target", "user", "item", "rating", *tables.Written._fields), OF_TABLES, data)
         images.show(data, out=out, size=size, valid=valid, seed=seed)
+
+
+@app.command()
+def clean(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model of these classes, that 'burnish train' or learn.export() wrote.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="The folder with a sub-folder of photographs a class.")],
+    sort: Annotated[
+        str, typer.Option(help="'suspicion' looks for wrong labels, copies and odd files first; 'loss' goes by the model alone.")
+    ] = "suspicion",
+    undo: Annotated[bool, typer.Option("--undo", help="Take back what was applied last, and stop.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the page is served; 0 takes a free one.")] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for choices, changes and the trash; default: burnish-out, never inside FOLDER.")
+    ] = None,
+    valid: Valid = None,
+    seed: Seed = 42,
+    weights: Annotated[
+        str | None, typer.Option(help="Pretrained weights by which pictures are compared: a file, a folder, or 'offline'.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Look through photographs, and correct or remove what is wrong.
+
+    Opens a page on this computer alone. Nothing changes before you apply; --undo takes it back.
+    """
+    from burnish.cli import cleaning
+
+    cleaning.clean(
+        model, folder, sort=sort, undo=undo, port=port, browser=browser, out=out, valid=valid, seed=seed, weights=weights, device=device
+    )
 
 
 @app.command()

@@ -28,7 +28,7 @@ def train(
 ) -> None:  # fmt: skip
     """Fine-tunes a model on a folder of photographs; writes the model, a report and pictures."""
     arch = arch or DEFAULT_ARCH
-    console, out = console_of(), place(out, _photos(folder), "burnish-out")
+    console, out = console_of(), place(out, photos_in(folder), "burnish-out")
     dls = _loaders(folder, size=size, valid=valid, test=test, seed=seed, bs=bs, augment=augment, balance=balance, device=device)
     _say_counts(console, dls, folder)
     from burnish.vision.learner import vision_learner
@@ -61,12 +61,12 @@ def _loaders(
     if bs is None:
         bs = _batch_size(folder)
     return ImageDataLoaders.from_folder(
-        _photos(folder), valid_pct=valid, test_pct=test, seed=seed, item_tfms=Resize(size), batch_tfms=aug_transforms() if augment else None,
+        photos_in(folder), valid_pct=valid, test_pct=test, seed=seed, item_tfms=Resize(size), batch_tfms=aug_transforms() if augment else None,
         bs=bs, balance=balance, device=device,
     )  # fmt: skip
 
 
-def _photos(folder: str) -> Path:
+def photos_in(folder: str) -> Path:
     if folder == "sample" and not Path(folder).exists():
         from burnish.vision.sample import sample_photos
 
@@ -84,7 +84,7 @@ def _batch_size(folder: str) -> int:
     """64, and less for few photographs, so that an epoch has some ten steps; not below 16, which batch statistics need."""
     from burnish.data.files import get_image_files
 
-    n = len(get_image_files(_photos(folder)))
+    n = len(get_image_files(photos_in(folder)))
     return next((size for size in (64, 32) if n >= 10 * size), 16)
 
 
@@ -169,7 +169,7 @@ def _say_predictions(table: pd.DataFrame) -> None:
 
 def show(folder: str, *, out: Path | None, size: int, valid: float | None, seed: int) -> None:
     """Prints counts and checks of a folder of photographs, and draws a training batch."""
-    console, out = console_of(), as_picture(place(out, _photos(folder), "batch.png"))
+    console, out = console_of(), as_picture(place(out, photos_in(folder), "batch.png"))
     dls = _loaders(folder, size=size, valid=valid, test=0.0, seed=seed, bs=None, augment=True, balance=None, device="cpu")
     _say_counts(console, dls, folder)
     console.print()

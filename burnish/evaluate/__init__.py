@@ -3,6 +3,7 @@
 from burnish.evaluate.baselines import Baseline, baseline
 from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 from burnish.evaluate.intervals import Interval, bootstrap, bootstrap_mean, interval, wilson
+from burnish.evaluate.label_issues import find_label_issues
 from burnish.evaluate.mask_results import results_by_class
 from burnish.evaluate.metrics import METRICS, metric_by_name, optim_metric, resolve_metrics
 from burnish.evaluate.summary import ResultNote, assess
@@ -19,6 +20,7 @@ __all__ = [
     "baseline",
     "bootstrap",
     "bootstrap_mean",
+    "find_label_issues",
     "interval",
     "metric_by_name",
     "optim_metric",

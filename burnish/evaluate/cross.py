@@ -74,11 +74,12 @@ def parts(labels: np.ndarray, cv: int, groups: Sequence[Any] | None, seed: int) 
 
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+    by = labels if labels.ndim == 1 else labels.sum(1).astype(np.int64)  # of several labels, by how many there are
     splitter: Any = (StratifiedKFold if groups is None else StratifiedGroupKFold)(cv, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on classes with fewer samples than parts: who calls leaves them out
         try:
-            return [(np.asarray(a), np.asarray(b)) for a, b in splitter.split(np.zeros(len(labels)), labels, groups)]
+            return [(np.asarray(a), np.asarray(b)) for a, b in splitter.split(np.zeros(len(by)), by, groups)]
         except ValueError as error:
             raise DataError(f"The samples can't be divided into {cv} parts ({error}). Give a smaller cv=.") from None
 
@@ -88,5 +89,3 @@ def powered(features: np.ndarray) -> np.ndarray:
     values then don't outweigh all others."""
     rooted = np.sign(features) * np.sqrt(np.abs(features))
     return rooted / np.maximum(np.linalg.norm(rooted, axis=1, keepdims=True), 1e-12)
-
-

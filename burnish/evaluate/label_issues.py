@@ -81,7 +81,8 @@ def find_label_issues(labels: Any, probs: Any, vocab: Sequence[Any] | None = Non
             "row": each, "label": [names[c] for c in codes], "suggested": [names[c] for c in best], "probability": truth[each, best],
             "score": _wrong(truth, codes),
         })  # fmt: skip
-    return found[found["score"] >= least].sort_values("score", ascending=False, kind="stable", ignore_index=True)
+    told: Any = found[found["score"] >= least]
+    return told.sort_values("score", ascending=False, kind="stable", ignore_index=True)
 
 
 def _of_several(given: np.ndarray, probs: np.ndarray, names: list[Any]) -> pd.DataFrame:
@@ -178,7 +179,7 @@ def _wrong(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
 # -- what is given ----------------------------------------------------------------------------------------------------
 def _checked_probs(probs: Any) -> np.ndarray:
     values = np.asarray(probs.detach().cpu() if hasattr(probs, "detach") else probs, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] < 2 and values.shape[0]:
+    if values.ndim != 2 or (values.shape[1] < 2 and values.shape[0]):
         raise DataError(f"probs has the shape {values.shape}; expected (samples, classes), with two classes or more.")
     if not len(values):
         raise DataError("probs is empty: there is no sample to judge.")

@@ -12,6 +12,7 @@ from burnish.vision.augment import *
 from burnish.vision.augment import __all__ as _augment
 from burnish.vision.backbones import create_body
 from burnish.vision.blocks import ImageBlock
+from burnish.vision.cleaner import ImageClassifierCleaner, ImagesCleaner
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.download import download_images
 from burnish.vision.explain import explain
@@ -19,6 +20,7 @@ from burnish.vision.files import resize_images, verify_image, verify_images
 from burnish.vision.films import extract_frames
 from burnish.vision.head import AdaptiveConcatPool2d, create_head
 from burnish.vision.image import PILImage, PILImageBW, load_image, open_image
+from burnish.vision.issues import find_issues
 from burnish.vision.learner import cnn_learner, vision_learner
 from burnish.vision.masks import MaskBlock
 from burnish.vision.points import PointBlock
@@ -41,8 +43,10 @@ from burnish.vision.transforms import (
 globals().update(_architectures.ARCHITECTURES)
 
 __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
-    *_basics, "AdaptiveConcatPool2d", "CropPad", "DihedralItem", "FlipItem", "ImageBlock", "ImageDataLoaders", "MaskBlock", "PILImage", "PILImageBW",
-    "PadMode", "PointBlock", "ProgressiveResize", "RandomCrop", "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "SegmentationDataLoaders", "cnn_learner", "create_body",
-    "DuckDuckGo", "FoundImage", "Openverse", "WikimediaCommons", "create_head", "download_images", "explain", "extract_frames", "load_image", "open_image", "resize_images", "sample_photos",
-    "search_images", "unet_learner", "verify_image", "verify_images", "vision_learner", *_augment, *_architectures.ARCHITECTURES,
+    *_basics, "AdaptiveConcatPool2d", "CropPad", "DihedralItem", "DuckDuckGo", "FlipItem", "FoundImage", "ImageBlock", "ImageClassifierCleaner",
+    "ImageDataLoaders", "ImagesCleaner", "MaskBlock", "Openverse", "PILImage", "PILImageBW", "PadMode", "PointBlock", "ProgressiveResize", "RandomCrop",
+    "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "SegmentationDataLoaders", "WikimediaCommons", "cnn_learner", "create_body",
+    "create_head", "download_images", "explain", "extract_frames", "find_issues", "load_image", "open_image", "resize_images", "sample_photos",
+    "search_images", "unet_learner", "verify_image", "verify_images", "vision_learner",
+    *_augment, *_architectures.ARCHITECTURES,
 })  # fmt: skip

@@ -72,6 +72,8 @@ def untrained_body(learn: Any, dls: DataLoaders, body: Any = None, weights: Sour
         return again.body(normalize)
     if learn.arch is None:
         raise SettingError(f"The learner doesn't say what its body was made from. Take another: body={DEFAULT_BODY!r}.")
-    note(f"find_issues: pictures are compared as {learn.arch} with its published weights sees them, not the trained model, which has seen the labels.")
+    note(
+        f"find_issues: pictures are compared as {learn.arch} with its published weights sees them, not the trained model, which has seen the labels."
+    )
     args = (learn.model_config or {}).get("arch_args") or {}
     return create_body(learn.arch, True, channels, normalize=normalize, arch_args=args)

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from burnish.data.check import short
 from burnish.data.notes import note
 from burnish.data.whole import checked_whole
 from burnish.errors import DataError, OfflineError, SettingError, listed, nearest
@@ -21,6 +19,7 @@ from burnish.vision.weights import Source
 
 if TYPE_CHECKING:
     from burnish.data.dataloaders import DataLoaders
+    from burnish.vision.issues_table import Issues
 
 KINDS = {
     "wrong_label": "labels that are likely wrong",
@@ -37,31 +36,7 @@ KINDS = {
 }
 """Kinds of issues, and what they are."""
 
-COLUMNS = ("row", "file", "label", "split", "issue", "score", "suggested", "probability", "like", "about")
 FROM_FEATURES = ("wrong_label", "outlier")
-MOST_ROWS = 60  # that are printed
-
-
-class Issues(pd.DataFrame):
-    """Issues of pictures, a row each; a DataFrame in every respect, printed whole (its first 60 rows), file names shortened."""
-
-    @property
-    def _constructor(self) -> type[Issues]:
-        return Issues
-
-    def __repr__(self) -> str:
-        if not set(COLUMNS) <= set(self.columns):
-            return super().__repr__()
-        if not len(self):
-            return "No issues found."
-        counts = self["issue"].value_counts()
-        head = [f"{counts[kind]:>6}  {said}" for kind, said in KINDS.items() if kind in counts]
-        shown = pd.DataFrame(self[["issue", "score", "file", "label", "split", "suggested"]]).head(MOST_ROWS)
-        shown["file"] = [short(os.fspath(f)) if isinstance(f, (str, os.PathLike)) else "" for f in shown["file"]]
-        shown["like or why"] = [short(like) if like else about for like, about in zip(self["like"], self["about"], strict=True)][:MOST_ROWS]
-        shown["suggested"] = ["" if s is None or s != s else s for s in shown["suggested"]]
-        rest = f"\nand {len(self) - MOST_ROWS} more" if len(self) > MOST_ROWS else ""
-        return "\n".join(head) + "\n\n" + shown.to_string(index=False, float_format="{:.2f}".format, max_colwidth=44) + rest
 
 
 def find_issues(
@@ -98,21 +73,21 @@ def find_issues(
     checked_whole("cv", cv, least=2)
     rows = np.flatnonzero(dls.table["split"].notna().to_numpy())
     facts = odd_pictures.look_at(dls, rows)
-    found = list(odd_pictures.issues_of(facts, dls, rows)) if facts else []
-    groups = odd_pictures.copies(facts) if facts else []
-    found += odd_pictures.issues_of_copies(groups, facts, dls, rows)
+    groups = odd_pictures.copies(facts)
+    found = [*odd_pictures.issues_of(facts, rows, "blurry" in wanted), *odd_pictures.issues_of_copies(groups, dls, rows)]
     if set(wanted) & set(FROM_FEATURES):
-        readable = np.array([facts is None or f.problem is None for f in facts] if facts else [True] * len(rows))
+        readable = np.array([f.problem is None for f in facts]) if facts else np.ones(len(rows), dtype=bool)
         group_of = _group_of(len(rows), groups)
         how = _Judge(learn, dls, rows[readable], group_of[readable], cv, body, weights, retrain, probs, seed)
         found += how.issues(wanted, explicit=kinds is not None)
-    table = _table([f for f in found if f["issue"] in wanted and f["score"] >= least], dls)
-    return table
+    return _table([f for f in found if f["issue"] in wanted and f["score"] >= least], dls)
 
 
 def _checked(dls: Any, learn: Any, kinds: Any, retrain: Any, least: float) -> list[str]:
     if not getattr(dls, "blocks", None) or not len(dls) or dls.input_blocks[0].kind != "image":
-        raise DataError("find_issues looks at pictures and their labels: it needs a learner (or DataLoaders) made from a DataBlock with an ImageBlock.")
+        raise DataError(
+            "find_issues looks at pictures and their labels: it needs a learner (or DataLoaders) made from a DataBlock with an ImageBlock."
+        )
     target = dls.target_blocks[0].kind if len(dls.target_blocks) == 1 else "several"
     wanted = list(KINDS) if kinds is None else ([kinds] if isinstance(kinds, str) else list(kinds))
     for kind in wanted:
@@ -120,12 +95,16 @@ def _checked(dls: Any, learn: Any, kinds: Any, retrain: Any, least: float) -> li
             raise SettingError(f"There is no kind of issue {kind!r}; there are: {listed(KINDS, 20)}.{nearest(str(kind), KINDS)}")
     if target not in ("category", "multicategory"):
         if kinds is not None and "wrong_label" in wanted:
-            raise DataError(f"wrong_label: labels are judged of a CategoryBlock or a MultiCategoryBlock, and the target is {listed(type(b).__name__ for b in dls.target_blocks)}.")
+            raise DataError(
+                f"wrong_label: labels are judged of a CategoryBlock or a MultiCategoryBlock, and the target is {listed(type(b).__name__ for b in dls.target_blocks)}."
+            )
         wanted = [k for k in wanted if k not in ("wrong_label", "conflicting_labels")]
     if retrain is not None:
         checked_whole("retrain", retrain, least=1)
         if getattr(learn, "again", None) is None:
-            raise SettingError("retrain= trains the learner anew, which needs one made by vision_learner in this session (not a loaded model, not DataLoaders).")
+            raise SettingError(
+                "retrain= trains the learner anew, which needs one made by vision_learner in this session (not a loaded model, not DataLoaders)."
+            )
     if not 0 <= least <= 1:
         raise SettingError(f"least={least!r}: expected a score, 0 to 1.")
     return wanted
@@ -150,14 +129,14 @@ class _Judge:
 
     def issues(self, wanted: Sequence[str], explicit: bool) -> list[dict[str, Any]]:
         features, found = None, []
-        by_features = "outlier" in wanted or (self.retrain is None and self.probs is None)
-        if by_features:
+        by_features = "wrong_label" in wanted and self.retrain is None and self.probs is None
+        if by_features or "outlier" in wanted:
             try:
                 features = powered(self._features())
             except (OfflineError, SettingError) as error:
-                if explicit and (self.retrain is None and self.probs is None or "outlier" in wanted):
+                if explicit and (by_features or "outlier" in wanted):
                     raise
-                left_out = "Outliers aren't" if self.retrain or self.probs is not None else "Wrong labels and outliers aren't"
+                left_out = "Wrong labels and outliers aren't" if by_features else "Outliers aren't"
                 note(f"{left_out} looked for. {error}")
         if features is not None and "outlier" in wanted:
             found += self._outliers(features)
@@ -174,7 +153,10 @@ class _Judge:
     def _outliers(self, features: np.ndarray) -> list[dict[str, Any]]:
         scores, nearest_to = odd_pictures.unlikeness(features, self.group_of)
         about = "its nearest neighbours are far away"
-        return [_issue(int(row), "outlier", float(score), near=int(self.rows[j]), about=about) for row, score, j in zip(self.rows, scores, nearest_to, strict=True)]
+        return [
+            _issue(int(row), "outlier", float(score), near=int(self.rows[j]), about=about)
+            for row, score, j in zip(self.rows, scores, nearest_to, strict=True)
+        ]
 
     def _wrong_labels(self, features: np.ndarray | None) -> Iterator[dict[str, Any]]:
         block = self.dls.target_blocks[0]
@@ -192,7 +174,14 @@ class _Judge:
             row, wrong = int(rows[one["row"]]), one["score"]
             if several:
                 said = f"{vocab[one['label']]!r} should {'be' if one['suggested'] else 'not be'} among its labels"
-                yield _issue(row, "wrong_label", wrong, suggested=f"{'+' if one['suggested'] else '-'}{vocab[one['label']]}", probability=wrong, about=said)
+                yield _issue(
+                    row,
+                    "wrong_label",
+                    wrong,
+                    suggested=f"{'+' if one['suggested'] else '-'}{vocab[one['label']]}",
+                    probability=wrong,
+                    about=said,
+                )
             else:
                 yield _issue(row, "wrong_label", wrong, suggested=vocab[one["suggested"]], probability=one["probability"], about="")
 
@@ -213,7 +202,9 @@ class _Judge:
         if self.retrain is not None:
             from burnish.vision.retrain import retrained_probs
 
-            return retrained_probs(self.learn, self.rows[keep], labels[keep], self.group_of[keep], self.cv, self.retrain, self.seed)
+            return retrained_probs(
+                self.learn, self.rows[keep], labels[keep], self.group_of[keep].tolist(), self.cv, self.retrain, self.seed
+            )
         assert features is not None
         made = cross_validated(features[keep], labels[keep], self.cv, self.group_of[keep].tolist(), self.seed)
         return np.pad(made, ((0, 0), (0, k - made.shape[1])))
@@ -230,15 +221,34 @@ def _table(found: list[dict[str, Any]], dls: DataLoaders) -> Issues:
     inputs, targets = dls.table.attrs["inputs"], dls.table.attrs["targets"]
     files, splits = dls.table[inputs[0]].tolist(), dls.table["split"].tolist()
     labels = dls.table[targets[0]].tolist() if targets else [None] * len(files)
+    from burnish.vision.issues_table import COLUMNS, Issues
+
     order = {kind: i for i, kind in enumerate(KINDS)}
     rows = []
     for f in sorted(found, key=lambda f: (order[f["issue"]], -f["score"], f["row"])):
-        like = "" if f["near"] is None else os.fspath(files[f["near"]]) if isinstance(files[f["near"]], (str, os.PathLike)) else f"row {f['near']}"
+        like = (
+            ""
+            if f["near"] is None
+            else os.fspath(files[f["near"]])
+            if isinstance(files[f["near"]], (str, os.PathLike))
+            else f"row {f['near']}"
+        )
         file = files[f["row"]] if isinstance(files[f["row"]], (str, os.PathLike)) else ""
-        rows.append((f["row"], os.fspath(file), labels[f["row"]], splits[f["row"]], f["issue"], f["score"], f["suggested"], f["probability"], like, f["about"]))
+        rows.append(
+            (
+                f["row"],
+                os.fspath(file),
+                labels[f["row"]],
+                splits[f["row"]],
+                f["issue"],
+                f["score"],
+                f["suggested"],
+                f["probability"],
+                like,
+                f["about"],
+            )
+        )
     table = Issues(rows, columns=list(COLUMNS))
     for name in ("label", "suggested", "file", "like", "about", "issue", "split"):
         table[name] = table[name].astype(object)
     return table
-
-

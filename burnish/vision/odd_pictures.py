@@ -44,8 +44,8 @@ def look_at(dls: DataLoaders, rows: np.ndarray) -> list[FileFacts]:
         return in_parallel(look_inside, [os.fspath(c) for c in cells])
 
 
-def issues_of(facts: Sequence[FileFacts], dls: DataLoaders, rows: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Files that can't be read, and pictures that are very small, long, plain, dark or blurred."""
+def issues_of(facts: Sequence[FileFacts], rows: np.ndarray, blur: bool = True) -> Iterator[dict[str, Any]]:
+    """Files that can't be read, and pictures that are very small, long, plain, dark or (with `blur`: they are read once more) blurred."""
     good = [i for i, f in enumerate(facts) if f.problem is None and f.size is not None and f.thumb is not None]
     for i, f in enumerate(facts):
         if f.problem is not None:
@@ -65,7 +65,8 @@ def issues_of(facts: Sequence[FileFacts], dls: DataLoaders, rows: np.ndarray) ->
             yield _issue(rows[i], "blank", 1 - float(thumb.std()) / 2, "one plain colour")
         elif thumb.mean() < DARK:
             yield _issue(rows[i], "dark", 1 - float(thumb.mean()) / (2 * DARK), f"mean brightness {thumb.mean() / 255:.0%}")
-    yield from _blurred([i for i in good if i not in plain], facts, rows)
+    if blur:
+        yield from _blurred([i for i in good if i not in plain], facts, rows)
 
 
 def _blurred(places: list[int], facts: Sequence[FileFacts], rows: np.ndarray) -> Iterator[dict[str, Any]]:
@@ -105,7 +106,7 @@ def copies(facts: Sequence[FileFacts]) -> list[Copies]:
     return [*(Copies(group, True) for group in exact), *(Copies([firsts[k] for k in group], False) for group in near)]
 
 
-def issues_of_copies(groups: Sequence[Copies], facts: Sequence[FileFacts], dls: DataLoaders, rows: np.ndarray) -> Iterator[dict[str, Any]]:
+def issues_of_copies(groups: Sequence[Copies], dls: DataLoaders, rows: np.ndarray) -> Iterator[dict[str, Any]]:
     """What copies mean: a leak where they are on several sides of the split, a conflict where their labels differ; else one is too many.
 
     Of a leak those that validate or test are named, of copies all but the first, and of a conflict all.
@@ -158,4 +159,12 @@ def unlikeness(features: np.ndarray, group_of: np.ndarray, block: int = 1024) ->
 
 def _issue(row: Any, issue: str, score: float, about: str, near: Any = None) -> dict[str, Any]:
     near = None if near is None else int(near)
-    return {"row": int(row), "issue": issue, "score": float(np.clip(score, 0, 1)), "suggested": None, "probability": float("nan"), "near": near, "about": about}
+    return {
+        "row": int(row),
+        "issue": issue,
+        "score": float(np.clip(score, 0, 1)),
+        "suggested": None,
+        "probability": float("nan"),
+        "near": near,
+        "about": about,
+    }
