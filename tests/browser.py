@@ -94,7 +94,8 @@ class Browser:
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def run(self, expression: str) -> Any:
-        """The value of JavaScript, promises awaited."""
+        """The value of a JavaScript expression, promises awaited; True for an element."""
+        expression = f"Promise.resolve({expression}).then((value) => (value instanceof Node ? true : value))"
         found = self.ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import socket
 import threading
 import webbrowser
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -45,6 +47,7 @@ class Page:
 
     def __init__(self, cleaner: ImagesCleaner, port: int = 0, browser: bool = True) -> None:
         self.desk, self.token = Desk(cleaner), secrets.token_urlsafe(24)
+        self.connections: set[socket.socket] = set()
         try:
             self._server = ThreadingHTTPServer((HOST, port), _handler(self))
         except (OSError, OverflowError) as error:
@@ -62,9 +65,12 @@ class Page:
         return f"http://{HOST}:{self.port}/?t={self.token}"
 
     def close(self) -> None:
-        """Stops serving. The choices stay."""
+        """Stops serving, also on connections that a browser keeps open. The choices stay."""
         self._server.shutdown()
         self._server.server_close()
+        for connection in list(self.connections):
+            with suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)
         self._thread.join(5)
 
     def __repr__(self) -> str:
@@ -82,6 +88,18 @@ class _Handler(BaseHTTPRequestHandler):
     owner: Page
     protocol_version = "HTTP/1.1"
     timeout = 30
+
+    def setup(self) -> None:
+        super().setup()
+        self.owner.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.owner.connections.discard(self.connection)
+        super().finish()
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # the browser went, or close() ended it
+            super().handle()
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
