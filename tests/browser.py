@@ -66,7 +66,7 @@ class Browser:
         """One command of the protocol, and its result."""
         self._number += 1
         number = self._number
-        self._socket.write_message(json.dumps({"id": number, "method": method, "params": params}))
+        self._loop.run_until_complete(self._sent(json.dumps({"id": number, "method": method, "params": params})))
         while True:
             text = self._loop.run_until_complete(asyncio.wait_for(self._next(), 30))
             answer = json.loads(text)
@@ -74,6 +74,9 @@ class Browser:
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return answer["result"]
+
+    async def _sent(self, message: str) -> None:
+        await self._socket.write_message(message)
 
     async def _next(self) -> str:
         message = await self._socket.read_message()
