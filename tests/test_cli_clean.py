@@ -37,7 +37,15 @@ def place(tmp_path) -> Path:
 def test_it_serves_until_it_is_interrupted_and_keeps_the_choices(place):
     command = [sys.executable, "-m", "burnish", "clean", "m.burnish", "fruit", "--no-browser"]
     running = subprocess.Popen(
-        command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command,
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # which is ignored where the tests themselves run in the background
     )
     assert running.stdout is not None
     said = ""

@@ -21,11 +21,12 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from burnish.artifact import read, write
+from burnish.data import lock
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.notes import captured_notes
 from burnish.data.transforms import ItemTransform
 from burnish.errors import ModelFileError, SettingError
-from burnish.train.callbacks import EMA, Checkpoint, EarlyStopping, lock
+from burnish.train.callbacks import EMA, Checkpoint, EarlyStopping
 from burnish.train.callbacks.checkpoint import load_optimizer, read_checkpoint
 from burnish.train.callbacks.identity import _said
 from burnish.train.callbacks.pack import pack, unpack
