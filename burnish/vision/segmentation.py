@@ -30,6 +30,7 @@ from burnish.vision.dataloaders import LoaderOptions, column_of, image_block, kn
 from burnish.vision.learner import Splitter as GroupsOf
 from burnish.vision.learner import VisionLearner, channels_of, first_pictures, named, normalized_already, outputs_of, with_size
 from burnish.vision.masks import MaskBlock
+from burnish.vision.smp import SMP, SmpNet, make_smp, parts_of
 from burnish.vision.unet import UNet, init_way_up, unet_groups
 from burnish.vision.weights import Source
 
@@ -155,8 +156,9 @@ def unet_learner(
 
     Args:
         dls: the data: pictures, and a target such as a MaskBlock.
-        arch: an architecture that gives feature maps of several sizes: ``resnet34``, ``"convnext_tiny"``, ``"efficientnet_b0"``, swin ...
-        blur, self_attention, last_cross: of the way up, see ``burnish.vision.unet.UNet``.
+        arch: an architecture that gives feature maps of several sizes: ``resnet34``, ``"convnext_tiny"``, ``"efficientnet_b0"``, swin ...; or a network of
+            segmentation-models-pytorch (an extra package) over one: ``"smp:unetplusplus"``, ``"smp:fpn/efficientnet_b0"``.
+        blur, self_attention, last_cross: of burnish's own way up, see ``burnish.vision.unet.UNet``.
         n_out: outputs a pixel; as many as the target has classes by default.
         The rest: see ``vision_learner``.
 
@@ -164,11 +166,17 @@ def unet_learner(
         SettingError: something doesn't fit the data, or `arch` has no such maps; OfflineError: the weights can't be had.
     """
     look = functools.cache(lambda: first_pictures(dls))
+    way, body = parts_of(arch)
+    own = {"blur": blur, "self_attention": self_attention, "last_cross": last_cross}
+    if way is not None and (blur or self_attention or not last_cross):
+        raise SettingError(
+            f"blur, self_attention and last_cross are of burnish's own way up, and '{SMP}{way}' is another. Leave them away."
+        )
     config = {
         "builder": "unet", "arch": arch, "n_in": channels_of(dls, n_in, look), "n_out": outputs_of(dls, n_out),
-        "normalize": normalize and not normalized_already(dls, look), "arch_args": with_size(arch, arch_args or {}, look),
+        "normalize": normalize and not normalized_already(dls, look), "arch_args": with_size(body, arch_args or {}, look),
         "target": [block.config() for block in dls.target_blocks],
-        "unet": {"blur": blur, "self_attention": self_attention, "last_cross": last_cross},
+        **({"unet": own} if way is None else {}),
     }  # fmt: skip
     fitting = resolve_metrics(default_metrics(dls) if metrics is None else metrics)
     seed = fresh_seed() if seed is None else seed
@@ -178,10 +186,14 @@ def unet_learner(
         dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter or unet_groups, cbs=cbs, metrics=fitting, path=path,
         model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, seed=seed, precision=precision, device=device,
     )  # fmt: skip
-    return named(learn, arch, model.body, config)
+    named(learn, body, model.body, config)
+    if way is not None:
+        learn.arch = f"{SMP}{way}/{learn.arch}"
+        learn.model_config = {**config, "arch": learn.arch}
+    return learn
 
 
-def build(model_config: dict[str, Any]) -> UNet:
+def build(model_config: dict[str, Any]) -> UNet | SmpNet:
     """The network that a learner's ``model_config`` describes, with fresh weights.
 
     Raises:
@@ -193,13 +205,18 @@ def build(model_config: dict[str, Any]) -> UNet:
         raise ModelFileError(f"The architecture that the model file describes can't be made: {error}") from error
 
 
-def _make(config: dict[str, Any], pretrained: bool | None, weights: Source | None = None) -> UNet:
+def _make(config: dict[str, Any], pretrained: bool | None, weights: Source | None = None) -> UNet | SmpNet:
     """The network. Draws from torch's global generator."""
-    body = create_body(config["arch"], pretrained, config["n_in"], weights, normalize=config["normalize"], arch_args=config["arch_args"])
     targets: list[Block] = [from_config(target) for target in config["target"]]
     as_told = len(targets) == 1 and targets[0].n_out == config["n_out"]
     maps = targets[0].of_maps() if as_told else None
     n_out, final = maps or (config["n_out"], targets[0].final() if as_told else None)
-    model = UNet(body, n_out, config["n_in"], final=final, **config["unet"])
-    init_way_up(model)
+    n_in, normalize, arch_args = config["n_in"], config["normalize"], config["arch_args"]
+    way, arch = parts_of(config["arch"])
+    if way is not None:
+        model = make_smp(way, arch, pretrained, n_in, n_out, weights, normalize, arch_args, final)
+    else:
+        body = create_body(arch, pretrained, n_in, weights, normalize=normalize, arch_args=arch_args)
+        model = UNet(body, n_out, n_in, final=final, **config["unet"])
+        init_way_up(model)
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

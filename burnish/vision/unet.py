@@ -77,8 +77,9 @@ class UNet(nn.Module):
 
 
 def unet_groups(model: nn.Module) -> list[list[nn.Parameter]]:
-    """A learner's ``splitter`` for a U-Net."""
-    return model.layer_groups() if isinstance(model, UNet) else [list(model.parameters())]
+    """A learner's ``splitter`` for a U-Net, and for other networks that know their groups."""
+    groups = getattr(model, "layer_groups", None)
+    return groups() if callable(groups) else [list(model.parameters())]  # pyright: ignore[reportReturnType]
 
 
 # -- the body's maps ------------------------------------------------------------------------------------------------------
@@ -114,9 +115,7 @@ def probe_maps(body: Backbone, n_in: int) -> list[tuple[int, int, int]]:
     Raises:
         SettingError: the body doesn't give maps of several sizes.
     """
-    config = getattr(body.model, "pretrained_cfg", None) or {}
-    side = (config.get("input_size") or (3, 224, 224))[1] if config.get("fixed_input_size") else 128
-    side = _own_size(body.model) or side
+    side = side_of(body)
     modes = [(m, m.training) for m in body.modules()]
     body.eval()
     try:
@@ -139,10 +138,12 @@ def probe_maps(body: Backbone, n_in: int) -> list[tuple[int, int, int]]:
     return chosen
 
 
-def _own_size(model: nn.Module) -> int | None:
-    """The side of the pictures that a network was made for, where it takes no others."""
-    size = getattr(getattr(model, "patch_embed", None), "img_size", None)
-    return size[0] if isinstance(size, (tuple, list)) else size
+def side_of(body: Backbone) -> int:
+    """The side of pictures to try a body with: the one it was made for, where it takes no others."""
+    config = getattr(body.model, "pretrained_cfg", None) or {}
+    own = getattr(getattr(body.model, "patch_embed", None), "img_size", None)
+    own = own[0] if isinstance(own, (tuple, list)) else own
+    return own or ((config.get("input_size") or (3, 224, 224))[1] if config.get("fixed_input_size") else 128)
 
 
 # -- the way up -------------------------------------------------------------------------------------------------------------
