@@ -11,17 +11,21 @@ fastai has them (at bs=16 the statistics then move by default).
 ``--set scratch`` trains resnet18 without weights on the groceries photographs, judged by their validation and test splits together: the
 default, dropout in the head as a pretrained body gets it, and pictures that begin larger or have their full size throughout. Give it
 ``--epochs 3 --bs 32 --size 160`` (a minute a run on 2 cores).
+
+``--set distilled`` trains the same network from scratch beside a teacher (``Distillation``): mobilenetv2_100, fine-tuned once on the same photographs of training.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import Any
 
 import pandas as pd
 import prepare
 
 from burnish.vision.all import (
+    Distillation,
     ImageDataLoaders,
     ProgressiveResize,
     Resize,
@@ -47,6 +51,12 @@ FROM_SCRATCH: dict[str, dict[str, Any]] = {
     "dropout in the head": {"ps": 0.5},
     "pictures from 0.4, 64 px": {"grow": {"start": 0.4, "least": 64}},
     "whole pictures": {"grow": None},
+}
+DISTILLED: dict[str, dict[str, Any]] = {
+    "labels alone": {},
+    "teacher, half": {"teacher": {}},
+    "teacher, 0.9": {"teacher": {"weight": 0.9}},
+    "teacher, 0.9, temperature 4": {"teacher": {"weight": 0.9, "temperature": 4}},
 }
 OF_LEARNER = {"train_bn", "ps", "grow"}
 
@@ -81,11 +91,30 @@ def scratch(seed: int, size: int, bs: int, grow: dict[str, Any] | bool | None = 
     return learn
 
 
-SETS = {"photos": (photos, RECIPES), "groceries": (groceries, RECIPES), "scratch": (scratch, FROM_SCRATCH)}
+SETS = {
+    "photos": (photos, RECIPES),
+    "groceries": (groceries, RECIPES),
+    "scratch": (scratch, FROM_SCRATCH),
+    "distilled": (scratch, DISTILLED),
+}
 
 
-def trained(learn: Any, epochs: int, rates: float | slice | None = None, **settings: Any) -> pd.DataFrame:
-    """The results of ``fine_tune`` with these settings, or of its two phases with other rates in the second one."""
+@functools.cache
+def teacher(size: int, bs: int) -> Any:
+    """A learner fine-tuned on what ``scratch`` trains on."""
+    dls = scratch(0, size, bs).dls
+    learn = vision_learner(dls, mobilenetv2_100, weights=prepare.weights("mobilenetv2_100"), metrics=error_rate, seed=0)
+    results = trained(learn, 3)
+    print(f"The teacher: error {results.error_rate.iloc[-1]:.3f}", flush=True)
+    return learn
+
+
+def trained(
+    learn: Any, epochs: int, rates: float | slice | None = None, teacher: dict[str, Any] | None = None, **settings: Any
+) -> pd.DataFrame:
+    """The results of ``fine_tune`` with these settings, or of its two phases with other rates in the second one; beside a teacher where settings for it are given."""
+    if teacher is not None:
+        settings["cbs"] = Distillation(**teacher)
     with learn.no_logging():
         if rates is None:
             return learn.fine_tune(epochs, BASE_LR, **settings)
@@ -106,6 +135,8 @@ def main() -> None:
         of_learner = {k: v for k, v in settings.items() if k in OF_LEARNER}
         of_training = {k: v for k, v in settings.items() if k not in OF_LEARNER}
         learners = (make(seed, args.size, args.bs, **of_learner) for seed in range(args.seeds))
+        if "teacher" in of_training:
+            of_training["teacher"] = {"teacher": teacher(args.size, args.bs), **of_training["teacher"]}
         results = [trained(learn, args.epochs, **of_training) for learn in learners]
         first, last = pd.DataFrame([r.iloc[0] for r in results]), pd.DataFrame([r.iloc[-1] for r in results])
         print(

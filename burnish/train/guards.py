@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -239,6 +240,30 @@ def check_same_targets(old: DataLoaders, new: DataLoaders) -> None:
                 f"The new data has the classes {listed(given or [], 8)}, but the model's outputs stand for {listed(known or [], 8)}, in this order. "
                 "Make the data with CategoryBlock(vocab=old.vocab), or make a new learner for it."
             )
+
+
+def training_files(dls: DataLoaders) -> set[str]:
+    """The files of the rows that train; none where the first input isn't a file."""
+    return _files_of(dls, "train")
+
+
+def tell_trained_on(seen: set[str], dls: DataLoaders) -> None:
+    """Says so where files that validate or test in `dls` are among those that the model has `seen`."""
+    for split in ("valid", "test"):
+        again = _files_of(dls, split) & seen
+        if again:
+            note(
+                f"{len(again)} of the {split} files of the new data, for example {min(again)}, are ones that this model was trained on: its results on them will be too good. "
+                "Divide the new data as the old: the same splitter and seed."
+            )
+
+
+def _files_of(dls: DataLoaders, split: str) -> set[str]:
+    table = getattr(dls, "table", None)
+    if table is None or "split" not in table or not table.attrs.get("inputs"):
+        return set()
+    cells = table[table.attrs["inputs"][0]][table["split"] == split]
+    return {os.path.abspath(cell) for cell in cells if isinstance(cell, os.PathLike)}
 
 
 def as_loss(loss_func: Any) -> Any:

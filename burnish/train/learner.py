@@ -19,7 +19,7 @@ from burnish.train import recipes, showing, storage
 from burnish.train.attached import Callbacks, HasCallbacks, as_callbacks
 from burnish.train.callback import Callback
 from burnish.train.freezing import Splitter, is_gentle, layer_groups, set_frozen, steady_norms
-from burnish.train.guards import FirstBatchCheck, as_loss, check_classes, check_same_targets, loss_name
+from burnish.train.guards import FirstBatchCheck, as_loss, check_classes, check_same_targets, loss_name, tell_trained_on, training_files
 from burnish.train.heap import reused_memory
 from burnish.train.loop import Events, count_batches, fit_loop, valid_pass
 from burnish.train.lr_find import find_lr
@@ -125,6 +125,7 @@ class Learner(HasCallbacks):
         self.cbs: list[Callback] = []
         self.events = Events(self, [])  # bound anew by every run
         self.device = torch.device(device if device is not None else dls.device)
+        self._seen: set[str] = set()  # files that trained, of data that other data took the place of
         self.dls = dls
         check_classes(dls)
         self.seed = fresh_seed() if seed is None else int(seed)
@@ -169,6 +170,8 @@ class Learner(HasCallbacks):
         before = self.__dict__.get("_dls")
         if before is not None:
             self.check_new_data(before, dls)
+            self._seen |= training_files(before) if self.opt is not None else set()
+            tell_trained_on(self._seen, dls)
         if torch.device(dls.device) != self.device:
             dls.to(self.device)
         self._dls = dls

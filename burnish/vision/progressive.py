@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +20,8 @@ class ProgressiveResize(Callback):
     """Shrinks the pictures of early batches, on the device: a network learns coarse shapes first, at a fraction of the cost.
 
     The side grows linearly from `start` times the full one to the full one, which it reaches at `full_from` of training.
-    An architecture made for one size is left alone. Pictures must be the model's only input that has a size, and no target
-    may share their geometry.
+    An architecture made for one size is left alone. All inputs and targets with a height and width of the pictures' shrink with
+    them: pictures and maps of numbers by area, masks by their nearest pixels.
 
     Args:
         start: side of the first batches, as a share of the full side (0 to 1).
@@ -51,15 +51,15 @@ class ProgressiveResize(Callback):
     def before_batch(self, learn: Learner) -> None:
         if not learn.training or self._acts is False:
             return
-        x, *rest = learn.xb
-        size = self.size(x.shape[-2], x.shape[-1], learn.progress)
-        if size == tuple(x.shape[-2:]):
+        full = height, width = tuple(learn.xb[0].shape[-2:])
+        size = self.size(height, width, learn.progress)
+        if size == full:
             return
-        small = F.interpolate(x, size=size, mode="area")
+        small = tuple(_shrunk(x, full, size) for x in learn.xb)
         if self._acts is None:
-            self._acts = _takes(learn.model, small[:1])
+            self._acts = _takes(learn.model, small)
         if self._acts:
-            learn.xb = (small, *rest)
+            learn.xb, learn.yb = small, tuple(_shrunk(y, full, size) for y in learn.yb)
 
     def size(self, height: int, width: int, progress: float) -> tuple[int, int]:
         """(height, width) of the pictures at `progress` (0 to 1) of training."""
@@ -70,13 +70,26 @@ class ProgressiveResize(Callback):
         return sides[0], sides[1]
 
 
+def _shrunk(x: Any, full: tuple[int, ...], size: tuple[int, int]) -> Any:
+    """A batch of pictures or masks of the side `full` at `size`; anything else as it is."""
+    if not isinstance(x, Tensor) or x.ndim not in (3, 4) or tuple(x.shape[-2:]) != full:
+        return x
+    planes = x if x.ndim == 4 else x[:, None]
+    if x.is_floating_point():
+        planes = F.interpolate(planes, size=size, mode="area")
+    else:
+        rows, columns = (((torch.arange(n, device=x.device) + 0.5) * (m / n)).long() for n, m in zip(size, full, strict=True))
+        planes = planes[:, :, rows][..., columns]
+    return planes if x.ndim == 4 else planes[:, 0]
+
+
 @torch.no_grad()
-def _takes(model: nn.Module, x: Tensor) -> bool:
+def _takes(model: nn.Module, xb: tuple[Any, ...]) -> bool:
     """Whether the model works on pictures of this size; its modes are as before afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        model(x)
+        model(*(x[:1] if isinstance(x, Tensor) else x for x in xb))
     except (RuntimeError, AssertionError, ValueError):  # what architectures of one size raise
         return False
     finally:

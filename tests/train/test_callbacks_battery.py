@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from callbacks_support import same_weights, small_learner, weights, when
+from callbacks_support import same_weights, small_learner, small_model, weights, when
 
 from burnish.artifact import read, write
 from burnish.data.notes import captured_notes
@@ -23,6 +23,7 @@ MAKE: dict[str, Callable[[], Callback]] = {
     "Checkpoint": lambda: callbacks.Checkpoint(every_steps=2),
     "ReduceLROnPlateau": lambda: callbacks.ReduceLROnPlateau("valid_loss", comp="higher"),
     "EarlyStopping": lambda: callbacks.EarlyStopping(patience=3),
+    "Distillation": lambda: callbacks.Distillation(small_model()),
     "TrackerCallback": lambda: callbacks.TrackerCallback("accuracy"),
 }
 NAMES = sorted({getattr(callbacks, name).__name__ for name in callbacks.__all__})

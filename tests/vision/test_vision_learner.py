@@ -533,3 +533,24 @@ def test_fine_tuning_in_small_batches_does_not_ruin_a_pretrained_body() -> None:
     with learn.no_logging():
         errors = learn.fine_tune(3)["error_rate"].tolist()
     assert errors[-1] < 0.45, errors
+
+
+def test_training_goes_on_with_larger_pictures_and_another_split_is_told(photos, tmp_path):
+    """Stages of ``fine_tune`` at growing sizes, as people do it by hand."""
+
+    def told(notes):
+        return [said for said in notes if "was trained on" in said]
+
+    learn = make(data(photos), path=tmp_path)
+    with captured_notes() as notes, learn.no_logging():
+        learn.dls = data(photos, seed=99)
+        assert not told(notes), "nothing was trained on yet"
+        learn.dls = data(photos)
+        learn.fit(1)
+        before = learn.validate()["valid_loss"]
+        learn.dls = data(photos, item_tfms=Resize(96))
+        assert not told(notes)
+        learn.fine_tune(1)
+        assert learn.dls.one_batch()[0].shape[-1] == 96 and np.isfinite(before)
+        learn.dls = data(photos, seed=99)
+    assert "of the valid files of the new data" in told(notes)[0] and "Divide the new data as the old" in told(notes)[0]

@@ -7,11 +7,13 @@ import pytest
 from PIL import Image
 from torch import nn
 
+from burnish.data.notes import captured_notes
 from burnish.errors import SettingError
 from burnish.train.callback import Callback
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.learner import vision_learner
 from burnish.vision.progressive import ProgressiveResize
+from burnish.vision.segmentation import SegmentationDataLoaders, unet_learner
 from burnish.vision.transforms import Resize
 
 
@@ -26,6 +28,18 @@ class Sizes(Callback):
     def before_batch(self, learn):
         (self.train if learn.training else self.valid).append(learn.xb[0].shape[-1])
         self.modes |= {m.training == learn.training for m in learn.model.modules()}
+
+
+class Alike(Callback):
+    """Writes down in how many pixels white pictures and masks agree."""
+
+    order = 0
+
+    def __init__(self):
+        self.shares = []
+
+    def before_batch(self, learn):
+        self.shares.append(((learn.xb[0][:, 0] > 0.5) == (learn.yb[0] == 1)).float().mean().item())
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +96,21 @@ def test_an_architecture_of_one_size_is_left_alone(dls):
 def test_shares_out_of_range(settings):
     with pytest.raises(SettingError, match="shares above 0, up to 1"):
         ProgressiveResize(**settings)
+
+
+def test_masks_shrink_with_their_pictures(tmp_path):
+    """A mask marks where its picture is white; small ones still do, but for the pixels at the edge."""
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    for i in range(8):
+        white = np.zeros((64, 64), np.uint8)
+        white[8 * i :, :32] = 1
+        Image.fromarray(np.repeat(white[..., None] * 255, 3, axis=2)).save(tmp_path / "images" / f"{i}.png")
+        Image.fromarray(white).save(tmp_path / "masks" / f"{i}.png")
+    with captured_notes():
+        dls = SegmentationDataLoaders.from_folder(tmp_path, codes=["black", "white"], bs=4, seed=0, device="cpu", num_workers=0)
+        learn = unet_learner(dls, "resnet18", pretrained=False, seed=0)
+    sizes = Sizes()
+    with learn.no_logging():
+        learn.fit(2, cbs=[ProgressiveResize(start=0.5, multiple=8, least=16), sizes, same := Alike()])
+    assert sizes.train[0] == 32 and sizes.train[-1] > 32 and set(sizes.valid) == {64} and min(same.shares) > 0.97

@@ -1,6 +1,7 @@
 """Callbacks that change or follow training; each restores what it changed when the fit ends, however it ends."""
 
 from burnish.train.callbacks.checkpoint import Checkpoint
+from burnish.train.callbacks.distill import Distillation
 from burnish.train.callbacks.ema import EMA
 from burnish.train.callbacks.gradients import GradientAccumulation, GradientClip
 from burnish.train.callbacks.limits import BatchLimit, ShortEpoch, ShortEpochCallback, TerminateOnNaN, TerminateOnNaNCallback
@@ -18,7 +19,7 @@ from burnish.train.callbacks.trackers import (
 from burnish.train.callbacks.unfreezing import GradualUnfreeze
 
 __all__ = [
-    "EMA", "BatchLimit", "CSVLog", "CSVLogger", "Checkpoint", "CutMix", "EarlyStopping", "EarlyStoppingCallback",
+    "EMA", "BatchLimit", "CSVLog", "CSVLogger", "Checkpoint", "CutMix", "Distillation", "EarlyStopping", "EarlyStoppingCallback",
     "GradientAccumulation", "GradientClip", "GradualUnfreeze", "MixUp", "OutOfMemoryRetry", "ReduceLROnPlateau", "SaveModel",
     "SaveModelCallback", "ShortEpoch", "ShortEpochCallback", "TerminateOnNaN", "TerminateOnNaNCallback", "TrackerCallback",
 ]  # fmt: skip
