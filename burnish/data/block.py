@@ -31,6 +31,7 @@ class Block(Configurable):
         takes_picture_size: ``open`` accepts ``size``, the (width, height) of the picture that comes before it in the sample.
         located: as a target, its values have places in the picture; ``predict`` gives them in the picture as it was given.
         of_row: its values are cells of a table's row, which are shown as one, and not drawn.
+        n_values: how many values ``open`` gives: more than one come as a tuple, and the transforms see each.
         takes_pixels: ``encode`` also takes a picture as an array (``burnish.data.cache.Pixels``).
     """
 
@@ -40,6 +41,7 @@ class Block(Configurable):
     takes_picture_size: ClassVar[bool] = False
     located: ClassVar[bool] = False
     of_row: ClassVar[bool] = False
+    n_values: ClassVar[int] = 1
     takes_pixels: bool = False
 
     # -- inputs and targets -------------------------------------------------------------------------------------
@@ -88,6 +90,10 @@ class Block(Configurable):
     def say(self, value: Any) -> str:
         """A decoded value in a few words, as a title or a table shows it."""
         return str(value)
+
+    def joined(self, following: Block) -> Block | None:
+        """One block for what this and the block behind it hold, where they are two parts of one thing; or None."""
+        return None
 
     # -- targets only -------------------------------------------------------------------------------------------
     metrics: ClassVar[tuple[str, ...]] = ()  # names of burnish.evaluate metrics shown when the user names none
