@@ -11,6 +11,7 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -24,6 +25,7 @@ NMS = 0.5  # overlap (intersection over union) from which the less certain one o
 LEAST = 0.01  # score below which nothing is kept
 NEAR = 1.5  # steps around the centre of a box in which places learn it
 REACH = 8.0  # steps of a map; a box that reaches farther is the business of a coarser one
+_AT_ONCE = 2_000_000  # weights of boxes that are looked at together
 EXTRA = "pip install torchmetrics faster-coco-eval (or pip install '.[detection]' in a clone of burnish)"
 
 
@@ -188,6 +190,28 @@ class MeanAP(CallableMetric):
         value = float(self._computed()["map"]) if self._targets else math.nan
         return value if value >= 0 else math.nan  # -1: there was no box to find
 
+    def resamples(self, preds: Tensor, targs: Tensor, weights: np.ndarray) -> np.ndarray:
+        """The value where each picture counts as often as `weights` ``(resamples, pictures)`` say ``(resamples,)``; nan where there is no box.
+
+        Which boxes are found doesn't depend on the other pictures, so they are matched once.
+        """
+        at = [self.at] if self.at is not None else [0.5 + 0.05 * i for i in range(10)]
+        found, targets = suppressed(candidates(preds, 5 * MOST)).cpu().double(), targs.detach().cpu().double()
+        pictures = [_matched(f[f[:, 4] >= 0], t[t[:, 4] >= 0], at) for f, t in zip(found, targets, strict=True)]
+        place = np.repeat(np.arange(len(pictures)), [len(scores) for scores, _, _ in pictures])
+        scores, labels, hits = (np.concatenate(part) for part in zip(*pictures, strict=True))
+        there = {float(c): (targets[..., 4] == c).sum(1).numpy() for c in targets[..., 4].unique().tolist() if c >= 0}
+        order = {c: (of := np.flatnonzero(labels == c))[np.argsort(-scores[of], kind="stable")] for c in there}
+
+        def values(some: np.ndarray) -> np.ndarray:
+            found = [
+                [_average_precision(hits[order[c], i], some[:, place[order[c]]], some @ n) for i in range(len(at))]
+                for c, n in there.items()
+            ]
+            return np.nanmean(np.concatenate(found), axis=0) if found else np.full(len(some), math.nan)
+
+        return np.concatenate([values(some) for some in np.array_split(weights, 1 + weights.shape[0] * len(scores) // _AT_ONCE)])
+
     def _computed(self, **settings: Any) -> dict[str, Tensor]:
         metric = _torchmetrics()(iou_thresholds=None if self.at is None else [self.at], backend="faster_coco_eval", **settings)
         metric.warn_on_many_detections = False
@@ -200,6 +224,39 @@ class MeanAP(CallableMetric):
                     [{"boxes": (t[:, :4] + 1) * 500, "labels": t[:, 4].long()} for _, t in pairs],
                 )
             return metric.compute()
+
+
+def _matched(found: Tensor, target: Tensor, at: list[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of a picture's boxes, the most certain first: scores, classes ``(n,)``, and which are right at each overlap ``(n, overlaps)``: each takes the box of its class
+    that it overlaps most and that no other has taken."""
+    from torchvision.ops import box_iou
+
+    found = found[found[:, 5].argsort(descending=True, stable=True)]
+    overlaps = torch.where(found[:, 4, None] == target[None, :, 4], box_iou(found[:, :4], target[:, :4]), -1.0).numpy()
+    hits = np.zeros((len(found), len(at)))
+    for k, least in enumerate(at):
+        free = np.ones(len(target), dtype=bool)
+        for i in range(len(found) if len(target) else 0):
+            best = int(np.where(free, overlaps[i], -1.0).argmax())
+            if free[best] and overlaps[i, best] >= least:
+                hits[i, k], free[best] = 1.0, False
+    return found[:, 5].numpy(), found[:, 4].numpy(), hits
+
+
+def _average_precision(hits: np.ndarray, weights: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """The mean of the best precision at 101 recalls from 0 to 1, for each resample.
+
+    Args:
+        hits: of the boxes said, the most certain first ``(n,)``. weights: how often each counts ``(resamples, n)``. there: how many there are to find ``(resamples,)``.
+    """
+    right, said = np.cumsum(weights * hits, axis=1), np.cumsum(weights, axis=1)
+    precision = np.maximum.accumulate((right / np.maximum(said, 1e-12))[:, ::-1], axis=1)[:, ::-1]
+    wanted, made = np.linspace(0, 1, 101), np.full(len(weights), math.nan)
+    for k, n in enumerate(there):
+        if n:
+            places = np.searchsorted(right[k], wanted * n - 1e-9, side="left")
+            made[k] = np.append(precision[k], 0.0)[np.minimum(places, len(hits))].mean()
+    return made
 
 
 def boxes_by_class(learn: Any, split: str) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as skm
 import torch
+from box_samples import box_sample
 from scipy import stats
 
 from burnish.errors import SettingError
@@ -76,26 +77,12 @@ def sample(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
         targets[::5, 0] = torch.nan
         return targets.nan_to_num() + 0.1 * torch.randn(N, 3, 2, generator=g), targets
     if kind == "boxes":
-        return box_sample(g)
+        return box_sample(g, N)
     if kind == "multi":
         targets = (torch.rand(N, 5, generator=g) < 0.4).float()
         return ((torch.randn(N, 5, generator=g) + targets) * 4).round() / 4, targets
     targets = torch.rand(N, generator=g) * 3 + 0.1
     return ((targets + 0.4 * torch.randn(N, generator=g)).clamp(min=0) * 8).round() / 8, targets
-
-
-def box_sample(g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two boxes of three classes a picture, one in each half, and three places that say something of them: one nearly right, one less so, one in the other half."""
-    corner = torch.rand(N, 2, 2, generator=g) * 0.4 - torch.tensor([[0.95, 0.9], [-0.05, 0.9]])
-    boxes = torch.cat([corner, corner + 0.5 + 0.3 * torch.rand(N, 2, 2, generator=g)], dim=-1).clamp(-1, 1)
-    label = torch.randint(0, 3, (N, 2), generator=g)
-    targets = torch.cat([boxes, label[..., None].float()], dim=-1)
-    targets[::4, 1] = torch.tensor([0.0, 0.0, 0.0, 0.0, -1.0])  # which isn't one
-    said = torch.cat([boxes + 0.06 * torch.randn(N, 2, 4, generator=g), boxes[:, :1] + 0.2 * torch.randn(N, 1, 4, generator=g)], dim=1)
-    said = torch.cat([torch.minimum(said[..., :2], said[..., 2:] - 0.05), said[..., 2:]], dim=-1)
-    logits = torch.randn(N, 3, 3, generator=g) + 3 * torch.nn.functional.one_hot(torch.cat([label, label[:, :1]], 1), 3)
-    rest = torch.tensor([9.0, 0.0, 0.0, 0.1, 0.1]).expand(N, 3, 5)  # near the centre, a place, its step
-    return torch.cat([said, rest, logits], dim=-1), targets
 
 
 def fed(metric: Metric, outputs: torch.Tensor, targets: torch.Tensor, bs: int) -> float:
