@@ -14,12 +14,14 @@ import typer
 
 from burnish.cli import images, tables
 from burnish.cli.saying import console_of, plain, table_of
+from burnish.cli.targets import Asked
 from burnish.data.notes import worded
 from burnish.errors import DataError, ModelFileError, NotTrainableError, OfflineError, SettingError, listed
 from burnish.wording import in_options
 
 EXPLAINED = (DataError, SettingError, ModelFileError, NotTrainableError, OfflineError, OSError)
 OF_PHOTOS, OF_TABLES = "of photographs", "of a table"
+OF_PICTURES = "of photographs (--pictures COLUMN says which column of a table names them)"
 NOT_OF_RATINGS = ("arch", "balance", "task", "categories", "numbers")
 
 app = typer.Typer(
@@ -58,8 +60,8 @@ def options(
 Data = Annotated[
     str,
     typer.Argument(
-        metavar="FOLDER|FILE.csv",
-        help="A folder with a sub-folder of photographs a class, or a table; or 'sample', the photographs that come along.",
+        metavar="FOLDER|FILE.csv|FILE.json",
+        help="A folder with a sub-folder of photographs a class, or with 'images' and 'masks'; a table; a COCO file of boxes; or 'sample', the photographs that come along.",
     ),
 ]
 Arch = Annotated[
@@ -69,8 +71,21 @@ Arch = Annotated[
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training data in which the whole model learns.")]
 FreezeEpochs = Annotated[int, typer.Option(min=0, help="(photographs) Passes before those, in which only the head learns.")]
 Size = Annotated[int, typer.Option(min=8, help="(photographs) Side in pixels of what the model sees.")]
-Target = Annotated[str | None, typer.Option(help="(table) The column to predict.")]
-Task = Annotated[str, typer.Option(help="(table) 'class' or 'number', where what is found isn't what is meant.")]
+Pictures = Annotated[
+    str | None,
+    typer.Option(help="(table) The column that names pictures, relative to the table: they are what the model sees. (COCO) Their folder."),
+]
+Target = Annotated[str | None, typer.Option(help="(table) The column to predict; with --pictures also several, with commas between them.")]
+Task = Annotated[
+    str,
+    typer.Option(
+        help="(table) 'class' or 'number', where what is found isn't what is meant; with --pictures also 'labels', 'points', 'masks', 'boxes'."
+    ),
+]
+Delim = Annotated[str | None, typer.Option(help="(--pictures) What stands between several labels in a cell: ' ' or ';'.")]
+Codes = Annotated[
+    str | None, typer.Option(help="(masks) The names of the classes 0, 1, 2 ..., with commas between them; default: the file codes.txt.")
+]
 Categories = Annotated[str | None, typer.Option(help="(table) The columns that are categories, with commas between them.")]
 Numbers = Annotated[str | None, typer.Option(help="(table) The columns that are numbers, with commas between them.")]
 User = Annotated[str | None, typer.Option(help="(ratings) The column of users.")]
@@ -104,7 +119,7 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; defaul
 @app.command()
 def train(
     context: typer.Context, data: Data, arch: Arch = None, epochs: Epochs = None, freeze_epochs: FreezeEpochs = 1, size: Size = 224,
-    target: Target = None, task: Task = "auto", categories: Categories = None, numbers: Numbers = None, user: User = None, item: Item = None,
+    pictures: Pictures = None, target: Target = None, task: Task = "auto", delim: Delim = None, codes: Codes = None, categories: Categories = None, numbers: Numbers = None, user: User = None, item: Item = None,
     rating: Rating = None, factors: Factors = None, titles: Titles = None, sep: Sep = None, encoding: Encoding = None,
     decimal: Decimal = None, group: Group = None, time: Time = None, valid: Valid = None, test: Test = 0.0, seed: Seed = 42, out: Out = None,
     pretrained: Pretrained = True, weights: Weights = None, bs: BatchSize = None, lr: Rate = None, augment: Augment = True,
@@ -112,7 +127,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train a model on photographs, a table or ratings.
 
-    A table needs --target, ratings need --user, --item and --rating. Writes the model, a report and pictures to a folder.
+    A table needs --target (and --pictures where it names pictures), ratings need --user, --item and --rating. Writes the model, a report and pictures to a folder.
     """
     shared: dict[str, Any] = {
         "arch": arch, "epochs": epochs, "valid": valid, "test": test, "seed": seed, "out": out, "bs": bs, "lr": lr, "balance": balance, "device": device,
@@ -122,8 +137,8 @@ def train(
         "target": target, "task": task, "categories": categories, "numbers": numbers, "user": user, "item": item, "rating": rating,
         "factors": factors, "titles": titles, "group": group, "time": time,
     }  # fmt: skip
-    if tables.is_table(data):
-        _refuse_others(context, of_photos, OF_PHOTOS, data)
+    if tables.is_table(data) and pictures is None:
+        _refuse_others(context, (*of_photos, "delim", "codes"), OF_PICTURES, data)
         of_ratings = _given(context, ("user", "item", "rating"))
         if of_ratings and (unknown := _given(context, NOT_OF_RATINGS)):
             raise SettingError(
@@ -131,15 +146,17 @@ def train(
             )
         tables.train(data, **of_table, written=tables.Written(sep, encoding, decimal), **shared)
     else:
-        _refuse_others(context, (*of_table, *tables.Written._fields), OF_TABLES, data)
-        images.train(data, **of_photos, **shared)
+        own = ("target", "task", *(tables.Written._fields if tables.is_table(data) else ()))
+        _refuse_others(context, [name for name in (*of_table, *tables.Written._fields) if name not in own], OF_TABLES, data)
+        asked = Asked(pictures, target, task, delim, codes, tables.Written(sep, encoding, decimal))
+        images.train(data, asked=asked, **of_photos, **shared)
 
 
 def _refuse_others(context: typer.Context, names: Any, whose: str, data: str) -> None:
     """Raises SettingError for options that were given and belong to another kind of data."""
     given = _given(context, names)
     if given:
-        what = "a table" if tables.is_table(data) else "a folder of photographs"
+        what = "a table" if tables.is_table(data) else "a folder of photographs" if not data.lower().endswith(".json") else "a COCO file"
         raise SettingError(f"{listed(given)}: these are options {whose}, and {data!r} is {what}. Leave them out.")
 
 
@@ -157,6 +174,9 @@ def predict(
     sep: Sep = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="(a model of masks) A folder that gets the predicted masks, as PNGs of class numbers.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Where it runs.")] = "cpu",
 ) -> None:
     """Say what photographs show, or predict rows of a table.
@@ -169,18 +189,24 @@ def predict(
         raise SettingError("--json and --csv were both given; choose one.")
     predictor = Predictor(model, device=device)
     if predictor.learn.dls.input_blocks[0].of_row:
+        if masks is not None:
+            raise SettingError("--masks is of photographs, and this model is of a table. Leave it out.")
         tables.predict(predictor.learn, files, tables.Written(sep, encoding, decimal), as_json, as_csv)
     else:
         if any(value is not None for value in (sep, encoding, decimal)):
             raise SettingError("--sep, --encoding and --decimal are of tables, and this model is of photographs. Leave them out.")
-        images.predict(predictor, files, as_json, as_csv)
+        images.predict(predictor, files, as_json, as_csv, masks)
 
 
 @app.command()
 def show(
     context: typer.Context,
     data: Annotated[
-        str, typer.Argument(metavar="FOLDER|FILE.csv", help="A folder with a sub-folder of photographs a class, 'sample', or a table.")
+        str,
+        typer.Argument(
+            metavar="FOLDER|FILE.csv|FILE.json",
+            help="A folder with a sub-folder of photographs a class, or with 'images' and 'masks'; 'sample'; a table; a COCO file.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -190,7 +216,11 @@ def show(
     valid: Annotated[
         float | None, typer.Option(min=0.01, max=0.9, help="(photographs) Share that validates; default: the folder 'valid', or a fifth.")
     ] = None,
+    pictures: Pictures = None,
     target: Target = None,
+    task: Task = "auto",
+    delim: Delim = None,
+    codes: Codes = None,
     user: User = None,
     item: Item = None,
     rating: Rating = None,
@@ -203,13 +233,14 @@ def show(
 
     Prints counts and checks; of photographs it draws a training batch.
     """
-    if tables.is_table(data):
-        _refuse_others(context, {"out": out, "size": size, "valid": valid}, OF_PHOTOS, data)
+    if tables.is_table(data) and pictures is None:
+        _refuse_others(context, ("out", "size", "valid", "task", "delim", "codes"), OF_PICTURES, data)
         pairs = {"user": user, "item": item, "rating": rating}
         tables.show(data, target=target, pairs=pairs, written=tables.Written(sep, encoding, decimal), seed=seed)
     else:
-        _refuse_others(context, ("target", "user", "item", "rating", *tables.Written._fields), OF_TABLES, data)
-        images.show(data, out=out, size=size, valid=valid, seed=seed)
+        _refuse_others(context, ("user", "item", "rating", *(() if tables.is_table(data) else tables.Written._fields)), OF_TABLES, data)
+        asked = Asked(pictures, target, task, delim, codes, tables.Written(sep, encoding, decimal))
+        images.show(data, asked=asked, out=out, size=size, valid=valid, seed=seed)
 
 
 @app.command()

@@ -1,7 +1,8 @@
-"""The commands on photographs: a folder with a sub-folder a class."""
+"""The commands on photographs: a folder with a sub-folder a class, one with masks, a table that names pictures, a COCO file."""
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -9,61 +10,73 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from burnish.cli import targets
 from burnish.cli.places import as_picture, for_shell, made, place
 from burnish.cli.saying import console_of, counted, end_of, plain, save, say_test, table_of
-from burnish.errors import DataError
+from burnish.cli.targets import Asked, Found
+from burnish.errors import DataError, SettingError, listed, short
 from burnish.wording import in_options
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
+_MOST_COLUMNS = 6  # of predictions on screen
 DEFAULT_ARCH = "tf_efficientnet_lite0"  # small and quick, good on photographs, and its weights come with burnish[offline]
 
 
 def train(
-    folder: str, *, arch: str | None, epochs: int | None, freeze_epochs: int, size: int, valid: float | None, test: float, seed: int,
+    folder: str, *, asked: Asked, arch: str | None, epochs: int | None, freeze_epochs: int, size: int, valid: float | None, test: float, seed: int,
     out: Path | None, pretrained: bool, weights: str | None, bs: int | None, lr: float | None, augment: bool, balance: str | None,
     device: str | None,
 ) -> None:  # fmt: skip
-    """Fine-tunes a model on a folder of photographs; writes the model, a report and pictures."""
+    """Fine-tunes a model on photographs; writes the model, a report and pictures."""
     arch = arch or DEFAULT_ARCH
-    console, out = console_of(), place(out, photos_in(folder), "burnish-out")
-    dls = _loaders(folder, size=size, valid=valid, test=test, seed=seed, bs=bs, augment=augment, balance=balance, device=device)
-    _say_counts(console, dls, folder)
-    from burnish.vision.learner import vision_learner
-
+    found = targets.find(folder, asked)
+    root = photos_in(folder) if found is None else found.root
+    console, out = console_of(), place(out, root, "burnish-out") if found is None or Path(folder).is_dir() else out or Path("burnish-out")
+    dls = _loaders(folder, found, size=size, valid=valid, test=test, seed=seed, bs=bs, augment=augment, balance=balance, device=device)
+    _say(console, found, dls, folder)
     with made(out):
-        learn = vision_learner(dls, arch, pretrained=pretrained, weights=weights, path=out, seed=seed)
+        learn = targets.learner(found, dls, arch, pretrained=pretrained, weights=weights, path=out, seed=seed)
         console.print(f"\nFine-tuning {arch} at {size} px, batches of {dls.bs}, on {dls.device}, seed {seed}.", highlight=False)
         learn.fine_tune(5 if epochs is None else epochs, base_lr=2e-3 if lr is None else lr, freeze_epochs=freeze_epochs)
+        if found is not None and found.task == "labels":
+            _tune(learn)
         if dls.test is not None:
             say_test(console, learn)
         _write_results(console, learn, out)
 
 
+def _tune(learn: Any) -> None:
+    """Thresholds of the labels, kept where they are better than 0.5 on rows that they weren't chosen on."""
+    from burnish.evaluate.thresholds import tune_thresholds
+
+    found: Any = tune_thresholds(learn)
+    if not found["f_tuned"].mean() > found["f_at_half"].mean():
+        block = copy.copy(learn.dls.target_blocks[0])
+        block.thresholds = None
+        learn.dls = learn.dls.with_target(block)
+        for metric in learn.metrics:
+            metric.for_target(block)
+
+
 def _loaders(
-    folder: str,
-    *,
-    size: int,
-    valid: float | None,
-    test: float,
-    seed: int,
-    bs: int | None,
-    augment: bool,
-    balance: str | None,
+    folder: str, found: Found | None, *, size: int, valid: float | None, test: float, seed: int, bs: int | None, augment: bool, balance: str | None,
     device: str | None,
-) -> Any:
+) -> Any:  # fmt: skip
     from burnish.vision.augment import aug_transforms
     from burnish.vision.dataloaders import ImageDataLoaders
     from burnish.vision.transforms import Resize
 
-    if bs is None:
-        bs = _batch_size(folder)
-    return ImageDataLoaders.from_folder(
-        photos_in(folder), valid_pct=valid, test_pct=test, seed=seed, item_tfms=Resize(size), batch_tfms=aug_transforms() if augment else None,
-        bs=bs, balance=balance, device=device,
-    )  # fmt: skip
+    method = "squish" if found is not None and found.task in targets.WHOLE else "crop"
+    options = {
+        "test_pct": test, "seed": seed, "item_tfms": Resize(size, method), "batch_tfms": aug_transforms() if augment else None, "device": device,
+        "balance": balance,
+    }  # fmt: skip
+    if found is None:
+        root = photos_in(folder)
+        return ImageDataLoaders.from_folder(root, valid_pct=valid, bs=bs or _batch_size(_count(root)), **options)
+    return found.loaders(valid_pct=0.2 if valid is None else valid, bs=bs or _batch_size(found.n), **options)
 
 
 def photos_in(folder: str) -> Path:
@@ -80,28 +93,39 @@ def photos_in(folder: str) -> Path:
     return Path(folder)
 
 
-def _batch_size(folder: str) -> int:
-    """64, and less for few photographs, so that an epoch has some ten steps; not below 16, which batch statistics need."""
+def _count(folder: Path) -> int:
     from burnish.data.files import get_image_files
 
-    n = len(get_image_files(photos_in(folder)))
+    return len(get_image_files(folder))
+
+
+def _batch_size(n: int) -> int:
+    """64, and less for few photographs, so that an epoch has some ten steps; not below 16, which batch statistics need."""
     return next((size for size in (64, 32) if n >= 10 * size), 16)
 
 
 def _write_results(console: Console, learn: Any, out: Path) -> None:
     from burnish.deploy.report import write_report
-    from burnish.evaluate.interpret import ClassificationInterpretation
+    from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 
-    interp: Any = ClassificationInterpretation.from_learner(learn)
+    single = learn.dls.target_blocks[0].kind == "category"
+    interp: Any = (ClassificationInterpretation if single else Interpretation).from_learner(learn)
     model = learn.export("model.burnish")
-    save(out / "batch.png", lambda: learn.dls.show_batch(max_n=9))
-    save(out / "loss.png", lambda: learn.recorder.plot_loss())
-    save(out / "confusion.png", lambda: interp.plot_confusion_matrix())
-    save(out / "top_losses.png", lambda: interp.plot_top_losses(9))
+    drawn = {
+        "batch.png": lambda: learn.dls.show_batch(max_n=9),
+        "loss.png": lambda: learn.recorder.plot_loss(),
+        "confusion.png": (lambda: interp.plot_confusion_matrix()) if hasattr(interp, "plot_confusion_matrix") else None,
+        "results.png": None if single else lambda: learn.show_results(),
+        "top_losses.png": lambda: interp.plot_top_losses(9),
+    }
+    for name, draw in drawn.items():
+        if draw is not None:
+            save(out / name, draw)
     write_report(learn, "report.html", interp=interp, model_file=model)
     made = table_of("Written", "", "")
     for name, what in WRITTEN.items():
-        made.add_row(str(out / name), what)
+        if drawn.get(name, name) is not None:
+            made.add_row(str(out / name), what)
     console.print()
     console.print(made)
     console.print("\nNext, on a photograph of yours:", highlight=False)
@@ -114,13 +138,16 @@ WRITTEN = {
     "batch.png": "photographs as the model sees them in training",
     "loss.png": "the losses while training",
     "confusion.png": "which classes are taken for which",
+    "results.png": "photographs, what is true of them and what it says",
     "top_losses.png": "the photographs it got most wrong",
 }
 
 
-def predict(model: Any, files: list[str], as_json: bool, as_csv: bool) -> None:
-    """Says what photographs show. Exit code 1 when some can't be read. `model` is a Predictor."""
-    table = model.table(_expanded(files), all_probabilities=as_json or as_csv)
+def predict(model: Any, files: list[str], as_json: bool, as_csv: bool, masks: Path | None = None) -> None:
+    """Says what photographs show. Exit code 1 when some can't be read. `model` is a Predictor. `masks`: where predicted masks go, as PNGs."""
+    if masks is not None and model.learn.dls.target_blocks[0].kind != "mask":
+        raise SettingError("--masks is of a model that predicts masks, and this one doesn't. Leave it out.")
+    table = model.table(_expanded(files), all_probabilities=as_json or as_csv, masks=masks)
     if as_json:
         print(json.dumps([_record(row) for row in table.to_dict("records")], indent=1, ensure_ascii=False))
     elif as_csv:
@@ -148,36 +175,72 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
     """A row of the predictions as JSON: not-a-number as null, the labels' probabilities as one object."""
     clean = {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
     probs = {k[2:-1]: v for k, v in clean.items() if k.startswith("p(")}
-    kept = {k: clean[k] for k in ("file", "label", "probability", "error")}
-    return {**kept, "error": kept["error"] or None, "probabilities": probs if kept["label"] is not None else None}
+    kept = {k: v for k, v in clean.items() if not k.startswith("p(") and (k != "probability" or probs)}
+    return {**kept, "error": kept["error"] or None, **({"probabilities": probs if kept["label"] is not None else None} if probs else {})}
 
 
-def _say_predictions(table: pd.DataFrame) -> None:
-    console, shown = console_of(sys.stdout), table_of("file", "label", "probability")
-    shown.columns[2].justify = "right"
-    shown.columns[2].no_wrap = shown.columns[1].no_wrap = True
+def _say_predictions(table: Any) -> None:
+    sure = "probability" in table and table["probability"].notna().any()
+    more = [c for c in table if c not in ("file", "label", "probability", "error") and not any(isinstance(v, list) for v in table[c])][
+        :_MOST_COLUMNS
+    ]
+    console, shown = (
+        console_of(sys.stdout),
+        table_of("file", *(["label"] if "label" in table else []), *(["probability"] if sure else []), *map(str, more)),
+    )
+    for column in shown.columns[1:]:
+        column.no_wrap = True
+    for column in shown.columns[2 if sure else len(shown.columns) - len(more) :]:
+        column.justify = "right"
     for row in table.to_dict("records"):
+        label = row.get("label")
+        said = (
+            ", ".join(map(str, label)) or "(none)"
+            if isinstance(label, (list, tuple))
+            else short(label)
+            if isinstance(label, float)
+            else label
+        )
+        cells = [plain(said)] if "label" in table else []
+        cells += ["" if row["probability"] != row["probability"] else f"{row['probability']:.1%}"] if sure else []
+        cells += [short(row[c]) if isinstance(row[c], float) else plain(row[c]) for c in more]
         if row["error"]:
-            shown.add_row(plain(end_of(row["file"])), "can't be read", "")
-        else:
-            sure = "" if row["probability"] != row["probability"] else f"{row['probability']:.1%}"
-            shown.add_row(plain(end_of(row["file"])), plain(row["label"]), sure)
+            cells = ["can't be read", *("" for _ in cells[1:])]
+        shown.add_row(plain(end_of(row["file"])), *cells)
     console.print(shown)
     for error in table.loc[table["error"] != "", "error"]:
         print(f"burnish: {in_options(error)}", file=sys.stderr)
 
 
-def show(folder: str, *, out: Path | None, size: int, valid: float | None, seed: int) -> None:
-    """Prints counts and checks of a folder of photographs, and draws a training batch."""
-    console, out = console_of(), as_picture(place(out, photos_in(folder), "batch.png"))
-    dls = _loaders(folder, size=size, valid=valid, test=0.0, seed=seed, bs=None, augment=True, balance=None, device="cpu")
-    _say_counts(console, dls, folder)
+def show(folder: str, *, asked: Asked, out: Path | None, size: int, valid: float | None, seed: int) -> None:
+    """Prints counts and checks of photographs, and draws a training batch."""
+    found = targets.find(folder, asked)
+    in_folder = found is None or Path(folder).is_dir()
+    console, out = console_of(), as_picture(place(out, photos_in(folder), "batch.png") if in_folder else out or Path("batch.png"))
+    dls = _loaders(folder, found, size=size, valid=valid, test=0.0, seed=seed, bs=None, augment=True, balance=None, device="cpu")
+    _say(console, found, dls, folder)
     console.print()
     print(in_options(str(dls.check())))
     with made(out.parent):
         save(out, lambda: dls.show_batch(max_n=9))
     console.print(f"\nA training batch is drawn in {out}. Next:", highlight=False)
-    console.print(f"  burnish train {for_shell(folder)}", highlight=False, soft_wrap=True)
+    given = {"pictures": asked.pictures, "target": asked.target, "delim": asked.delim, "codes": asked.codes, **asked.written._asdict()}
+    options = "".join(f" --{name} {for_shell(value)}" for name, value in given.items() if value is not None)
+    options += f" --task {asked.task}" if asked.task != "auto" else ""
+    console.print(f"  burnish train {for_shell(folder)}{options}", highlight=False, soft_wrap=True)
+
+
+def _say(console: Console, found: Found | None, dls: Any, folder: str) -> None:
+    """What was read: classes and their pictures, or what else there is."""
+    if found is None or found.task == "class":
+        _say_counts(console, dls, folder)
+        return
+    console.print(found.said, highlight=False, markup=False)
+    vocab = getattr(dls.target_blocks[0], "vocab", None)
+    if vocab:
+        console.print(f"classes: {listed(map(str, vocab), 20)}", highlight=False, markup=False)
+    counts = dls.table["split"].value_counts()
+    console.print(", ".join(f"{counts[s]} {s}" for s in ("train", "valid", "test") if s in counts), highlight=False)
 
 
 def _say_counts(console: Console, dls: Any, folder: str, most: int = 20) -> None:

@@ -161,6 +161,10 @@ class Block(Configurable):
         """A sample's answer as a person reads it: ``predict``'s label."""
         return self.decode(answer[0])
 
+    def cells(self, label: Any) -> dict[str, Any]:
+        """``predict``'s label as cells of a table's row."""
+        return {"label": label}
+
     def predict_items(self, dls: DataLoaders, items: list[Any], run: Callable[[list[Any]], list[Answer]]) -> list[Answer]:
         """The answers for `items`; `run` gives what the model says of items as it gets them."""
         return [self.in_source(answer, dls, item) for answer, item in zip(run(items), items, strict=True)]

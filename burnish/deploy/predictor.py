@@ -39,11 +39,15 @@ class Predictor:
 
     __call__ = predict
 
-    def table(self, items: Iterable[Any], all_probabilities: bool = False) -> pd.DataFrame:
+    def table(self, items: Iterable[Any], all_probabilities: bool = False, masks: str | os.PathLike[str] | None = None) -> pd.DataFrame:
         """Predictions of many items as a table, a row an item in the order given.
 
         Columns: file (the item), label, probability, error (why an item could not be read, else empty), and with
-        `all_probabilities` one column a label. An item that can't be read has no label and doesn't stop the others.
+        `all_probabilities` one column a label. Of points there is an x and a y of each, in pixels; of masks the share of each class; of boxes how many there are of which
+        class, and all of them. An item that can't be read has no label and doesn't stop the others.
+
+        Args:
+            masks: of a model of masks, a folder that gets each as a PNG of class numbers, under the name of its picture.
         """
         if isinstance(items, (str, bytes, Path)):
             raise SettingError(
@@ -53,6 +57,8 @@ class Predictor:
         errors: dict[int, str] = {}
         if not items:
             return self._frame([], {}, {}, all_probabilities)
+        if any(block.located for block in self.learn.dls.target_blocks):
+            return self._located(items, None if masks is None else Path(masks))
         try:
             probs, errors = self._probabilities(items, range(len(items)))
         except DataError:  # not one of a whole batch could be read: find out which, and predict the others
@@ -70,6 +76,22 @@ class Predictor:
         with captured_notes():  # what can't be read is told in the table
             got = self.learn.get_preds(dl=dl)
         return {where[row]: p for row, p in zip(got.rows, got[0], strict=True)}, {where[row]: why for row, why in dl.skipped.items()}
+
+    def _located(self, items: list[Any], masks: Path | None) -> pd.DataFrame:
+        """The table of what has places in the picture."""
+        block = self.learn.dls.target_blocks[0]
+        errors = {i: why for i, item in enumerate(items) if (why := self._unreadable(item))}
+        rows, taken = [], set[Path]()
+        for i, item in enumerate(items):
+            found: dict[str, Any] = {}
+            if i not in errors:
+                label = self.learn.predict(item).label
+                found = block.cells(label[0] if isinstance(label, tuple) and len(self.learn.dls.target_blocks) > 1 else label)
+                if masks is not None and block.kind == "mask":
+                    found["mask"] = str(_write_mask(label, item, masks, taken))
+            rows.append({"file": _named(item), **found, "error": errors.get(i, "")})
+        columns = list(dict.fromkeys(c for row in sorted(rows, key=len, reverse=True) for c in row))
+        return pd.DataFrame(rows, columns=columns)
 
     def _unreadable(self, item: Any) -> str | None:
         try:
@@ -91,6 +113,21 @@ class Predictor:
                     row |= {f"p({label})": float(p) for label, p in zip(self.vocab, probs[i], strict=True)}
             rows.append(row)
         return pd.DataFrame(rows, columns=None if rows else ["file", "label", "probability", "error"])
+
+
+def _write_mask(mask: Any, item: Any, folder: Path, taken: set[Path]) -> Path:
+    """Writes a mask of class numbers as a PNG; gives its file."""
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = Path(item).stem if isinstance(item, (str, Path)) else "mask"
+    file, n = folder / f"{stem}.png", 2
+    while file in taken:
+        file, n = folder / f"{stem}_{n}.png", n + 1
+    taken.add(file)
+    Image.fromarray(np.asarray(mask).astype(np.uint8)).save(file)
+    return file
 
 
 def _named(item: Any) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,10 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from burnish.data.lazy import pd
 from burnish.deploy import charts
 from burnish.deploy import page as html
+from burnish.deploy.figures import drawn, jpeg, picture_of, png
 from burnish.errors import SettingError, listed, short
 from burnish.evaluate.baselines import baseline_of
+from burnish.evaluate.mask_results import results_by_class
 from burnish.evaluate.summary import chosen_metrics, not_clearly_better
 from burnish.train.record import Record, run_record
+from burnish.train.showing import is_drawn
 
 if TYPE_CHECKING:
     from burnish.data.findings import Report
@@ -25,7 +26,24 @@ if TYPE_CHECKING:
     from burnish.train.learner import Learner
 
 MOST_CLASSES = 40  # a confusion matrix beyond this can't be read; the list of most confused pairs still can
-SHARES = ("accuracy", "error_rate", "f1", "precision", "recall", "jaccard", "roc_auc", "average_precision", "top_k")  # between 0 and 1
+_MOST_DRAWN = 6  # of what is drawn over pictures, twice each
+SHARES = (
+    "mean_iou",
+    "pixel_accuracy",
+    "dice",
+    "pck",
+    "mean_ap",
+    "map_",
+    "accuracy",
+    "error_rate",
+    "f1",
+    "precision",
+    "recall",
+    "jaccard",
+    "roc_auc",
+    "average_precision",
+    "top_k",
+)  # between 0 and 1
 
 
 def write_report(
@@ -64,13 +82,13 @@ def write_report(
     body = [
         f"<h1>{escape(title)}</h1>",
         html.paragraph(_lead(record), "soft"),
-        html.section("How good is it?", headline(results), _explained(learn, results, judged)),
+        html.section("How good is it?", headline(results), _explained(learn, interp, results, judged)),
         *_other_results(record, judged),
         html.section("Before you trust it", *_doubts(learn, results, record, judged, checks)),
-        _where_it_errs(interp),
+        _where_it_errs(learn, interp),
         html.section("The most wrong", *_most_wrong(learn, interp, judged)),
         *(html.section(heading, _as_html(table)) for heading, table in (tables or {}).items()),
-        *(html.section(heading, html.figure(_png(file), heading)) for heading, file in (pictures or {}).items()),
+        *(html.section(heading, html.figure(png(file), heading)) for heading, file in (pictures or {}).items()),
         html.section("Training", _loss_chart(learn), _epochs(record)),
         html.section("What the model saw", *_seen(learn)),
         html.section("Data", *_data(record)),
@@ -158,12 +176,15 @@ def _measured(results: pd.DataFrame, judged: Judged) -> str:
     return html.paragraph(f"Measured on {f'{n:,} samples of ' if n else ''}{judged.name}{judged.said}.", "soft")
 
 
-def _explained(learn: Learner, results: pd.DataFrame, judged: Judged) -> str:
+def _explained(learn: Learner, interp: Interpretation, results: pd.DataFrame, judged: Judged) -> str:
     bars = any(map(_is_share, results["metric"])) if len(results) else False
     line = "The line on a bar is the interval in which the true value lies with 95 % confidence; the red mark" if bars else "In red"
     base = baseline_of(learn.dls)
     if base is None:
-        return _measured(results, judged)
+        constant = getattr(interp, "baseline_says", None)
+        return _measured(results, judged) + (
+            html.paragraph(f"{line} is what one reaches without looking at the input: {constant}.", "soft") if constant else ""
+        )
     of_loss = " (for the loss: always the classes' frequencies)" if base.kind not in ("numbers", "places") else ""
     reached = f"{line} is what one reaches without looking at the input: {base.says}{of_loss}."
     return _measured(results, judged) + html.paragraph(reached, "soft")
@@ -235,7 +256,9 @@ def _findings(found: Report, looked: str, most: int = 12) -> list[str]:
 # -- where it errs ----------------------------------------------------------------------------------------------------
 
 
-def _where_it_errs(interp: Any) -> str:
+def _where_it_errs(learn: Learner, interp: Any) -> str:
+    if [block.kind for block in learn.dls.target_blocks] == ["boxes"] and interp.dl is None:
+        return html.section("Where it errs", "<h3>By class</h3>", _as_html(results_by_class(learn, interp.split).round(3)))
     if not hasattr(interp, "confusion_matrix"):
         return ""
     vocab = list(interp.vocab)
@@ -278,6 +301,8 @@ def _most_wrong(learn: Learner, interp: Any, judged: Judged, most: int = 12) -> 
         is_number = learn.dls.target_blocks[0].kind == "number"
         numbers = dict.fromkeys((c for c in _targets(learn) if c in worst), float) if is_number else {}
         return [said, _as_html(worst[[*outcome, *(c for c in worst if c not in (*outcome, "split"))]].astype(numbers))]
+    if is_drawn(learn.dls.target_blocks):
+        return [said, html.figure(drawn(lambda: interp.plot_top_losses(_MOST_DRAWN)), "What is true, and what was predicted")]
     figures = [_wrong_figure(learn, row) for row in worst.to_dict("records")]
     figures = [f for f in figures if f]
     if not figures:
@@ -297,7 +322,7 @@ def _wrong_figure(learn: Learner, row: dict[str, Any]) -> str:
     if not {"inputs", "targets"} <= set(names) or names["inputs"][0] not in row:  # plain loaders, or a loader of its own
         return ""
     raw, said, was = row[names["inputs"][0]], row.get("prediction"), row[names["targets"][0]]
-    picture = _picture_of(learn, raw)
+    picture = picture_of(learn, raw)
     if not picture:
         return ""
     kind = "good" if said == was else "bad"
@@ -339,13 +364,16 @@ def _seen(learn: Learner, most: int = 12) -> list[str]:
     dl = learn.dls.train
     if not hasattr(dl, "decode_batch"):
         return []
+    said = html.paragraph("A training batch, cut and augmented as in training.", "soft")
+    if is_drawn(learn.dls.target_blocks):
+        return [said, html.figure(drawn(lambda: learn.dls.show_batch(max_n=8)), "Samples of a training batch")]
     figures = []
     for values in dl.decode_batch(dl.one_batch(), most):
-        picture = _jpeg(values[0])
+        picture = jpeg(values[0])
         said = ", ".join(b.say(v) for b, v in zip(dl.blocks[1:], values[1:], strict=True))
         if picture:
             figures.append(html.photo(picture, escape(said)))
-    return [html.paragraph("A training batch, cut and augmented as in training.", "soft"), html.photos(figures)] if figures else []
+    return [said, html.photos(figures)] if figures else []
 
 
 def _data(record: Record) -> list[str]:
@@ -442,34 +470,6 @@ def _short(value: float | None) -> str:
 
 def _clock(seconds: Any) -> Any:
     return None if seconds is None else round(float(seconds), 1)
-
-
-def _picture_of(learn: Learner, raw: Any) -> str:
-    block = learn.dls.input_blocks[0]
-    if block.kind != "image":
-        return ""
-    try:
-        return _jpeg(block.open(raw))
-    except (OSError, ValueError):
-        return ""
-
-
-def _png(file: str | os.PathLike[str]) -> str:
-    """A PNG file as the data: address that holds it."""
-    return "data:image/png;base64," + base64.b64encode(Path(file).read_bytes()).decode()
-
-
-def _jpeg(value: Any, side: int = 240) -> str:
-    """A picture as the data: address of a small JPEG; empty for what is no picture."""
-    from PIL import Image
-
-    if not isinstance(value, Image.Image):
-        return ""
-    small = value.convert("RGB")
-    small.thumbnail((side, side))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 __all__: Sequence[str] = ["headline", "write_report"]

@@ -14,7 +14,7 @@ from burnish.data.mapped import plain_rows
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate import plots
 from burnish.evaluate.interpret import ClassificationInterpretation
-from burnish.evaluate.mask_results import MaskGather, rows_of_counts, scores_by_class
+from burnish.evaluate.mask_results import MaskGather, rows_of_counts, said_of, scores_by_class
 from burnish.evaluate.metrics import metric_by_name
 from burnish.evaluate.summary import chosen_metrics, keep
 from burnish.train.predict import Predictions, gathered, get_preds, loader_of
@@ -60,6 +60,11 @@ class MaskInterpretation(ClassificationInterpretation):
     @property
     def vocab(self) -> list[Any]:
         return list(self.block.vocab)  # type: ignore[union-attr, arg-type]
+
+    @property
+    def baseline_says(self) -> str:
+        """What the baseline of the results does, in words."""
+        return said_of(self.counts, self.block)
 
     # -- of all pictures, on demand ---------------------------------------------------------------------------------
     @cached_property

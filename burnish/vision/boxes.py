@@ -282,6 +282,12 @@ class BBoxLblBlock(Block):
         vocab = self.vocab or [OBJECT]
         return Boxes(found[chosen, :4].numpy(), [vocab[int(c)] for c in found[chosen, 4]], found[chosen, 5].numpy())
 
+    def cells(self, label: Any) -> dict[str, Any]:
+        return {
+            "label": self.say(label),
+            "boxes": label.table.astype(dict.fromkeys(("score", "x1", "y1", "x2", "y2"), float)).round(3).to_dict("records"),
+        }
+
 
 class BBoxBlock(BBoxLblBlock):
     """Objects of a picture of one kind: any number of boxes (none too).

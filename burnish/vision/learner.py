@@ -288,7 +288,7 @@ def check_fit(dls: DataLoaders, n_out: int, loss_func: Any, metrics: Sequence[Me
     else:
         encoded = [block.encode(block.open(loader.columns[-1][row])) for row in loader.rows[: n_out + 1]]
     # One more sample than outputs: (samples, outputs) against (samples,) then can't broadcast into nonsense.
-    target = block.collate([encoded[i % len(encoded)] for i in range(n_out + 1)])
+    target = block.settle(block.collate([encoded[i % len(encoded)] for i in range(n_out + 1)]))
     output = torch.zeros(n_out + 1, n_out)
     say = f"the target, a {type(block).__name__} ({_hints.get(block.kind, 'see its own loss and metrics')})"
     if _known(loss_func):

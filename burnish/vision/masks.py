@@ -276,6 +276,10 @@ class MaskBlock(Block):
         ranked = sorted(zip(counts.tolist(), numbers.tolist(), strict=True), reverse=True)
         return ", ".join(f"{(self.codes or [])[i]} {n / counts.sum():.0%}" for n, i in ranked[:4]) or "(nothing)"
 
+    def cells(self, label: Any) -> dict[str, Any]:
+        numbers, codes = np.asarray(label), self.codes or []
+        return {"label": self.say(label), **{f"share of {code}": float((numbers == i).mean()) for i, code in enumerate(codes)}}
+
     # -- as a target --------------------------------------------------------------------------------------------------
     @property
     def n_out(self) -> int:

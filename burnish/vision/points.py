@@ -204,6 +204,10 @@ class PointBlock(Block):
         """In pixels of the picture as it was given ``(n, 2)``."""
         return answer[1].numpy()
 
+    def cells(self, label: Any) -> dict[str, Any]:
+        names = self.names or [f"point {i}" for i in range(len(label))]
+        return {f"{name} {axis}": float(place[k]) for name, place in zip(names, label, strict=True) for k, axis in enumerate("xy")}
+
 
 def _left_and_right(names: Sequence[str]) -> list[list[int]]:
     """The pairs of names that differ by "left" and "right" alone."""

@@ -15,7 +15,7 @@ from burnish.data.datablock import DataBlock
 from burnish.data.foreign import as_item_transforms
 from burnish.data.notes import captured_notes
 from burnish.data.number import RegressionBlock
-from burnish.data.split import IndexSplitter
+from burnish.data.split import IndexSplitter, RandomSplitter
 from burnish.errors import DataError, SettingError
 from burnish.evaluate.interpret import Interpretation
 from burnish.evaluate.points import PCK, PointDistance, PointLoss
@@ -268,3 +268,13 @@ def test_points_beside_a_number():
     learn.fit_one_cycle(1)
     found = learn.predict(pictures[0])
     assert found.probs[0].shape == (2, 2) and found.probs[0].max() > 2, "pixels"
+
+
+def test_points_that_change_places_get_a_learner():
+    """Their batches hold a triangle more before they are settled."""
+    pictures = [Image.new("RGB", (32, 32), (i, 0, 0)) for i in range(8)]
+    samples = [(p, [(3, 4), (20, 6)]) for p in pictures]
+    with captured_notes():
+        block = DataBlock(blocks=(ImageBlock, PointBlock(names=["left eye", "right eye"])), splitter=RandomSplitter(0.25, seed=0))
+        learn = vision_learner(block.dataloaders(samples, bs=4, device="cpu"), "resnet18", pretrained=False)
+    assert [m.name for m in learn.metrics] == ["point_distance", "pck"]

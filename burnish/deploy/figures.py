@@ -1,0 +1,55 @@
+"""Pictures inside a page: files, samples and drawings as data: addresses."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from burnish.train.learner import Learner
+
+
+def picture_of(learn: Learner, raw: Any) -> str:
+    block = learn.dls.input_blocks[0]
+    if block.kind != "image":
+        return ""
+    try:
+        return jpeg(block.open(raw))
+    except (OSError, ValueError):
+        return ""
+
+
+def png(file: str | os.PathLike[str]) -> str:
+    """A PNG file as the data: address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(Path(file).read_bytes()).decode()
+
+
+def jpeg(value: Any, side: int = 240) -> str:
+    """A picture as the data: address of a small JPEG; empty for what is no picture."""
+    from PIL import Image
+
+    if not isinstance(value, Image.Image):
+        return ""
+    small = value.convert("RGB")
+    small.thumbnail((side, side))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def drawn(draw: Callable[[], Any]) -> str:
+    """What a function draws with matplotlib, as the data: address of a PNG; nothing is shown, and other figures stay."""
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    with plt.ioff():
+        draw()
+        figure, file = plt.gcf(), io.BytesIO()
+        figure.savefig(file, format="png", dpi=110, bbox_inches="tight")
+    for number in set(plt.get_fignums()) - set(before):
+        plt.close(number)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
