@@ -15,6 +15,7 @@ import typer
 from burnish.cli import images, tables
 from burnish.cli.saying import console_of, plain, table_of
 from burnish.data.notes import worded
+from burnish.data.show import rows_only
 from burnish.errors import DataError, ModelFileError, NotTrainableError, OfflineError, SettingError, listed
 from burnish.wording import in_options
 
@@ -168,7 +169,13 @@ def predict(
     if as_json and as_csv:
         raise SettingError("--json and --csv were both given; choose one.")
     predictor = Predictor(model, device=device)
-    if predictor.learn.dls.input_blocks[0].of_row:
+    inputs = predictor.learn.dls.input_blocks
+    if len(inputs) > 1 and not rows_only(inputs):
+        raise SettingError(
+            f"This model takes {len(inputs)} inputs a sample ({', '.join(type(b).__name__ for b in inputs)}), which a command line of files can't tell apart. "
+            "In Python: Predictor(model).predict((first, second))."
+        )
+    if rows_only(inputs):
         tables.predict(predictor.learn, files, tables.Written(sep, encoding, decimal), as_json, as_csv)
     else:
         if any(value is not None for value in (sep, encoding, decimal)):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from burnish.data.randomness import own_globals
 from burnish.errors import listed
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ def follow(block: DataBlock, source: Any, bs: int) -> str:
         values = dl.reader.open(raws)
         lines.append("opened: " + ", ".join(map(_brief, values)))
         for tfm in dl.reader.item_tfms:
-            values = tfm(values)
+            with own_globals(0 if tfm.draws_globally else None):
+                values = dl.reader.applied(tfm, values, random.Random(0))
             lines.append(f"after {tfm!r}: " + ", ".join(map(_brief, values)))
         encoded = tuple(b.encode(v) for b, v in zip(dl.blocks, values, strict=True))
         lines.append("encoded: " + ", ".join(map(_shape, encoded)))

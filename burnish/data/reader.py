@@ -11,13 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from burnish import __version__
+from burnish.data.apart import SHARES_GEOMETRY, apart, is_own
 from burnish.data.block import Block
 from burnish.data.cache import ItemCache
 from burnish.data.randomness import own_globals, reseed_globals
 from burnish.data.transforms import ItemTransform, Size, Values
 from burnish.errors import DataError
-
-SHARES_GEOMETRY = {"mask", "points", "boxes"}  # kinds whose coordinates belong to the picture at its full size
 
 
 class Reader:
@@ -41,6 +40,7 @@ class Reader:
         self.fixed, self.drawn, self.held = _lay_out(self.item_tfms)
         hinted = any(b.takes_size_hint for b in blocks) and not any(b.kind in SHARES_GEOMETRY for b in blocks)
         self._share_geometry = any(b.kind == "mask" for b in blocks)
+        self._apart = apart([b.kind for b in blocks])
         self.size_hint = self.item_tfms[0].decode_size if hinted and self.item_tfms else None
         rest = [*self.drawn, *self.held]
         self._copy_cached = any(type(t).__module__ != "burnish.vision.transforms" for t in rest)
@@ -74,15 +74,24 @@ class Reader:
         if self._share_geometry:
             _check_sizes(self.blocks, raws, values)
         for tfm in self.fixed:
-            values = tfm.apply(values, None)
+            values = self.applied(tfm, values, None)
         return values
 
     def start(self, raws: Values, rng: random.Random | None) -> Values:
         """What the reading threads do of one sample's transforms. `rng` is None for validation and prediction."""
         values = self.prepare(raws)
         for tfm in self.drawn:
-            values = tfm.apply(values, rng)
+            values = self.applied(tfm, values, rng)
         return values
+
+    def applied(self, tfm: ItemTransform, values: Values, rng: random.Random | None) -> Values:
+        """A transform's work on a sample; on each picture of several, with draws of its own (see ``apart``)."""
+        if self._apart is None or not is_own(tfm):
+            return tfm.apply(values, rng)
+        out = list(values)
+        for i in self._apart:
+            out[i] = tfm.apply((values[i],), rng)[0]
+        return tuple(out)
 
     def end(self, values: Values, rng: random.Random | None, seed: int) -> tuple[Tensor, ...]:
         """The rest: transforms that may draw from the process's generators, seeded with `seed`; then encoded tensors,
@@ -90,7 +99,7 @@ class Reader:
         if self.held:
             reseed_globals(seed)
         for tfm in self.held:
-            values = tfm.apply(values, rng)
+            values = self.applied(tfm, values, rng)
         return tuple(b.encode(v) for b, v in zip(self.blocks, values, strict=True))
 
     def borrowing(self) -> AbstractContextManager[None]:

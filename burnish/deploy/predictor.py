@@ -72,8 +72,11 @@ class Predictor:
         return {where[row]: p for row, p in zip(got.rows, got[0], strict=True)}, {where[row]: why for row, why in dl.skipped.items()}
 
     def _unreadable(self, item: Any) -> str | None:
+        blocks = self.learn.dls.input_blocks
+        parts = (item,) if len(blocks) == 1 else item
         try:
-            self.learn.dls.input_blocks[0].open(item)
+            for block, part in zip(blocks, parts, strict=True):
+                block.encode(block.open(part)) if block.of_row else block.open(part)
         except (DataError, OSError) as error:
             return describe_failure(item, error)
         return None
@@ -94,4 +97,6 @@ class Predictor:
 
 
 def _named(item: Any) -> str:
+    if isinstance(item, tuple):
+        return ", ".join(map(_named, item))
     return str(item) if isinstance(item, (str, Path)) else f"<{type(item).__name__}>"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burnish.data.lazy import pd
+from burnish.data.show import rows_only
 from burnish.deploy import charts
 from burnish.deploy import page as html
 from burnish.errors import SettingError, listed, short
@@ -294,15 +295,15 @@ def _as_html(table: pd.DataFrame) -> str:
 
 def _wrong_figure(learn: Learner, row: dict[str, Any]) -> str:
     names = learn.dls.table.attrs
-    if not {"inputs", "targets"} <= set(names) or names["inputs"][0] not in row:  # plain loaders, or a loader of its own
+    if not {"inputs", "targets"} <= set(names) or not set(names["inputs"]) <= set(row):  # plain loaders, or a loader of its own
         return ""
-    raw, said, was = row[names["inputs"][0]], row.get("prediction"), row[names["targets"][0]]
-    picture = _picture_of(learn, raw)
+    raws, said, was = [row[name] for name in names["inputs"]], row.get("prediction"), row[names["targets"][0]]
+    picture = _picture_of(learn, raws)
     if not picture:
         return ""
     kind = "good" if said == was else "bad"
     sure = f" ({row['probability']:.0%})" if _number(row.get("probability")) is not None else ""
-    name = escape(Path(raw).name) if isinstance(raw, (str, Path)) else ""
+    name = escape(", ".join(Path(raw).name for raw in raws if isinstance(raw, (str, Path))))
     return html.photo(
         picture,
         f'said <b class="{kind}">{escape(str(said))}</b>{sure}<br>it was <b>{escape(str(was))}</b><br><span class="soft">loss {row["loss"]:.2f} {name}</span>',
@@ -396,7 +397,7 @@ def _interpretation(learn: Learner) -> Interpretation:
 
 def _is_of_row(learn: Learner) -> bool:
     """Whether the samples are rows of a table."""
-    return bool(learn.dls.input_blocks) and learn.dls.input_blocks[0].of_row
+    return rows_only(learn.dls.input_blocks)
 
 
 def _is_of_classes(learn: Learner) -> bool:
@@ -444,12 +445,14 @@ def _clock(seconds: Any) -> Any:
     return None if seconds is None else round(float(seconds), 1)
 
 
-def _picture_of(learn: Learner, raw: Any) -> str:
-    block = learn.dls.input_blocks[0]
-    if block.kind != "image":
+def _picture_of(learn: Learner, raws: Sequence[Any]) -> str:
+    blocks = learn.dls.input_blocks
+    pictures = [(block, raw) for block, raw in zip(blocks, raws, strict=True) if block.kind == "image"]
+    if not pictures:
         return ""
     try:
-        return _jpeg(block.open(raw))
+        opened = [block.open(raw) for block, raw in pictures]
+        return _jpeg(opened[0] if len(opened) == 1 else pictures[0][0].beside(opened))
     except (OSError, ValueError):
         return ""
 
