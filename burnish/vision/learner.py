@@ -30,7 +30,7 @@ from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.architectures import TORCHVISION, resolve
 from burnish.vision.backbones import ArchLike, Backbone, InputNormalize, create_body, layer_groups
 from burnish.vision.head import begin_with, create_head, init_head
-from burnish.vision.inputs import MultiInputModel, branches, inputs_config, joint_features, narrowing
+from burnish.vision.inputs import MultiInputModel, branches, check_same_inputs, inputs_config, joint_features, narrowing
 from burnish.vision.normalization import TO_FLOATS, check_same_normalization, first_pictures, is_tellable, normalised_by
 from burnish.vision.progressive import ProgressiveResize
 from burnish.vision.weights import Source
@@ -70,6 +70,7 @@ class VisionLearner(Learner):
 
     def check_new_data(self, before: DataLoaders, dls: DataLoaders) -> None:
         super().check_new_data(before, dls)
+        check_same_inputs(before, dls)
         model = plain(self.model)
         body = body_of(model)
         if body is None:

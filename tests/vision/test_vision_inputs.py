@@ -468,3 +468,21 @@ def test_missing_numbers_are_shown_as_missing():
     shown = block.decode(block.encode({"colour": None, "weight": None}))
     assert block.say(shown) == "colour missing\nweight missing"
     assert block.decode(block.encode({"colour": "red", "weight": 3.0})) == {"colour": "red", "weight": 3.0}
+
+
+def test_new_data_must_have_the_same_inputs_and_codes(photos, tmp_path):
+    frame = rows_of(photos, 40, 16)
+    learn = small(row_block(), frame)
+    with captured_notes():
+        learn.export(tmp_path / "row.burnish")
+        loaded = load_learner(tmp_path / "row.burnish")
+        loaded.dls = row_block().dataloaders(frame, bs=8, device="cpu")  # of the same rows: the same codes
+        other = row_block().dataloaders(frame.assign(market=frame.market.map({"north": "a", "south": "b"})), bs=8, device="cpu")
+        for model in (learn, loaded):
+            with pytest.raises(DataError, match="rows of the new data were prepared otherwise"):
+                model.dls = other
+        one = DataBlock(
+            (ImageBlock, CategoryBlock), get_x=ColReader("file"), get_y=ColReader("bought"), splitter=ColSplitter(), item_tfms=Resize(64)
+        )
+        with pytest.raises(DataError, match=r"takes \(image, row\).*new data has \(image\)"):
+            learn.dls = one.dataloaders(frame, bs=8, device="cpu")
