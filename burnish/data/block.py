@@ -32,6 +32,7 @@ class Block(Configurable):
         located: as a target, its values have places in the picture; ``predict`` gives them in the picture as it was given.
         of_row: its values are cells of a table's row, which are shown as one, and not drawn.
         blends: a mean of two encoded values means something (MixUp makes such); of codes of categories it doesn't.
+        n_values: how many values ``open`` gives: more than one come as a tuple, and the transforms see each.
         takes_pixels: ``encode`` also takes a picture as an array (``burnish.data.cache.Pixels``).
     """
 
@@ -42,6 +43,7 @@ class Block(Configurable):
     located: ClassVar[bool] = False
     of_row: ClassVar[bool] = False
     blends: ClassVar[bool] = True
+    n_values: ClassVar[int] = 1
     takes_pixels: bool = False
 
     # -- inputs and targets -------------------------------------------------------------------------------------
@@ -102,6 +104,10 @@ class Block(Configurable):
     def news(self, raws: Sequence[Any]) -> list[str]:
         """What raw cells to predict have that the training rows had not, where that matters; for a note."""
         return []
+
+    def joined(self, following: Block) -> Block | None:
+        """One block for what this and the block behind it hold, where they are two parts of one thing; or None."""
+        return None
 
     # -- targets only -------------------------------------------------------------------------------------------
     metrics: ClassVar[tuple[str, ...]] = ()  # names of burnish.evaluate metrics shown when the user names none

@@ -69,7 +69,8 @@ class DataBlock:
         batch_tfms: Any = None,
     ) -> None:
         self.blocks = [_block(b, i) for i, b in enumerate(as_list(blocks) or [Block, Block])]
-        self.n_inp = max(1, len(self.blocks) - 1) if n_inp is None else n_inp
+        pairs = [i for i, block in enumerate(self.blocks[:-1]) if block.joined(self.blocks[i + 1]) is not None]
+        self.n_inp = max(1, len(self.blocks) - 1 - len(pairs)) if n_inp is None else n_inp
         if not 1 <= self.n_inp <= len(self.blocks):
             raise SettingError(f"n_inp={n_inp}: with {len(self.blocks)} blocks it must be between 1 and {len(self.blocks)}.")
         self.get_items, self.splitter = get_items, _splitter(splitter)
@@ -78,6 +79,22 @@ class DataBlock:
         as_item_transforms(self.item_tfms)  # mistakes are told here, not when data is read
         as_batch_transforms(self.batch_tfms)
         self._getters()
+        for i in reversed(pairs):
+            self._join(i)
+
+    def _join(self, i: int) -> None:
+        """Makes one of block `i` and the one behind it (boxes and their labels), with one getter for both."""
+        if i < self.n_inp:
+            raise SettingError(
+                f"n_inp={self.n_inp}: {type(self.blocks[i]).__name__} and {type(self.blocks[i + 1]).__name__} are one target together. Pass n_inp={i}."
+            )
+        getters = self._getters()
+        made = self.blocks[i].joined(self.blocks[i + 1])
+        assert made is not None
+        if any(getters):
+            getters[i : i + 2] = [Both(getters[i], getters[i + 1])]
+            self.getters, self.get_x, self.get_y = getters, None, None
+        self.blocks[i : i + 2] = [made]
 
     @classmethod
     def from_columns(
@@ -272,6 +289,19 @@ def _kept(block: Block, cells: list[Any]) -> list[Any]:
         except DataError as error:
             raise DataError(f"Row {i}: {error}") from error
     return kept
+
+
+class Both:
+    """Two getters as one, which gives what both give; None takes the sample as it is."""
+
+    def __init__(self, first: Callable[[Any], Any] | None, second: Callable[[Any], Any] | None) -> None:
+        self.first, self.second = first, second
+
+    def __call__(self, item: Any) -> tuple[Any, Any]:
+        return (item if self.first is None else self.first(item)), (item if self.second is None else self.second(item))
+
+    def __repr__(self) -> str:
+        return f"{self.first!r} and {self.second!r}"
 
 
 def _block(block: Any, position: int) -> Block:

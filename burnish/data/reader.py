@@ -45,7 +45,8 @@ class Reader:
         rest = [*self.drawn, *self.held]
         self._copy_cached = any(type(t).__module__ != "burnish.vision.transforms" for t in rest)
         self._opened = [type(b).open is not Block.open for b in self.blocks]
-        opening = [b for b, opened in zip(self.blocks, self._opened, strict=True) if opened]
+        opening = [b for b in self.blocks if type(b).open is not Block.open]
+        self._parted = any(b.n_values > 1 for b in self.blocks)
         self._pixels = all(vars(type(t)).get("takes_pixels") for t in rest) and all(b.takes_pixels for b in opening)
 
     def open(self, raws: Values) -> Values:
@@ -73,18 +74,26 @@ class Reader:
         values = self.open(raws)
         if self._share_geometry:
             _check_sizes(self.blocks, raws, values)
-        for tfm in self.fixed:
-            values = self.applied(tfm, values, None)
-        return values
+        return self.through(self.fixed, values, None)
 
     def start(self, raws: Values, rng: random.Random | None) -> Values:
         """What the reading threads do of one sample's transforms. `rng` is None for validation and prediction."""
-        values = self.prepare(raws)
-        for tfm in self.drawn:
-            values = self.applied(tfm, values, rng)
-        return values
+        return self.through(self.drawn, self.prepare(raws), rng)
 
-    def applied(self, tfm: ItemTransform, values: Values, rng: random.Random | None) -> Values:
+    def through(self, tfms: Sequence[ItemTransform], values: Values, rng: random.Random | None) -> Values:
+        """The values of a sample, one a block, after some transforms; of a block that has several they see each."""
+        if not tfms:
+            return values
+        if self._parted:
+            values = tuple(part for b, value in zip(self.blocks, values, strict=True) for part in (value if b.n_values > 1 else (value,)))
+        for tfm in tfms:
+            values = self._applied(tfm, values, rng)
+        if not self._parted:
+            return values
+        parts = iter(values)
+        return tuple(tuple(next(parts) for _ in range(b.n_values)) if b.n_values > 1 else next(parts) for b in self.blocks)
+
+    def _applied(self, tfm: ItemTransform, values: Values, rng: random.Random | None) -> Values:
         """A transform's work on a sample; on each picture of several, with draws of its own (see ``apart``)."""
         if self._apart is None or not is_own(tfm):
             return tfm.apply(values, rng)
@@ -98,8 +107,7 @@ class Reader:
         without batch dimension. Where anything is ``held``, only for the thread that asks for the batch, inside ``borrowing``."""
         if self.held:
             reseed_globals(seed)
-        for tfm in self.held:
-            values = self.applied(tfm, values, rng)
+        values = self.through(self.held, values, rng)
         return tuple(b.encode(v) for b, v in zip(self.blocks, values, strict=True))
 
     def borrowing(self) -> AbstractContextManager[None]:

@@ -21,6 +21,7 @@ from burnish.data.notes import note
 from burnish.data.randomness import derive
 from burnish.errors import SettingError
 from burnish.evaluate.base import MeanMetric
+from burnish.evaluate.boxes import MeanAP
 from burnish.evaluate.classification import ClassCounts
 from burnish.evaluate.custom import OptimMetric
 from burnish.evaluate.metrics import resolve_metrics
@@ -144,6 +145,8 @@ def interval(
         if metric.get_x or math.isnan(value):
             return Interval(value, *NOWHERE, n, "none")
         metric = metric.at_best()  # looking for the best argument again in every resample takes far too long
+    if isinstance(metric, MeanAP):
+        return Interval(value, *_of_boxes(metric, output, target, level, n_boot, seed, groups), n, "percentile")
     units = _units(metric, output, target, value)
     if units is not None:
         low, high, method = ratio_interval(units, level, n_boot, seed, groups=groups)
@@ -275,6 +278,20 @@ def grouped(units: Units, groups: Sequence[Any] | None) -> Units:
         return units
     _, code = np.unique(np.asarray([str(g) for g in groups]), return_inverse=True)
     return Units(np.bincount(code, units.sums), np.bincount(code, units.counts), units.finish)
+
+
+def _of_boxes(
+    metric: MeanAP, output: Tensor, target: Tensor, level: float, n_boot: int, seed: int, groups: Sequence[Any] | None
+) -> tuple[float, float]:
+    """Resampling pictures is weighing them."""
+    members, rng = _members(len(target), groups), _rng(seed)
+    if len(members) < 2:
+        return NOWHERE
+    weights = np.zeros((n_boot, len(target)))
+    for row in weights:
+        for i, times in enumerate(np.bincount(rng.integers(len(members), size=len(members)), minlength=len(members))):
+            row[members[i]] = times
+    return _quantiles(metric.resamples(output, target, weights), level)
 
 
 def _of_counts(metric: ClassCounts, output: Tensor, target: Tensor, level: float, n_boot: int, seed: int) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from burnish.data.block import Block
 from burnish.errors import DataError
+from burnish.evaluate.boxes import boxes_by_class
 from burnish.evaluate.outcome import split_name, target_block
 from burnish.evaluate.segmentation import MaskMetric, counts_of_masks
 from burnish.train.callback import Callback
@@ -110,13 +111,17 @@ def count_split(learn: Learner, split: str, dl: Any = None) -> tuple[MaskCounts,
 
 
 def results_by_class(learn: Learner, split: int | str = "valid") -> pd.DataFrame:
-    """How good a model of masks is at each class.
+    """How good a model of masks, or of boxes, is at each class.
 
-    Returns: a row a class: class, pixels (its share of them), recall (the share of its pixels that are found), precision (of the pixels said to be it,
-        the share that is), iou, dice; nan where there is nothing to tell by.
+    Returns: a row a class, of masks with pixels (its share of them), recall (the share of its pixels that are found), precision (of the pixels said to be it,
+        the share that is), iou, dice; of boxes with boxes (how many there are), mean_ap and map_50 (average precisions). Nan where there is nothing to tell by.
     """
+    if [block.kind for block in learn.dls.target_blocks] == ["boxes"]:
+        return boxes_by_class(learn, split_name(split))
     if not is_of_masks(learn):
-        raise DataError("results_by_class is for masks. Of one label a sample: ClassificationInterpretation.from_learner(learn).results().")
+        raise DataError(
+            "results_by_class is for masks and boxes. Of one label a sample: ClassificationInterpretation.from_learner(learn).results()."
+        )
     counts = count_split(learn, split_name(split))[0].whole().sum(0)
     return scores_by_class(counts, getattr(learn.dls.target_blocks[0], "vocab", None) or range(counts.shape[1]))
 

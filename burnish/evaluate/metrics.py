@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from burnish.errors import SettingError, listed, nearest
+from burnish.evaluate.boxes import MeanAP
 from burnish.evaluate.classification import (
     BalancedAccuracy,
     BrierScore,
@@ -80,6 +81,7 @@ __all__ = [
     "LossMetric",
     "MatthewsCorrCoef",
     "MatthewsCorrCoefMulti",
+    "MeanAP",
     "MeanIoU",
     "PearsonCorrCoef",
     "Perplexity",
@@ -172,7 +174,8 @@ MASKS: dict[str, Callable[[], Metric]] = {
     "jaccard_coeff": JaccardCoeff,
 }
 POINTS: dict[str, Callable[[], Metric]] = {"point_distance": PointDistance, "pck": PCK}
-METRICS: dict[str, Callable[[], Metric]] = {**SINGLE_LABEL, **MULTI_LABEL, **NUMBERS, **MASKS, **POINTS}
+BOXES: dict[str, Callable[[], Metric]] = {"mean_ap": MeanAP, "map_50": partial(MeanAP, 0.5)}
+METRICS: dict[str, Callable[[], Metric]] = {**SINGLE_LABEL, **MULTI_LABEL, **NUMBERS, **MASKS, **POINTS, **BOXES}
 
 
 def metric_by_name(name: str) -> Metric:

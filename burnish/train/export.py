@@ -37,6 +37,7 @@ class Builder(NamedTuple):
 BUILDERS = {  # a file can name these, nothing else
     "vision": Builder("burnish.vision.learner", "VisionLearner", "layer_groups"),
     "unet": Builder("burnish.vision.segmentation", "UnetLearner", "unet_groups"),
+    "detection": Builder("burnish.vision.detection", "DetectionLearner", "unet_groups"),
     "tabular": Builder("burnish.tabular.learner", "TabularLearner", "trainable_params"),
     "collab": Builder("burnish.collab.learner", "CollabLearner", "trainable_params"),
 }
@@ -49,6 +50,7 @@ _LOSS_MODULES = (
     "burnish.evaluate.losses",
     "burnish.evaluate.losses_masks",
     "burnish.evaluate.points",
+    "burnish.evaluate.boxes",
     "burnish.data.number",
 )
 _LOSS_FUNCTIONS = (

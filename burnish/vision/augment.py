@@ -125,7 +125,7 @@ class Augment(Part):
         mode, pad_mode, align_corners: how pixels are sampled, see :func:`aug_transforms`.
 
     Images ``(batch, channel, height, width)`` are sampled by `mode`, masks ``(batch, [1,] height, width)`` by nearest,
-    points ``(batch, n, 2)`` and boxes ``(batch, n, 4)`` (x, y in -1..1 from edge to edge) follow their pixels.
+    points ``(batch, n, 2)`` and boxes ``(batch, n, 4 ...)`` (x, y in -1..1 from edge to edge) follow their pixels.
     """
 
     when = "always"
@@ -289,14 +289,14 @@ def _mask(x: Tensor, matrix: Tensor | None, size: tuple[int, int], how: Sampling
 
 
 def _moved(x: Tensor, kind: str, matrix: Tensor) -> Tensor:
-    """Points ``(batch, n, 2)``, or boxes ``(batch, n, 4)`` as the upright boxes around their moved corners."""
+    """Points ``(batch, n, 2)``, or boxes ``(batch, n, 4 ...)`` as the upright boxes around their moved corners; what is behind their four numbers stays."""
     inverse = to_device(torch.linalg.inv(matrix), x.device)
     if kind == "points":
         return _project(x, inverse)
-    left, top, right, bottom = x.unbind(-1)
+    left, top, right, bottom = x[..., :4].unbind(-1)
     corners = torch.stack([left, top, right, top, right, bottom, left, bottom], dim=-1).reshape(len(x), -1, 2)
     moved = _project(corners, inverse).reshape(len(x), -1, 4, 2)
-    return torch.cat([moved.amin(dim=2), moved.amax(dim=2)], dim=-1)
+    return torch.cat([moved.amin(dim=2), moved.amax(dim=2), x[..., 4:]], dim=-1)
 
 
 def _project(points: Tensor, m: Tensor) -> Tensor:

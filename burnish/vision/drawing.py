@@ -1,4 +1,4 @@
-"""What is drawn over pictures: masks, points."""
+"""What is drawn over pictures: masks, points, boxes."""
 
 from __future__ import annotations
 
@@ -55,4 +55,26 @@ def draw_points(places: np.ndarray, names: Sequence[str] | None, ax: Any) -> Non
     ax.set_axis_off()
 
 
+def draw_boxes(value: Any, vocab: Sequence[Any], ax: Any) -> None:
+    """Boxes in fractions of the picture that is drawn on `ax`, in the colour of their class, with label and score; many have thin lines, and no words."""
+    from matplotlib.patches import Rectangle
+
+    height, width = ax.images[-1].get_array().shape[:2] if ax.images else (1, 1)
+    few, colours = len(value.labels) <= _MOST_WORDED, colours_of(len(vocab))
+    for i, (box, label) in enumerate(zip(value.boxes, value.labels, strict=True)):
+        x1, y1, x2, y2 = box * (width, height, width, height) - 0.5
+        colour = colours[vocab.index(label)].tolist()
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.6 if few else 0.8, zorder=3))
+        score = "" if value.scores is None else f"{value.scores[i]:.2f}"
+        words = f"{label if len(vocab) > 1 else ''} {score}".strip()
+        if few and words:
+            above = y1 > 0.08 * height
+            ax.annotate(
+                words, (x1, y1), xytext=(0, 1 if above else -1), textcoords="offset points", fontsize=6, color="white", va="bottom" if above else "top", zorder=4,
+                bbox={**_BEHIND, "facecolor": colour, "alpha": 0.8}, annotation_clip=True,
+            )  # fmt: skip
+    ax.set_axis_off()
+
+
+_MOST_WORDED = 12  # boxes that have their label beside them
 _BEHIND = {"facecolor": "black", "alpha": 0.5, "edgecolor": "none", "pad": 1}  # text over a picture

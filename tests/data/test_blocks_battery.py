@@ -23,6 +23,7 @@ import burnish.data.number
 import burnish.tabular.blocks
 import burnish.tabular.row
 import burnish.vision.blocks
+import burnish.vision.boxes
 import burnish.vision.masks
 import burnish.vision.points  # noqa: F401  (they register their blocks)
 from burnish.collab.ids import IdFeature
@@ -41,6 +42,16 @@ def _mask(i: int) -> np.ndarray:
 
 # name: (block, raw training cells, a raw cell that must be refused)
 SAMPLES = {
+    "BBoxBlock": (
+        lambda cls: cls(units="fraction"),
+        [[[0.25, 0.5, 0.75, 1.0]], [], [[0.0, 0.0, 1.0, 1.0], [0.5, 0.25, 0.75, 0.5]]],
+        [[0.5, 0.5, 0.25, 0.75]],
+    ),
+    "BBoxLblBlock": (
+        lambda cls: cls(units="fraction"),
+        [([[0.25, 0.5, 0.75, 1.0]], ["b"]), ([], []), ([[0.0, 0.0, 1.0, 1.0], [0.5, 0.25, 0.75, 0.5]], ["a", "b"])],
+        ([[0.25, 0.5, 0.75, 1.0]], ["never seen"]),
+    ),
     "CategoryBlock": (lambda cls: cls(), ["b", "a", "b"], "never seen"),
     "CategoriesBlock": (
         lambda cls: cls([CategoryFeature("colour"), CategoryFeature("doors")]),
@@ -115,7 +126,10 @@ def test_decode_gives_back_what_was_encoded(case):
     block, raws, _ = case
     for i, raw in enumerate(raws):
         decoded = block.decode(_finished(block, raws)[i])
-        if isinstance(raw, np.ndarray):
+        if block.kind == "boxes":
+            boxes, labels = raw if isinstance(raw, tuple) else (raw, ["object"] * len(raw))
+            assert np.array_equal(decoded.boxes, np.reshape(boxes, (-1, 4))) and decoded.labels == labels and decoded.scores is None
+        elif isinstance(raw, np.ndarray):
             assert np.array_equal(decoded, raw)
         elif isinstance(raw, Image.Image):
             assert np.abs(np.asarray(decoded, dtype=float) - np.asarray(raw, dtype=float)).max() <= 1
@@ -127,7 +141,7 @@ def test_it_draws(case):
     block, raws, _ = case
     fig, ax = plt.subplots()
     block.draw(block.decode(_finished(block, raws)[0]), ax)
-    assert ax.images or ax.collections or ax.get_title()
+    assert ax.images or ax.collections or ax.patches or ax.get_title()
     plt.close(fig)
 
 
@@ -140,7 +154,7 @@ def test_config_is_json_and_rebuilds_it(case):
 
 def test_many_at_once_are_encoded_as_one_by_one(case):
     block, raws, _ = case
-    one_by_one = torch.stack([block.encode(block.open(raw)) for raw in raws])
+    one_by_one = block.collate([block.encode(block.open(raw)) for raw in raws])
     several = [raws, pd.DataFrame(raws)] if isinstance(raws[0], dict) else [raws]
     for given in several:
         together = block.encode_all(given)
@@ -173,6 +187,9 @@ def test_targets_know_loss_outputs_and_decision(case):
     raw_output = torch.randn(len(raws), n, *places, requires_grad=True)
     final = block.final()
     output = raw_output if final is None else final(raw_output)
+    if block.kind == "boxes":  # of each place a box, where it is and how large a step is, and an output a class
+        place = torch.tensor([0.0, 0.0, 0.5, 0.5, 0.0, 0.1, 0.1, 0.5, 0.5]).expand(len(raws), 7, 9)
+        output = torch.cat([place, raw_output[:, None].expand(-1, 7, -1)], dim=-1)
     loss = block.loss()(output, _finished(block, raws))
     loss.backward()
     assert loss.ndim == 0 and loss.isfinite() and raw_output.grad is not None and raw_output.grad.isfinite().all()

@@ -16,7 +16,7 @@ from burnish.data.category import CategoryBlock
 from burnish.data.dataloaders import DataLoaders
 from burnish.errors import DataError
 from burnish.evaluate.baselines import Baseline, baseline, baseline_of
-from burnish.evaluate.metrics import MASKS, METRICS, POINTS, SINGLE_LABEL
+from burnish.evaluate.metrics import BOXES, MASKS, METRICS, POINTS, SINGLE_LABEL
 
 TRAIN, VALID = ["cat"] * 6 + ["dog"] * 3 + ["eel"], ["dog", "dog", "cat", "eel"]
 
@@ -88,7 +88,7 @@ def test_every_metric_has_a_baseline_or_nan_and_never_an_error(name: str) -> Non
         targets = torch.tensor([1.0, 2.0, 4.0])
         base = Baseline(targets, "numbers")
     value = base.value(name, targets)
-    assert math.isnan(value) == (name in ("pearson", "spearman", "top_k_accuracy", *MASKS, *POINTS))
+    assert math.isnan(value) == (name in ("pearson", "spearman", "top_k_accuracy", *MASKS, *POINTS, *BOXES))
 
 
 def test_data_without_a_baseline_says_so() -> None:

@@ -8,11 +8,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from box_samples import box_sample
 from scipy import stats
 
 from burnish.errors import SettingError
+from burnish.evaluate.boxes import MeanAP
 from burnish.evaluate.intervals import bootstrap, bootstrap_mean, evaluated, interval, wilson
 from burnish.evaluate.metrics import (
+    BOXES,
     MASKS,
     METRICS,
     MULTI_LABEL,
@@ -40,6 +43,8 @@ def sample(name: str, n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
     if name in POINTS:
         targets = torch.rand(n, 3, 2, generator=g) * 2 - 1
         return targets + 0.1 * torch.randn(n, 3, 2, generator=g), targets
+    if name in BOXES:
+        return box_sample(g, n)
     classes = 2 if name in ("roc_auc_binary", "average_precision", "dice", "jaccard_coeff") else 7
     if name in MASKS:
         targets = torch.randint(0, classes, (n, 4, 5), generator=g)
@@ -216,3 +221,17 @@ def test_the_users_random_state_is_left_alone() -> None:
     interval("f1_score", *sample("f1_score"), n_boot=20)
     interval("mae", *sample("mae"), n_boot=20)
     assert torch.equal(before[0], torch.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()
+
+
+def test_resampled_boxes_are_what_resampled_pictures_give() -> None:
+    """Weights of pictures, beside torchmetrics on pictures that are there several times."""
+    output, target = sample("mean_ap")
+    for at in (None, 0.5):
+        metric = MeanAP(at)
+        drawn = np.random.default_rng(0).integers(40, size=(3, 40))
+        weights = np.stack([np.bincount(rows, minlength=40) for rows in drawn]).astype(float)
+        theirs = [metric(output[rows], target[rows]) for rows in drawn]
+        assert metric.resamples(output, target, weights) == pytest.approx(theirs, abs=1.5e-3), (
+            "copies of a box count in one step, not one by one"
+        )
+        assert metric.resamples(output, target, np.ones((1, 40)))[0] == pytest.approx(metric(output, target), abs=1e-6)

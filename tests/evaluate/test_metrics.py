@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import sklearn.metrics as skm
 import torch
+from box_samples import box_sample
 from scipy import stats
 
 from burnish.errors import SettingError
+from burnish.evaluate.boxes import detections
 from burnish.evaluate.metrics import (
+    BOXES,
     MASKS,
     METRICS,
     MULTI_LABEL,
@@ -73,6 +76,8 @@ def sample(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
         targets = torch.rand(N, 3, 2, generator=g) * 2.2 - 1.1  # some outside, which don't count
         targets[::5, 0] = torch.nan
         return targets.nan_to_num() + 0.1 * torch.randn(N, 3, 2, generator=g), targets
+    if kind == "boxes":
+        return box_sample(g, N)
     if kind == "multi":
         targets = (torch.rand(N, 5, generator=g) < 0.4).float()
         return ((torch.randn(N, 5, generator=g) + targets) * 4).round() / 4, targets
@@ -94,9 +99,38 @@ def kind_of(name: str) -> str:
         return "numbers"
     if name in POINTS:
         return "points"
+    if name in BOXES:
+        return "boxes"
     if name in MASKS:
         return "masks of two" if name in ("dice", "jaccard_coeff") else "masks"
     return "two" if name in ("roc_auc_binary", "average_precision") else "six"
+
+
+def average_precisions(y: np.ndarray, s: np.ndarray, at: list[float]) -> float:
+    """COCO's mean average precision, written out: greedy matching by score, precision at 101 steps of recall."""
+    found = []
+    for label in range(3):
+        n = (y[..., 4] == label).sum()
+        for least in at:
+            hits = []
+            for boxes, told in zip(y, s, strict=True):
+                free = [box[:4] for box in boxes if box[4] == label]
+                for one in sorted((d for d in told if d[4] == label), key=lambda d: -d[5]):
+                    overlaps = [overlap(one[:4], box) for box in free]
+                    best = int(np.argmax(overlaps)) if free else -1
+                    hits.append((one[5], bool(free) and overlaps[best] >= least))
+                    if hits[-1][1]:
+                        free.pop(best)
+            right = np.array([h for _, h in sorted(hits, key=lambda h: -h[0])])
+            precision = np.maximum.accumulate((right.cumsum() / np.arange(1, len(right) + 1))[::-1])[::-1]
+            places = np.searchsorted(right.cumsum() / n, np.linspace(0, 1, 101), side="left")
+            found.append(np.mean([precision[p] if p < len(precision) else 0.0 for p in places]))
+    return float(np.mean(found))
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    inner = np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None))
+    return inner / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - inner)
 
 
 def probabilities(outputs: torch.Tensor) -> np.ndarray:
@@ -153,6 +187,8 @@ ORACLE = {
     "dice": lambda y, d, s: skm.f1_score(y, d),
     "jaccard_coeff": lambda y, d, s: skm.jaccard_score(y, d),
     "point_distance": lambda y, d, s: skm.pairwise.paired_distances(y, s).mean() / 2,
+    "mean_ap": lambda y, d, s: average_precisions(y, s, [0.5 + 0.05 * i for i in range(10)]),
+    "map_50": lambda y, d, s: average_precisions(y, s, [0.5]),
     "pck": lambda y, d, s: (skm.pairwise.paired_distances(y, s) <= 0.1).mean(),
 }
 
@@ -167,6 +203,8 @@ def expected(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> float:
     if kind == "points":
         known = (targets.abs() <= 1).all(-1)
         return float(ORACLE[name](targets[known].double().numpy(), None, outputs[known].double().numpy()))
+    if kind == "boxes":
+        return float(ORACLE[name](targets.double().numpy(), None, detections(outputs).double().numpy()))
     if kind.startswith("masks"):
         known = targets >= 0
         return float(ORACLE[name](targets[known].numpy(), outputs.argmax(1)[known].numpy(), None))
@@ -198,6 +236,11 @@ def test_better_points_the_right_way(name: str) -> None:
         perfect = targets.nan_to_num()
     elif kind_of(name) == "multi":
         perfect = targets * 20 - 10
+    elif kind_of(name) == "boxes":
+        sure = torch.cat(
+            [torch.tensor([9.0, 0.0, 0.0, 0.1, 0.1]).expand(N, 2, 5), 20.0 * (targets[..., 4:] == torch.arange(3)) - 10], dim=-1
+        )
+        perfect = torch.cat([targets[..., :4], sure], dim=-1)
     elif kind_of(name).startswith("masks"):
         perfect = 20.0 * torch.nn.functional.one_hot(targets.clamp(min=0), outputs.shape[1]).permute(0, 3, 1, 2)
     else:

@@ -1,0 +1,190 @@
+"""DetectionDataLoaders and detection_learner: from pictures with boxes to a model that finds the objects of a new one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor
+
+from burnish.data.datablock import DataBlock
+from burnish.data.dataloaders import DataLoaders
+from burnish.data.lazy import pd
+from burnish.data.randomness import derive, fresh_seed, own_globals
+from burnish.data.sides import check_shares
+from burnish.data.split import RandomSplitter, Splitter
+from burnish.errors import DataError, ModelFileError, SettingError, hinting, listed
+from burnish.evaluate.joint import default_metrics
+from burnish.evaluate.metrics import resolve_metrics
+from burnish.train.learner import Callbacks
+from burnish.train.optim import AdamW, OptFunc
+from burnish.vision.annotations import Annotated, annotated_coco, annotated_rows, annotated_voc
+from burnish.vision.backbones import ArchLike, create_body
+from burnish.vision.boxes import BBoxLblBlock
+from burnish.vision.dataloaders import LoaderOptions, image_block, known_options
+from burnish.vision.detector import FINEST, Detector
+from burnish.vision.inputs import check_one_picture
+from burnish.vision.learner import Splitter as GroupsOf
+from burnish.vision.learner import VisionLearner, channels_of, first_pictures, named, normalized_already, with_size
+from burnish.vision.unet import unet_groups
+from burnish.vision.weights import Source
+
+
+class DetectionDataLoaders(DataLoaders):
+    """DataLoaders of pictures whose objects have a box and a label each.
+
+    All factories take: `valid_pct` and `test_pct`, the shares drawn at random for validation and testing; `seed` (42 when not given); `vocab`, the classes (by default
+    all that occur); `bbox`, a ``BBoxLblBlock`` with what else there is to say of boxes; `item_tfms` and `batch_tfms`, which move pictures and boxes alike; `img_cls`, see
+    ``ImageDataLoaders``; and the options of ``DataBlock.dataloaders``. Item transforms that cut pictures cut objects off: ``Resize(size, "pad")`` keeps all.
+    """
+
+    @classmethod
+    def from_coco(
+        cls, path: str | Path, annotations: str | Path = "annotations.json", images: str | Path = ".", valid_pct: float = 0.2, seed: int | None = None,
+        vocab: Any = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: Any = None, *, bbox: BBoxLblBlock | None = None, test_pct: float = 0.0,
+        splitter: Splitter | None = None, **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:  # fmt: skip
+        """From a COCO JSON file, whose file names are relative to the folder `images`; both relative to `path`."""
+        root = Path(path)
+        found = annotated_coco(root / annotations, root / images)
+        return _loaders(cls, found, valid_pct, seed, vocab, item_tfms, batch_tfms, img_cls, bbox, test_pct, splitter, options)
+
+    @classmethod
+    def from_voc(
+        cls, path: str | Path, annotations: str | Path = "Annotations", images: str | Path = "JPEGImages", valid_pct: float = 0.2, seed: int | None = None,
+        vocab: Any = None, item_tfms: Any = None, batch_tfms: Any = None, img_cls: Any = None, *, difficult: bool = False, bbox: BBoxLblBlock | None = None,
+        test_pct: float = 0.0, splitter: Splitter | None = None, **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:  # fmt: skip
+        """From a folder of pictures and one with a Pascal VOC XML file for each. `difficult`: with the objects that are marked so."""
+        root = Path(path)
+        found = annotated_voc(root / annotations, root / images, difficult)
+        return _loaders(cls, found, valid_pct, seed, vocab, item_tfms, batch_tfms, img_cls, bbox, test_pct, splitter, options)
+
+    @classmethod
+    def from_df(
+        cls, df: pd.DataFrame, path: str | Path = ".", valid_pct: float = 0.2, seed: int | None = None, fn_col: str = "file",
+        box_cols: Sequence[str] = ("x1", "y1", "x2", "y2"), label_col: str | None = "label", folder: str | Path | None = None, vocab: Any = None, item_tfms: Any = None,
+        batch_tfms: Any = None, img_cls: Any = None, *, bbox: BBoxLblBlock | None = None, test_pct: float = 0.0, splitter: Splitter | None = None,
+        **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:  # fmt: skip
+        """From a table with a row a box; a row without numbers names a picture without objects.
+
+        Args:
+            fn_col, box_cols, label_col: the columns of the file (in `path` and `folder`), of four numbers, and of the label (None: all are of one kind).
+        """
+        root = Path(path) / folder if folder is not None else Path(path)
+        if len(box_cols) != 4:
+            raise SettingError(f"box_cols={list(box_cols)}: expected the names of four columns, such as ('x1', 'y1', 'x2', 'y2').")
+        found = annotated_rows(df, [fn_col, *box_cols, *([] if label_col is None else [label_col])], root)
+        return _loaders(cls, found, valid_pct, seed, vocab, item_tfms, batch_tfms, img_cls, bbox, test_pct, splitter, options)
+
+    @classmethod
+    def from_csv(
+        cls, path: str | Path, csv_fname: str | Path = "boxes.csv", valid_pct: float = 0.2, seed: int | None = None, fn_col: str = "file",
+        box_cols: Sequence[str] = ("x1", "y1", "x2", "y2"), label_col: str | None = "label", folder: str | Path | None = None, vocab: Any = None, item_tfms: Any = None,
+        batch_tfms: Any = None, img_cls: Any = None, *, bbox: BBoxLblBlock | None = None, test_pct: float = 0.0, splitter: Splitter | None = None,
+        **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:  # fmt: skip
+        """From a CSV file in `path`; see ``from_df``."""
+        file = Path(path) / csv_fname
+        if not file.exists():
+            raise FileNotFoundError(f"There is no {file}. Pass csv_fname= the name of the CSV file in {path}.")
+        return cls.from_df(
+            pd.read_csv(file), path, valid_pct, seed, fn_col, box_cols, label_col, folder, vocab, item_tfms, batch_tfms, img_cls, bbox=bbox, test_pct=test_pct,
+            splitter=splitter, **options,
+        )  # fmt: skip
+
+
+def _loaders(
+    cls: type, found: list[Annotated], valid_pct: float, seed: int | None, vocab: Any, item_tfms: Any, batch_tfms: Any, img_cls: Any, bbox: BBoxLblBlock | None,
+    test_pct: float, splitter: Splitter | None, options: LoaderOptions,
+) -> DataLoaders:  # fmt: skip
+    if not found:
+        raise DataError("The annotations name no picture.")
+    gone = [one.file for one in found if not one.file.is_file()]
+    if len(gone) == len(found):
+        raise FileNotFoundError(
+            f"None of the {len(found)} pictures of the annotations is there, for example {gone[0]}. Say where they are (images=, folder=)."
+        )
+    if gone:
+        raise FileNotFoundError(
+            f"{len(gone)} of {len(found)} pictures of the annotations aren't there: {listed(map(str, gone), 3)}. Bring them, or take them out."
+        )
+    if bbox is not None and vocab is not None:
+        raise SettingError("vocab= and bbox= were both given: pass bbox=BBoxLblBlock(vocab=...).")
+    check_shares(valid_pct, test_pct)
+    drawn = splitter or RandomSplitter(valid_pct=valid_pct, test_pct=test_pct, seed=42 if seed is None else seed)
+    boxes = bbox or BBoxLblBlock(
+        vocab or sorted({label for one in found for label in one.labels}, key=lambda label: (str(type(label)), label))
+    )
+    block = DataBlock(blocks=(image_block(img_cls), boxes), splitter=drawn, item_tfms=item_tfms, batch_tfms=batch_tfms)
+    samples = [(one.file, (one.boxes, one.labels)) for one in found]
+    return block.dataloaders(samples, seed=seed, **known_options(options, cls.__name__))
+
+
+# -- the learner ------------------------------------------------------------------------------------------------------------
+class DetectionLearner(VisionLearner):
+    """A learner whose model finds the objects of a picture."""
+
+
+@hinting
+def detection_learner(
+    dls: DataLoaders, arch: ArchLike, *, normalize: bool = True, pretrained: bool | None = None, weights: Source | None = None,
+    loss_func: Callable[..., Tensor] | None = None, opt_func: OptFunc = AdamW, lr: float = 1e-3, splitter: GroupsOf | None = None, cbs: Callbacks = None,
+    metrics: Any = None, path: str | Path = ".", model_dir: str | Path = "models", wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = False,
+    moms: tuple[float, float, float] = (0.95, 0.85, 0.95), finest: int = FINEST, n_in: int | None = None, seed: int | None = None, precision: str = "auto",
+    device: torch.device | str | None = None, arch_args: dict[str, Any] | None = None,
+) -> DetectionLearner:  # fmt: skip
+    """A learner for boxes: a detector in the manner of FCOS over the body of `arch`. Pretrained, the body is frozen.
+
+    Args:
+        dls: the data: pictures, and a BBoxLblBlock or BBoxBlock.
+        arch: an architecture that gives feature maps of several sizes: ``resnet34``, ``"convnext_tiny"``, ``"efficientnet_b0"``, swin ...
+        finest: stride in pixels of the finest feature map that is used; 4 finds smaller objects, at some four times the work.
+        The rest: see ``vision_learner``.
+
+    Raises:
+        SettingError: something doesn't fit the data, or `arch` has no such maps; OfflineError: the weights can't be had.
+    """
+    if [block.kind for block in dls.target_blocks] != ["boxes"]:
+        kinds = ", ".join(type(b).__name__ for b in dls.target_blocks) or "not known"
+        raise SettingError(
+            f"detection_learner is for boxes, and the target is {kinds}. Make the data with a BBoxLblBlock, or use vision_learner or unet_learner."
+        )
+    check_one_picture(dls, "detection_learner")
+    look = functools.cache(lambda: first_pictures(dls))
+    config = {
+        "builder": "detection", "arch": arch, "n_in": channels_of(dls, n_in, look), "n_out": dls.c, "normalize": normalize and not normalized_already(dls, look),
+        "arch_args": with_size(arch, arch_args or {}, look), "finest": finest,
+    }  # fmt: skip
+    fitting = resolve_metrics(default_metrics(dls) if metrics is None else metrics)
+    seed = fresh_seed() if seed is None else seed
+    with own_globals(derive(seed, "init")):
+        model = _make(config, pretrained, weights)
+    learn = DetectionLearner(
+        dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter or unet_groups, cbs=cbs, metrics=fitting, path=path,
+        model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, seed=seed, precision=precision, device=device,
+    )  # fmt: skip
+    return named(learn, arch, model.body, config)
+
+
+def build(model_config: dict[str, Any]) -> Detector:
+    """The network that a learner's ``model_config`` describes, with fresh weights.
+
+    Raises:
+        ModelFileError: what it describes can't be made.
+    """
+    try:
+        return _make(model_config, pretrained=False)
+    except SettingError as error:
+        raise ModelFileError(f"The architecture that the model file describes can't be made: {error}") from error
+
+
+def _make(config: dict[str, Any], pretrained: bool | None, weights: Source | None = None) -> Detector:
+    """The network. Draws from torch's global generator."""
+    body = create_body(config["arch"], pretrained, config["n_in"], weights, normalize=config["normalize"], arch_args=config["arch_args"])
+    model = Detector(body, config["n_out"], config["n_in"], finest=config["finest"])
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,198 @@
+"""Boxes: cells, what is wrong with them, and that they follow their pixels through every transform."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torchvision.transforms import v2
+
+from burnish.data.category import CategoryBlock
+from burnish.data.datablock import DataBlock
+from burnish.data.notes import captured_notes
+from burnish.data.split import RandomSplitter
+from burnish.errors import DataError, SettingError
+from burnish.vision.augment import Flip, Rotate, Warp, Zoom, aug_transforms
+from burnish.vision.blocks import ImageBlock
+from burnish.vision.boxes import BBoxBlock, BBoxLblBlock
+from burnish.vision.transforms import DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, Resize
+
+SIZE = (120, 90)
+
+
+def painted(seed, n=2):
+    """A black picture with white rectangles, and their boxes."""
+    rng, picture = np.random.default_rng(seed), Image.new("RGB", SIZE)
+    boxes = []
+    for i in range(n):
+        w, h = rng.integers(12, 24, 2)
+        x, y = rng.integers(2, 60 - w - 2) + 60 * i, rng.integers(2, 90 - h - 2)
+        ImageDraw.Draw(picture).rectangle((x, y, x + w - 1, y + h - 1), fill="white")
+        boxes.append((int(x), int(y), int(x + w), int(y + h)))
+    return picture, boxes
+
+
+def loaders(n=12, block=None, item_tfms=None, batch_tfms=None, **options):
+    data = [painted(i) for i in range(n)]
+    samples = [(picture, (boxes, ["a", "b"])) for picture, boxes in data]
+    with captured_notes():
+        made = DataBlock(
+            blocks=(ImageBlock, block or BBoxLblBlock), splitter=RandomSplitter(0.25, seed=0), item_tfms=item_tfms, batch_tfms=batch_tfms
+        )
+        return made.dataloaders(samples, seed=0, device="cpu", **{"bs": 9, "num_workers": 0, **options})
+
+
+GEOMETRY = {
+    "nothing": (None, None),
+    "squished": (Resize((60, 100), "squish"), None),
+    "padded": (Resize(96, "pad", pad_mode="zeros"), None),
+    "flipped": (FlipItem(p=1.0), None),
+    "symmetries": ([Resize(80, "squish"), DihedralItem(p=1.0)], None),
+    "torchvision's": (v2.Compose([v2.RandomHorizontalFlip(1.0), v2.Resize((64, 96))]), None),
+    "flips of the batch": (None, Flip(p=1.0)),
+    "zoom": (None, Zoom(max_zoom=1.1, p=1.0, pad_mode="zeros")),
+    "cut": (RandomCrop(80), None),
+    "cut and resized": (RandomResizedCrop(80, min_scale=0.7), None),
+}
+
+
+def bright(picture, label, boxes):
+    """The box around the bright pixels nearest to a box's place, in pixels."""
+    (height, width), x1, y1, x2, y2 = picture.shape, *boxes
+    grown = [max(0, round(x1) - 4), max(0, round(y1) - 4), min(width, round(x2) + 4), min(height, round(y2) + 4)]
+    rows, columns = np.nonzero(picture[grown[1] : grown[3], grown[0] : grown[2]] > 0.5)
+    return np.array([columns.min() + grown[0], rows.min() + grown[1], columns.max() + 1 + grown[0], rows.max() + 1 + grown[1]])
+
+
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_boxes_stay_around_their_pixels(name):
+    item, batch = GEOMETRY[name]
+    pictures, targets = loaders(item_tfms=item, batch_tfms=batch).one_batch()
+    height, width = pictures.shape[-2:]
+    seen = 0
+    for picture, target in zip(pictures, targets, strict=True):
+        for *places, label in target[target[:, 4] >= 0].tolist():
+            box = (np.array(places) + 1) / 2 * [width, height, width, height]
+            if min(box[2] - box[0], box[3] - box[1]) < 4:
+                continue
+            assert np.abs(bright(picture[0].numpy(), label, box) - box).max() <= 1.3
+            seen += 1
+    assert seen >= 12
+
+
+def test_turned_boxes_hold_their_turned_objects():
+    pictures, targets = loaders(
+        item_tfms=Resize(96, "squish"), batch_tfms=[Rotate(25, p=1.0, pad_mode="zeros"), Warp(0.2, p=1.0, pad_mode="zeros")]
+    ).one_batch()
+    for picture, target in zip(pictures, targets, strict=True):
+        inside = torch.zeros(96, 96, dtype=torch.bool)
+        for x1, y1, x2, y2, _ in target[target[:, 4] >= 0].tolist():
+            a, b, c, d = (round((v + 1) / 2 * 96) for v in (x1, y1, x2, y2))
+            inside[max(0, b - 1) : d + 1, max(0, a - 1) : c + 1] = True
+        gone = (target[:, 4] < 0).any()
+        assert gone or (picture[0] > 0.5)[~inside].sum() <= 3
+
+
+def test_boxes_are_cut_at_the_edge_and_dropped_when_nearly_gone():
+    block = BBoxLblBlock(["a"], min_visible=0.25)
+    batch = torch.tensor(
+        [[[-0.5, -0.5, 0.5, 0.5, 0], [0.9, 0, 1.3, 0.5, 0], [0.95, 0, 1.3, 0.5, 0], [1.2, 0, 1.5, 0.5, 0], [0, 0, 0, 0, -1]]]
+    )
+    settled = block.settle(batch)[0]
+    assert settled[:, 4].tolist() == [0, 0, -1, -1, -1] and torch.allclose(settled[1, :4], torch.tensor([0.9, 0, 1, 0.5]))
+    assert (settled[2:, :4] == 0).all()
+
+
+def test_pictures_without_boxes_and_many_boxes_make_batches():
+    samples = [(painted(i)[0], ([(1, 1, 9, 9)] * i, ["x"] * i)) for i in range(8)]
+    with captured_notes():
+        dls = DataBlock(blocks=(ImageBlock, BBoxLblBlock), splitter=RandomSplitter(0.25, seed=1)).dataloaders(
+            samples, bs=6, device="cpu", drop_last=False
+        )
+    for _, targets in (*dls.train, *dls.valid):
+        assert targets.shape[1:] == (7, 5)
+    assert sorted((t[:, 4] >= 0).sum().item() for dl in dls for _, targets in dl for t in targets) == list(range(8))
+
+
+@pytest.mark.parametrize(("format", "box"), [("xyxy", (10, 20, 40, 60)), ("xywh", (10, 20, 30, 40)), ("cxcywh", (25, 40, 30, 40))])
+@pytest.mark.parametrize("units", ["pixels", "fraction"])
+def test_formats_and_units(format, box, units):
+    scale = np.array([*SIZE, *SIZE]) if units == "fraction" else 1
+    block = BBoxBlock(format=format, units=units)
+    value, classes = block.open([np.array(box) / scale], SIZE)
+    assert np.allclose(value.numpy(), [[10, 20, 40, 60]], atol=1e-4) and classes.tolist() == [0]
+
+
+def test_boxes_and_labels_in_blocks_of_their_own_are_one_target():
+    """As people write it: a block and a getter for boxes, another for labels."""
+    data = {i: painted(i) for i in range(8)}
+    block = DataBlock(
+        blocks=(ImageBlock, BBoxBlock, BBoxLblBlock), get_x=lambda i: data[i][0], get_y=[lambda i: data[i][1], lambda i: ["a", "b"]], n_inp=1,
+        splitter=RandomSplitter(0.25, seed=0),
+    )  # fmt: skip
+    assert [type(b).__name__ for b in block.blocks] == ["ImageBlock", "BBoxLblBlock"]
+    with captured_notes():
+        dls = block.dataloaders(list(data), bs=6, device="cpu", num_workers=0)
+    assert dls.vocab == ["a", "b"] and dls.one_batch()[1].shape == (6, 2, 5)
+    assert [type(b).__name__ for b in DataBlock(blocks=(ImageBlock, BBoxBlock, CategoryBlock), n_inp=1).blocks][1:] == [
+        "BBoxBlock",
+        "CategoryBlock",
+    ]
+    with pytest.raises(SettingError, match=r"one target together. Pass n_inp=1"):
+        DataBlock(blocks=(ImageBlock, BBoxBlock, BBoxLblBlock), n_inp=2)
+
+
+def opened(boxes, labels=None, **settings):
+    labels = ["a"] * len(boxes) if labels is None else labels
+    return BBoxLblBlock(["a", "b"], **settings).open((boxes, labels), SIZE)
+
+
+WRONG = {
+    "negative size": (lambda: opened([(1, 2, 5, 9), (50, 20, 40, 60)]), r"Box 1, \(50, 20, 40, 60\), of -10 x 40 pixels, has a negative size in a picture of 120 x 90"),
+    "width and height": (lambda: opened([(50, 20, 40, 60)]), "All of this picture's boxes are right as 'xywh'"),
+    "no area": (lambda: opened([(50, 20, 50, 60)]), "of 0 x 40 pixels, has no area"),
+    "outside": (lambda: opened([(100, 20, 140, 60)]), "is outside of a picture of 120 x 90 pixels"),
+    "fractions": (lambda: opened([(0.5, 0.5, 0.5, 0.9)]), "They look like fractions"),
+    "labels": (lambda: opened([(1, 2, 5, 9)], ["a", "b"]), "1 boxes and 2 labels"),
+    "no label": (lambda: opened([(1, 2, 5, 9)], [None]), "box 0 has no label"),
+    "unknown": (lambda: opened([(1, 2, 5, 9)], ["c"]), r"class 'c', which is none of the classes: 'a', 'b'"),
+    "not a number": (lambda: opened([(1, 2, float("nan"), 9)]), "missing or infinite"),
+    "three numbers": (lambda: opened([(1, 2, 3)]), r"shape \(1, 3\)"),
+    "words": (lambda: opened(["box"]), "which is no boxes"),
+    "no pair": (lambda: BBoxLblBlock(["a"]).open([(1, 2, 3, 4)], SIZE), r"a pair \(boxes, labels\) was expected"),
+    "no picture": (lambda: BBoxLblBlock(["a"]).open(([(1, 2, 3, 4)], ["a"])), "no picture before them"),
+    "nothing to learn": (lambda: BBoxBlock().fit([[], []]), "None of the 2 training pictures has a box"),
+    "fractions throughout": (lambda: BBoxBlock().fit([[(0.1, 0.2, 0.5, 0.6)], []]), "fractions of their pictures, not pixels"),
+    "a class of validation": (lambda: _fitted().check([([(0, 0, 1, 1)], ["z"])], ["row 7"], "valid"), "row 7 of the valid split has a box of the class 'z'"),
+}  # fmt: skip
+
+
+def _fitted():
+    block = BBoxLblBlock()
+    block.fit([([(0, 0, 9, 9)], ["a"])])
+    return block
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_said(name):
+    do, said = WRONG[name]
+    with pytest.raises(DataError, match=said):
+        do()
+
+
+@pytest.mark.parametrize("settings", [{"format": "yxyx"}, {"units": "inches"}, {"min_visible": 2}, {"threshold": -1}])
+def test_settings_are_checked(settings):
+    with pytest.raises(SettingError, match=next(iter(settings))):
+        BBoxLblBlock(**settings)
+
+
+def test_transforms_that_remove_boxes_are_refused():
+    with pytest.raises(DataError, match="left 0 of 2 boxes"):
+        loaders(item_tfms=v2.SanitizeBoundingBoxes(min_size=1000, labels_getter=None)).one_batch()
+
+
+def test_all_of_the_usual_augmentation_at_once():
+    _, targets = loaders(item_tfms=Resize(96, "squish"), batch_tfms=aug_transforms(size=64, min_scale=0.75)).one_batch()
+    there = targets[targets[..., 4] >= 0]
+    assert len(there) > 8 and (there[:, :4].abs() <= 1).all() and (there[:, 2:4] > there[:, :2]).all()

@@ -1,0 +1,307 @@
+"""From pictures and boxes to a detector: readers, factories, the network, its loss, training, export."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from burnish.data.notes import captured_notes
+from burnish.deploy.predictor import Predictor
+from burnish.errors import DataError, SettingError, UnreadableFileError
+from burnish.evaluate.boxes import COLUMNS, DetectionLoss, MeanAP, detections, match
+from burnish.evaluate.interpret import Interpretation
+from burnish.evaluate.mask_results import results_by_class
+from burnish.train.export import load_learner
+from burnish.vision.annotations import annotated_coco, annotated_voc, get_annotations
+from burnish.vision.augment import aug_transforms
+from burnish.vision.backbones import create_body
+from burnish.vision.boxes import BBoxLblBlock
+from burnish.vision.dataloaders import ImageDataLoaders
+from burnish.vision.detection import DetectionDataLoaders, detection_learner
+from burnish.vision.detector import Detector
+from burnish.vision.transforms import Resize
+
+N = 120
+OPTIONS = {"item_tfms": Resize(96, "pad", pad_mode="zeros"), "bs": 8, "seed": 0, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Grey noise with 0 to 2 bright boxes and balls; what is where in a table, as COCO and as VOC have it."""
+    root, rng, rows = tmp_path_factory.mktemp("shapes"), np.random.default_rng(0), []
+    for name in ("JPEGImages", "Annotations"):
+        (root / name).mkdir()
+    for i in range(N):
+        picture = Image.fromarray(rng.integers(80, 140, (72, 96, 3), dtype=np.uint8))
+        for k in range(i % 3):
+            w, h = rng.integers(14, 32, 2)
+            x, y = rng.integers(0, 48 - w) + 48 * k, rng.integers(0, 72 - h)
+            ball, colour = int(rng.integers(2)), tuple(rng.integers(150, 255, 3).tolist())
+            draw = ImageDraw.Draw(picture)
+            (draw.ellipse if ball else draw.rectangle)((x, y, x + w - 1, y + h - 1), fill=colour)
+            rows.append((f"{i:03}.jpg", x, y, x + w, y + h, ("box", "ball")[ball]))
+        if i % 3 == 0:
+            rows.append((f"{i:03}.jpg", *[None] * 5))
+        picture.save(root / "JPEGImages" / f"{i:03}.jpg", quality=95)
+    table = pd.DataFrame(rows, columns=["file", "x1", "y1", "x2", "y2", "label"])
+    table.to_csv(root / "boxes.csv", index=False)
+    write_coco(table, root / "annotations.json")
+    for file, objects in table.dropna().groupby("file"):
+        told = "".join(
+            f"<object><name>{o.label}</name><difficult>0</difficult><bndbox><xmin>{o.x1 + 1:g}</xmin><ymin>{o.y1 + 1:g}</ymin><xmax>{o.x2:g}</xmax><ymax>{o.y2:g}</ymax></bndbox></object>"
+            for o in objects.itertuples()
+        )
+        (root / "Annotations" / f"{file[:-4]}.xml").write_text(f"<annotation><filename>{file}</filename>{told}</annotation>")
+    return root
+
+
+def write_coco(table, file, **changed):
+    names, numbers = list(dict.fromkeys(table.file)), {"ball": 7, "box": 31}
+    told = {
+        "images": [{"id": 100 + i, "file_name": name, "width": 96, "height": 72} for i, name in enumerate(names)],
+        "categories": [{"id": k, "name": name} for name, k in numbers.items()],
+        "annotations": [
+            {"id": i, "image_id": 100 + names.index(o.file), "category_id": numbers[o.label], "bbox": [o.x1, o.y1, o.x2 - o.x1, o.y2 - o.y1], "iscrowd": 0}
+            for i, o in enumerate(table.dropna().itertuples())
+        ],
+    }  # fmt: skip
+    file.write_text(json.dumps({**told, **changed}))
+    return told
+
+
+FACTORIES = {
+    "from_coco": lambda p, **o: DetectionDataLoaders.from_coco(p, images="JPEGImages", **o),
+    "from_voc": lambda p, **o: DetectionDataLoaders.from_voc(p, **o),
+    "from_df": lambda p, **o: DetectionDataLoaders.from_df(pd.read_csv(p / "boxes.csv"), p, folder="JPEGImages", **o),
+    "from_csv": lambda p, **o: DetectionDataLoaders.from_csv(p, folder="JPEGImages", **o),
+}
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_every_factory_gives_the_same_data(folder, factory):
+    with captured_notes() as notes:
+        dls = FACTORIES[factory](folder, **OPTIONS)
+    table = dls.table.assign(file=[f.name for f in dls.table.iloc[:, 0]]).set_index("file")
+    first, expected = table.loc["002.jpg"].iloc[1], pd.read_csv(folder / "boxes.csv").query("file == '002.jpg'")
+    assert np.allclose(first[0], expected[["x1", "y1", "x2", "y2"]]) and list(first[1]) == expected.label.tolist()
+    assert dls.vocab == ["ball", "box"] and len(dls.table) == N and len(table.loc["000.jpg"].iloc[1][0]) == 0
+    assert any("40 of 120 pictures have no XML file" in said for said in notes) == (factory == "from_voc")
+
+
+def test_annotations_as_people_read_them(folder):
+    files, told = get_annotations(folder / "annotations.json", prefix="train/")
+    assert len(files) == len(told) == 80 and files[0] == "train/001.jpg"
+    boxes, labels = told[0]
+    assert len(boxes[0]) == 4 and labels[0] in ("ball", "box")
+
+
+def _coco(tmp_path, **changed):
+    table = pd.DataFrame([("a.jpg", 1, 2, 11, 22, "ball")], columns=["file", "x1", "y1", "x2", "y2", "label"])
+    file = tmp_path / "coco.json"
+    told = write_coco(table, file)
+    one = told["annotations"][0]
+    write_coco(table, file, **{k: v(one) if callable(v) else v for k, v in changed.items()})
+    return annotated_coco(file)
+
+
+COCO = {
+    "category": ({"annotations": lambda a: [{**a, "category_id": 5}]}, DataError, r"of the category 5, which is none of its categories: 7 \(ball\), 31 \(box\)"),
+    "image": ({"annotations": lambda a: [{**a, "image_id": 5}]}, DataError, "of the image 5, which isn't among its 1 images"),
+    "size": ({"annotations": lambda a: [{**a, "bbox": [5, 5, -3, 4]}]}, DataError, r"a.jpg\) is -3 x 4 pixels"),
+    "numbers": ({"annotations": lambda a: [{**a, "bbox": [5, 5, 3]}]}, DataError, "four numbers were expected"),
+    "no lists": ({"annotations": {}, "categories": None}, DataError, "no list 'annotations', 'categories'"),
+    "no names": ({"categories": [{"id": 7}]}, DataError, r"categories\[0\] has no 'id', 'name'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COCO)
+def test_what_is_wrong_with_coco_is_said(tmp_path, name):
+    changed, error, said = COCO[name]
+    with pytest.raises(error, match=said):
+        _coco(tmp_path, **changed)
+
+
+def test_crowds_are_left_out_and_files_that_are_none_are_told(tmp_path):
+    with captured_notes() as notes:
+        assert _coco(tmp_path, annotations=lambda a: [a, {**a, "iscrowd": 1}])[0].boxes == [(1.0, 2.0, 11.0, 22.0)]
+    assert "1 region(s) of crowds" in notes[0]
+    (tmp_path / "x.json").write_text("{nothing")
+    with pytest.raises(UnreadableFileError, match=r"x\.json is no JSON"):
+        annotated_coco(tmp_path / "x.json")
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(DataError, match="it has a list"):
+        annotated_coco(tmp_path / "list.json")
+    with pytest.raises(FileNotFoundError, match="no file"):
+        annotated_coco(tmp_path / "nowhere.json")
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        annotated_voc(tmp_path / "nowhere", tmp_path)
+
+
+def test_what_is_wrong_with_tables_and_folders_is_said(folder, tmp_path):
+    table = pd.read_csv(folder / "boxes.csv")
+    bad = {
+        "row 1 of the table .* has no 'x2'": table.assign(x2=table.x2.where(table.index != 1)),
+        "no column 'label'. It has": table.rename(columns={"label": "kind"}),
+        "names no picture": table.assign(file=table.file.where(table.index != 3)),
+    }
+    for said, frame in bad.items():
+        with captured_notes(), pytest.raises(DataError, match=f"(?i){said}"):
+            DetectionDataLoaders.from_df(frame, folder, folder="JPEGImages")
+    with pytest.raises(FileNotFoundError, match="None of the 120 pictures of the annotations is there"):
+        DetectionDataLoaders.from_df(table, tmp_path)
+    with pytest.raises(FileNotFoundError, match="1 of 121 pictures of the annotations aren't there"):
+        DetectionDataLoaders.from_df(pd.concat([table, table.head(1).assign(file="x.jpg")]), folder, folder="JPEGImages")
+    with pytest.raises(SettingError, match="four columns"):
+        DetectionDataLoaders.from_df(table, folder, box_cols=["x1"])
+    with pytest.raises(TypeError, match="item_tfm"):
+        DetectionDataLoaders.from_df(table, folder, folder="JPEGImages", item_tfm=None)
+
+
+# -- network and loss -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("arch", ["resnet18", "convnext_atto", "tf_efficientnet_lite0", "vgg11_bn", "torchvision:resnet18"])
+def test_a_detector_stands_on_bodies_of_many_kinds_and_takes_any_size(arch):
+    with captured_notes():
+        model = Detector(create_body(arch, pretrained=False), 3).eval()
+    for size in ((64, 64), (75, 150)):
+        made = model(torch.rand(2, 3, *size))
+        assert made.shape[0] == 2 and made.shape[2] == COLUMNS + 3 and made.isfinite().all()
+        assert (made[..., 5:7].abs() < 1).all(), "places are inside"
+    groups = model.layer_groups()
+    assert sum(map(len, groups)) == len(list(model.parameters())) and len(groups) > 2
+    with captured_notes(), pytest.raises(SettingError, match="finest=64"):
+        Detector(create_body(arch, pretrained=False), 3, finest=64)
+
+
+def places(n=8):
+    """An output of a map of n x n places, and one of half as many, of two classes."""
+    parts = []
+    for k in (n, n // 2):
+        at = (torch.arange(k) * 2 + 1) / k - 1
+        y, x = torch.meshgrid(at, at, indexing="ij")
+        place, step = torch.stack([x, y], -1).reshape(-1, 2), torch.full((k * k, 2), 2 / k)
+        parts.append(torch.cat([place - step, place + step, torch.zeros(k * k, 1), place, step, torch.zeros(k * k, 2)], 1))
+    return torch.cat(parts)[None]
+
+
+def test_places_learn_the_box_around_them_and_no_box_is_lost():
+    out = places()
+    box = torch.tensor([[[-0.5, -0.5, 0.5, 0.5, 1], [0.9, 0.9, 0.92, 0.92, 0], [0, 0, 0, 0, -1]]])
+    which = match(out, box)[0]
+    learns = out[0, which == 0]
+    assert len(learns) > 0 and (learns[:, 5:7].abs() < 0.5).all(), "places inside of it"
+    small = out[0, which == 1]
+    assert len(small) == 1 and small[0, 5:7].tolist() == [0.875, 0.875], "nearest place of a box that no place is in"
+    assert (which < 2).all() and (match(out, box[:, 2:])[0] == -1).all()
+
+
+def test_the_loss_falls_to_nothing_where_all_is_right():
+    box = torch.tensor([[[-0.5, -0.5, 0.5, 0.5, 1.0]]])
+    out = places()
+    which = match(out, box)[0] == 0
+    right = out.clone()
+    right[0, :, COLUMNS:] = -20
+    right[0, which, :4], right[0, which, COLUMNS + 1] = box[0, 0, :4], 20
+    near = (1 - right[0, which, 5:7].abs() / 0.5).clamp(min=0)
+    ctr = ((0.5 - right[0, which, 5:7].abs()) / (0.5 + right[0, which, 5:7].abs())).prod(-1).sqrt()
+    right[0, which, 4] = ctr.logit(eps=1e-6)
+    entropy = torch.nn.functional.binary_cross_entropy(ctr, ctr)
+    assert near.numel() and DetectionLoss()(right, box).item() == pytest.approx(entropy.item(), abs=1e-3)
+    assert DetectionLoss()(out, box) > DetectionLoss()(right, box) + 0.5
+    several = torch.cat([out, right, right]), torch.cat([box, box, torch.tensor([[[0.0, 0, 0, 0, -1]]])])
+    each = DetectionLoss(reduction="none")(*several)
+    assert each.shape == (3,) and each.mean() == pytest.approx(DetectionLoss()(*several).item(), rel=1e-5)
+
+
+def test_of_boxes_that_overlap_the_most_certain_is_told():
+    out = places()[:, :4].clone()
+    out[0, :, :4] = torch.tensor([[-0.5, -0.5, 0.5, 0.5], [-0.5, -0.5, 0.5, 0.55], [-0.5, -0.5, 0.5, 0.5], [0.6, 0.6, 0.9, 2.0]])
+    out[0, :, 4], out[0, :, COLUMNS:] = 20, torch.tensor([[3.0, -20], [2, -20], [-20, 1], [0, -20]])
+    found = detections(out)[0]
+    assert found.shape == (100, 6) and found[:4, 4].tolist() == [0, 1, 0, -1]
+    assert found[2, :4].tolist() == pytest.approx([0.6, 0.6, 0.9, 1.0]), "cut off at the edge"
+    with pytest.raises(ValueError, match="DetectionLoss: outputs"):
+        DetectionLoss()(torch.zeros(2, 3), torch.zeros(2, 1, 5))
+
+
+# -- training ---------------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def learn(folder):
+    with captured_notes():
+        dls = DetectionDataLoaders.from_coco(folder, images="JPEGImages", batch_tfms=aug_transforms(max_rotate=5), **OPTIONS)
+        made = detection_learner(dls, "tf_efficientnet_lite0", weights="offline", seed=0)
+        with made.no_logging():
+            made.fine_tune(6, 3e-3)
+    return made
+
+
+@pytest.mark.slow
+def test_it_learns(learn):
+    assert learn.recorder.results().map_50.iloc[-1] > 0.85 and learn.recorder.results().mean_ap.iloc[-1] > 0.5
+    by = results_by_class(learn)
+    assert by["class"].tolist() == ["ball", "box"] and by.boxes.sum() > 10 and (by.map_50 > 0.7).all()
+    assert MeanAP(0.5).name == "map_50"
+
+
+@pytest.mark.slow
+def test_it_finds_things_in_the_picture_as_it_was_given(learn, folder, tmp_path):
+    truth = pd.read_csv(folder / "boxes.csv").dropna()
+    rows = learn.dls.table[learn.dls.table.split == "valid"].iloc[:, 0]
+    files = [f for f in rows if (truth.file == f.name).sum() == 1][:4]
+    learn.export(tmp_path / "model.burnish")
+    loaded = load_learner(tmp_path / "model.burnish")
+    for file, mine, theirs in zip(files, learn.predict(files), loaded.predict(files), strict=True):
+        assert np.allclose(mine.label.boxes, theirs.label.boxes, atol=1e-2) and mine.label.labels == theirs.label.labels
+        best = mine.label.table.iloc[0]
+        real = truth[truth.file == file.name].iloc[0]
+        assert (
+            best.label == real.label
+            and np.abs(best[["x1", "y1", "x2", "y2"]].astype(float) - real[["x1", "y1", "x2", "y2"]].astype(float)).max() < 8
+        )
+    assert learn.predict(folder / "JPEGImages" / "000.jpg").label.table.shape[1] == 6
+    assert loaded.dls.target_blocks[0].config() == learn.dls.target_blocks[0].config()
+    table = Predictor(tmp_path / "model.burnish").table([files[0], folder / "nothing.jpg"])
+    assert real.label and table.error.iloc[0] == "" and table.error.iloc[1] and table.label.iloc[0]
+
+
+@pytest.mark.slow
+def test_what_the_model_does_not_see_is_said(learn, folder, tmp_path):
+    learn.export(tmp_path / "model.burnish")
+    loaded = load_learner(tmp_path / "model.burnish")
+    loaded.dls.item_tfms = [Resize(64)]
+    with captured_notes() as notes:
+        loaded.predict(Image.new("RGB", (200, 100)))
+    assert "cut the picture of 200 x 100 pixels: objects were looked for from (50, 0) to (150, 100) only" in notes[0]
+
+
+@pytest.mark.slow
+def test_what_is_drawn(learn):
+    with captured_notes():
+        learn.dls.show_batch(max_n=4)
+        assert sum(len(ax.patches) for ax in plt.gcf().axes) >= 2
+        learn.show_results(max_n=4)
+        titles = [ax.get_title() for ax in plt.gcf().axes]
+        assert titles[:2] == ["target", "prediction"]
+        interp = Interpretation.from_learner(learn)
+        interp.plot_top_losses(4)
+        assert "loss" in " ".join(ax.get_title() for ax in plt.gcf().axes)
+    assert len(interp.table) == len(learn.dls.valid.rows) and interp.table.loss.notna().all()
+    assert {"mean_ap", "map_50", "loss"} <= set(interp.results().metric)
+    plt.close("all")
+
+
+@pytest.mark.slow
+def test_averages_of_boxes_are_refused(learn):
+    with captured_notes(), pytest.raises(SettingError, match="predictions of a BBoxLblBlock can't be averaged"):
+        learn.tta()
+
+
+def test_other_targets_are_refused(photos):
+    with captured_notes(), pytest.raises(SettingError, match="the target is CategoryBlock"):
+        detection_learner(ImageDataLoaders.from_folder(photos, valid_pct=0.25, item_tfms=Resize(32)), "resnet18")
+    assert BBoxLblBlock(["a"]).n_out == 1
