@@ -21,7 +21,7 @@ FOUNDATIONS = ["errors", "data", "artifact", "train", "evaluate", "deploy"]
 FACE = ["basics"]  # what the modalities' faces share
 MODALITIES = ["vision", "tabular", "collab", "text", "audio", "video", "series"]
 ON_VISION = ["audio", "video", "series"]  # these may also use vision's models
-ON_TABULAR = ["collab"]  # ratings are a table of two categories and a number
+ON_TABULAR = ["collab", "vision"]  # ratings are a table of two categories and a number; a picture may come with its row of a table
 ON_TOP = ["doctor", "wording", "cli", "__main__", "compat"]
 
 DEPENDENCIES = {  # import names of what pyproject.toml requires for everybody

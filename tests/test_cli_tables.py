@@ -277,7 +277,7 @@ def test_showing_a_table_tells_its_columns_and_its_checks(folder):
         ),
         (("train", "people.csv", "--target", "rich", "--group", "job", "--time", "age"), "--group and --time"),
         (("train", "peple.csv", "--target", "rich"), "Did you mean: people.csv"),
-        (("train", ".", "--target", "rich"), "--target: these are options of a table"),
+        (("train", ".", "--target", "rich"), "--target: these are options of a table that names pictures"),
         (("predict", "burnish-out/model.burnish", "photo.jpg"), "predicts the rows of a table"),
     ],
 )

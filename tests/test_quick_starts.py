@@ -39,7 +39,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["tables.md", "ratings.md", "pictures.md", "cleaning.md", "improving.md", "detection.md"])
+@pytest.mark.parametrize(
+    "page", ["tables.md", "ratings.md", "pictures.md", "cleaning.md", "improving.md", "detection.md", "several_inputs.md"]
+)
 def test_the_python_of_a_page_runs(page, folder):
     with captured_notes():
         exec(compile(blocks(page, "python"), page, "exec"), {})

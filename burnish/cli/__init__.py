@@ -188,7 +188,15 @@ def predict(
     if as_json and as_csv:
         raise SettingError("--json and --csv were both given; choose one.")
     predictor = Predictor(model, device=device)
-    if predictor.learn.dls.input_blocks[0].of_row:
+    from burnish.data.show import rows_only
+
+    inputs = predictor.learn.dls.input_blocks
+    if len(inputs) > 1 and not rows_only(inputs):
+        raise SettingError(
+            f"This model takes {len(inputs)} inputs a sample ({', '.join(type(b).__name__ for b in inputs)}), which a command line of files can't tell apart. "
+            "In Python: Predictor(model).predict((first, second))."
+        )
+    if rows_only(inputs):
         if masks is not None:
             raise SettingError("--masks is of photographs, and this model is of a table. Leave it out.")
         tables.predict(predictor.learn, files, tables.Written(sep, encoding, decimal), as_json, as_csv)

@@ -65,9 +65,7 @@ def find(data: str, asked: Asked) -> Found | None:
     if asked.task == "masks" or ((path / IMAGES).is_dir() and (path / MASKS).is_dir()):
         return _masks(path, asked)
     wrong = [
-        f"--{name} {value}"
-        for name, value in (("pictures", asked.pictures), ("target", asked.target), ("delim", asked.delim))
-        if value is not None
+        f"--{name}" for name, value in (("pictures", asked.pictures), ("target", asked.target), ("delim", asked.delim)) if value is not None
     ]
     if wrong or asked.task not in ("auto", "class"):
         wrong = wrong or [f"--task {asked.task}"]
@@ -150,7 +148,7 @@ def _task(frame: pd.DataFrame, targets: list[str], asked: Asked, root: Path) -> 
     """What the columns are, by what is in them."""
     import pandas as pd
 
-    cells = frame[targets]
+    cells: Any = frame[targets]
     numeric = [pd.api.types.is_numeric_dtype(cells[c]) for c in targets]
     if asked.delim is not None:
         return "labels"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.data.apart import apart, is_own
 from burnish.data.block import Block
 from burnish.data.randomness import derive, torch_rng
 from burnish.data.transforms import BatchTransform
@@ -138,9 +139,14 @@ class RowLoader:
         batch = [t.to(self.device, non_blocking=True) for t in tensors]
         batch = [f(t) if f is not None else t for f, t in zip(self._finishers, batch, strict=False)]
         kinds = [b.kind for b in self.blocks]
+        alone = apart(kinds)
         with torch.no_grad():
             for tfm in self.batch_tfms:
-                batch = tfm.apply(batch, kinds, rng)
+                if alone is None or not is_own(tfm):
+                    batch = tfm.apply(batch, kinds, rng)
+                    continue
+                for i in alone:
+                    batch[i] = tfm.apply([batch[i]], ["image"], rng)[0]
         return tuple(block.settle(t) for block, t in zip(self.blocks, batch, strict=False))
 
     def batch_rng(self, epoch: int, number: int) -> torch.Generator | None:

@@ -31,6 +31,7 @@ class Block(Configurable):
         takes_picture_size: ``open`` accepts ``size``, the (width, height) of the picture that comes before it in the sample.
         located: as a target, its values have places in the picture; ``predict`` gives them in the picture as it was given.
         of_row: its values are cells of a table's row, which are shown as one, and not drawn.
+        blends: a mean of two encoded values means something (MixUp makes such); of codes of categories it doesn't.
         n_values: how many values ``open`` gives: more than one come as a tuple, and the transforms see each.
         takes_pixels: ``encode`` also takes a picture as an array (``burnish.data.cache.Pixels``).
     """
@@ -41,6 +42,7 @@ class Block(Configurable):
     takes_picture_size: ClassVar[bool] = False
     located: ClassVar[bool] = False
     of_row: ClassVar[bool] = False
+    blends: ClassVar[bool] = True
     n_values: ClassVar[int] = 1
     takes_pixels: bool = False
 
@@ -54,6 +56,10 @@ class Block(Configurable):
     def open(self, raw: Any) -> Any:
         """A raw cell (path, string, number, array, bytes) as a value. Runs in a worker, and in ``predict``."""
         return raw
+
+    def cell(self, given: Any) -> Any:
+        """What the table keeps of a raw cell as the getter gave it. Parent process only."""
+        return given
 
     def opening(self) -> str:
         """What ``open`` depends on besides the raw cell: opened values that a cache keeps are of these settings."""
@@ -90,6 +96,14 @@ class Block(Configurable):
     def say(self, value: Any) -> str:
         """A decoded value in a few words, as a title or a table shows it."""
         return str(value)
+
+    def beside(self, values: Sequence[Any]) -> Any:
+        """Several decoded values of this kind as one that shows them side by side; of kinds that are drawn."""
+        raise NotImplementedError(f"{type(self).__name__} has no way to show several values side by side.")
+
+    def news(self, raws: Sequence[Any]) -> list[str]:
+        """What raw cells to predict have that the training rows had not, where that matters; for a note."""
+        return []
 
     def joined(self, following: Block) -> Block | None:
         """One block for what this and the block behind it hold, where they are two parts of one thing; or None."""

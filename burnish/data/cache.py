@@ -332,7 +332,7 @@ def _digest(text: str, size: int) -> str:
 def _is_plain(raw: Any) -> bool:
     return (
         raw is None
-        or isinstance(raw, (str, int, float, bool, list, tuple, Path))
+        or isinstance(raw, (str, int, float, bool, list, tuple, dict, Path))
         or (hasattr(raw, "item") and getattr(raw, "ndim", 0) == 0)
     )
 

@@ -108,7 +108,7 @@ class _Files:
             for row, cell in enumerate(table[column]):
                 if isinstance(cell, (str, PurePath)):
                     self.rows.setdefault(os.fspath(cell), []).append(row)
-        self.total, self.single = len(self.rows), len(columns) == 1
+        self.total, self.alone = len(self.rows), len(columns) == 1 and len(inputs) == 1
         paths = list(self.rows)
         if quick and len(paths) > QUICK_FILES:
             paths = [paths[i] for i in np.linspace(0, len(paths) - 1, QUICK_FILES).astype(int)]
@@ -193,13 +193,15 @@ def _is_file_name(text: str) -> bool:
 
 
 def _repeated(files: _Files, splits: Sequence[str | None], labels: Sequence[tuple[Any, ...]]) -> Iterator[Issue]:
-    """Identical and nearly identical pictures. With several files a row a picture may repeat rightly, so then it isn't asked."""
-    if not files.single:
-        return
+    """Identical and nearly identical pictures. With several inputs a row a picture may repeat rightly, so then it is only asked whether
+    the sides of the split share some."""
     usable = [f for f in files.facts if f.problem is None]
     together = same_content([f.path for f in usable], [f.n_bytes for f in usable])
     alone = sorted(set(range(len(usable))) - {i for group in together for i in group})
     contents = together + [[i] for i in alone]
+    if not files.alone:
+        yield from _shared(files, splits, [[usable[i] for i in group] for group in contents])
+        return
     for group in contents:
         members = [usable[i] for i in group]
         if sum(len(files.rows[f.path]) for f in members) > 1:
@@ -208,6 +210,19 @@ def _repeated(files: _Files, splits: Sequence[str | None], labels: Sequence[tupl
     drawn = [k for k, f in enumerate(firsts) if f.thumb is not None]
     for group in looks_same(np.stack([firsts[k].thumb for k in drawn])) if len(drawn) > 1 else ():  # type: ignore[arg-type]
         yield from _judge(files, [usable[i] for k in group for i in contents[drawn[k]]], splits, labels, exact=False)
+
+
+def _shared(files: _Files, splits: Sequence[str | None], contents: Sequence[Sequence[FileFacts]]) -> Iterator[Issue]:
+    """Pictures that samples of several sides have; files of the same bytes are one picture in `contents`."""
+    sides = [{s for f in group for r in files.rows[f.path] if (s := splits[r]) is not None} for group in contents]
+    shared = [group[0] for group, at in zip(contents, sides, strict=True) if len(at) > 1]
+    if shared:
+        both = sorted(set().union(*(at for at in sides if len(at) > 1)))
+        yield files.issue(
+            "shared_pictures", "medium", f"{len(shared)} of {len(contents)} pictures are in samples of {' and '.join(both)}: {_shown(shared)}.",
+            "The model has seen them in training, so results may look better than they are with new pictures. Split by picture, not by sample, where that matters.",
+            shared,
+        )  # fmt: skip
 
 
 def _judge(

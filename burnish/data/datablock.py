@@ -256,7 +256,8 @@ class DataBlock:
                 f"get_y was not given, so nothing says what the {names[-1]} of a sample is (the first sample is {brief(items[0])}). "
                 "Pass get_y=parent_label for a folder a class, get_y=RegexLabeller(...) for labels in file names, get_y=ColReader('column') for a table."
             )
-        return label_items(items, getters, names)
+        cells = label_items(items, getters, names)
+        return {name: _kept(block, cells[name]) for name, block in zip(names, self.blocks, strict=False)}
 
     def __repr__(self) -> str:
         return f"DataBlock(blocks=({', '.join(map(repr, self.blocks))}), item_tfms={self.item_tfms}, batch_tfms={self.batch_tfms})"
@@ -275,6 +276,19 @@ class Labeller:
 
     def columns(self, items: Any, with_labels: bool) -> list[list[Any]]:
         return list(self.block._cells(find_items(items, None), with_labels).values())
+
+
+def _kept(block: Block, cells: list[Any]) -> list[Any]:
+    """What the table keeps of raw cells. A DataError names the row."""
+    if type(block).cell is Block.cell:
+        return cells
+    kept = []
+    for i, given in enumerate(cells):
+        try:
+            kept.append(block.cell(given))
+        except DataError as error:
+            raise DataError(f"Row {i}: {error}") from error
+    return kept
 
 
 class Both:

@@ -71,6 +71,7 @@ class DataLoaders:
         self.labels_of: Any = None  # (get items' raw cells, live sessions only; never stored)
         self.bs, self.num_workers, self.on_error = 64, None, "skip"
         self.class_weights: torch.Tensor | None = None
+        self._told: set[str] = set()  # what is new in items to predict, said already
         self.to(self.device)
 
     # -- making them --------------------------------------------------------------------------------------------
@@ -382,6 +383,7 @@ class DataLoaders:
             )
         blocks = self.blocks if with_labels else self.input_blocks
         columns = self._columns_of(test_items, with_labels)
+        self._say_news(columns)
         n = len(columns[0])
         few = 0 if n <= 4 else self.num_workers
         return DataLoader(
@@ -402,8 +404,22 @@ class DataLoaders:
             return [items]
         wrong = [i for i, item in enumerate(items) if not isinstance(item, (tuple, list)) or len(item) != n_inp]
         if wrong:
-            raise SettingError(f"Each item must be a tuple of {n_inp} inputs; items {listed(wrong)} are not.")
+            item = items[wrong[0]]
+            got = f"a tuple of {len(item)}" if isinstance(item, (tuple, list)) else f"{str(item)[:80]!r} (a {type(item).__name__})"
+            wanted = ", ".join(column_names(self.input_blocks))
+            raise SettingError(
+                f"Each item must be a tuple of {n_inp} inputs, ({wanted}); item {listed(wrong)} is not: got {got}. One sample: predict(({wanted})); several: "
+                f"predict([({wanted}), ...])."
+            )
         return [[item[k] for item in items] for k in range(n_inp)]
+
+    def _say_news(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Says once what new items have that the training rows had not."""
+        found = [said for block, column in zip(self.input_blocks, columns, strict=False) for said in block.news(column)]
+        new = [said for said in dict.fromkeys(found) if said not in self._told]
+        if new:
+            self._told.update(new)
+            note(f"New in these items: {listed(new, 6)}.")
 
     # -- the model file -----------------------------------------------------------------------------------------
     def config(self) -> dict[str, Any]:

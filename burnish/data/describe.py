@@ -52,7 +52,7 @@ def follow(block: DataBlock, source: Any, bs: int) -> str:
         lines.append("opened: " + ", ".join(map(_brief, values)))
         for tfm in dl.reader.item_tfms:
             with own_globals(0 if tfm.draws_globally else None):
-                values = dl.reader.through([tfm], values, random.Random())
+                values = dl.reader.through([tfm], values, random.Random(0))
             lines.append(f"after {tfm!r}: " + ", ".join(map(_brief, values)))
         encoded = tuple(b.encode(v) for b, v in zip(dl.blocks, values, strict=True))
         lines.append("encoded: " + ", ".join(map(_shape, encoded)))

@@ -15,6 +15,7 @@ SEVERITIES = ("high", "medium", "low")
 KINDS = {
     "unreadable": "{n} file(s) that can't be read",
     "leak": "{n} picture(s) on more than one side of the split",
+    "shared_pictures": "pictures in samples of more than one side of the split",
     "row_leak": "rows that are on more than one side of the split",
     "answer": "{n} column(s) that give the answer away",
     "id_leak": "{n} column(s) of which values are on more than one side of the split",

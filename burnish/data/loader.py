@@ -19,7 +19,7 @@ from burnish.data.notes import note
 from burnish.data.parallel import default_workers
 from burnish.data.randomness import derive, item_rng, torch_rng
 from burnish.data.reader import Reader, describe_failure
-from burnish.data.show import draw_sample, grid, how_many
+from burnish.data.show import draw_sample, grid, how_many, room_of
 from burnish.data.transforms import BatchTransform
 from burnish.data.whole import whole_number
 from burnish.errors import DataError, SettingError, UnreadableFileError, listed
@@ -326,7 +326,7 @@ class DataLoader(RowLoader):
             spread = np.linspace(0, self.n - 1, min(max_n, self.n)).round().astype(int)
             batch = self.of_rows(self.rows[spread]).one_batch()
         samples = self.decode_batch(batch, max_n)
-        axes = grid(len(samples), nrows, ncols, figsize)
+        axes = grid(len(samples), nrows, ncols, figsize, **room_of(self.blocks, samples))
         for ax, values in zip(axes, samples, strict=True):
             draw_sample(self.blocks, values, ax)
 

@@ -11,13 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from burnish import __version__
+from burnish.data.apart import SHARES_GEOMETRY, apart, is_own
 from burnish.data.block import Block
 from burnish.data.cache import ItemCache
 from burnish.data.randomness import own_globals, reseed_globals
 from burnish.data.transforms import ItemTransform, Size, Values
 from burnish.errors import DataError
-
-SHARES_GEOMETRY = {"mask", "points", "boxes"}  # kinds whose coordinates belong to the picture at its full size
 
 
 class Reader:
@@ -41,6 +40,7 @@ class Reader:
         self.fixed, self.drawn, self.held = _lay_out(self.item_tfms)
         hinted = any(b.takes_size_hint for b in blocks) and not any(b.kind in SHARES_GEOMETRY for b in blocks)
         self._share_geometry = any(b.kind == "mask" for b in blocks)
+        self._apart = apart([b.kind for b in blocks])
         self.size_hint = self.item_tfms[0].decode_size if hinted and self.item_tfms else None
         rest = [*self.drawn, *self.held]
         self._copy_cached = any(type(t).__module__ != "burnish.vision.transforms" for t in rest)
@@ -87,11 +87,20 @@ class Reader:
         if self._parted:
             values = tuple(part for b, value in zip(self.blocks, values, strict=True) for part in (value if b.n_values > 1 else (value,)))
         for tfm in tfms:
-            values = tfm.apply(values, rng)
+            values = self._applied(tfm, values, rng)
         if not self._parted:
             return values
         parts = iter(values)
         return tuple(tuple(next(parts) for _ in range(b.n_values)) if b.n_values > 1 else next(parts) for b in self.blocks)
+
+    def _applied(self, tfm: ItemTransform, values: Values, rng: random.Random | None) -> Values:
+        """A transform's work on a sample; on each picture of several, with draws of its own (see ``apart``)."""
+        if self._apart is None or not is_own(tfm):
+            return tfm.apply(values, rng)
+        out = list(values)
+        for i in self._apart:
+            out[i] = tfm.apply((values[i],), rng)[0]
+        return tuple(out)
 
     def end(self, values: Values, rng: random.Random | None, seed: int) -> tuple[Tensor, ...]:
         """The rest: transforms that may draw from the process's generators, seeded with `seed`; then encoded tensors,

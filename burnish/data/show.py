@@ -10,6 +10,8 @@ from burnish.data.block import Block
 from burnish.errors import SettingError
 
 _CELL = 2.6  # inches: a picture's side
+_MOST_LINES = 5  # of a row beneath its picture
+_SMALL = 7.5  # points: the font of a row beneath its picture
 
 
 def how_many(max_n: int, nrows: int | None, ncols: int | None) -> int:
@@ -24,6 +26,8 @@ def grid(
     figsize: tuple[float, float] | None = None,
     lines: int = 1,
     heading: str | None = None,
+    beneath: int = 0,
+    across: int = 1,
 ) -> list[Any]:
     """Axes for `n` pictures, as square as possible; unused ones are hidden.
 
@@ -32,7 +36,7 @@ def grid(
 
     Args:
         figsize: of the figure in inches; by default there is room for the titles.
-        lines: of each title. heading: above them all.
+        lines: of each title. heading: above them all. beneath: lines under each picture. across: pictures side by side in a place.
     """
     import matplotlib.pyplot as plt
 
@@ -40,10 +44,11 @@ def grid(
         if given is not None and given < 1:
             raise SettingError(f"{name}={given!r}: a whole number of at least 1 was expected, or None to fit the pictures.")
     if nrows is None and ncols is None:
-        nrows = max(1, int(math.sqrt(n)))
+        nrows = max(1, math.ceil(n / max(1, 4 // across)) if across > 1 else int(math.sqrt(n)))
     rows = nrows if nrows is not None else -(-n // (ncols or 1))
     columns = ncols if ncols is not None else -(-n // rows)
-    size = figsize or (columns * _CELL, rows * (_CELL + 0.12 + 0.18 * lines) + (0.3 if heading else 0))
+    wide = columns * _CELL * (1 if across == 1 else 0.8 * across)
+    size = figsize or (wide, rows * (_CELL * (1 if across == 1 else 0.8) + 0.12 + 0.18 * lines + 0.14 * beneath) + (0.3 if heading else 0))
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="compressed")
     flat = list(axes.flat)
     for ax in flat:
@@ -71,7 +76,7 @@ def set_title(ax: Any, text: str, color: str = "black", size: float = 9) -> None
 
 def fitting(text: str, room: float, size: float) -> str:
     """`text` as it is where it fits into `room` points at a font size of `size` points, else ``brief`` enough to fit."""
-    tries = (brief(text, most) for most in range(len(text), 2, -1))
+    tries = (brief(text, most) for most in range(len(text), min(2, len(text) - 1), -1))
     return next((t for t in tries if width_of(t, size) <= room), "…" if text else "")
 
 
@@ -95,13 +100,52 @@ def brief(text: str, most: int) -> str:
     return f"{text[: most - 1 - end].rstrip()}…{text[-end:].lstrip()}"
 
 
+def draw_inputs(blocks: Sequence[Block], values: Sequence[Any], ax: Any) -> None:
+    """Draws the decoded inputs of a sample on one axes: several pictures side by side, a table's row in words beneath."""
+    kinds: dict[type[Block], list[int]] = {}
+    for i, block in enumerate(blocks):
+        if is_drawn(block):
+            kinds.setdefault(type(block), []).append(i)
+    for places in kinds.values():
+        block, shown = blocks[places[0]], [values[i] for i in places]
+        block.draw(shown[0] if len(shown) == 1 else block.beside(shown), ax, title="")
+        ax.autoscale(len(shown) == 1)  # a mask over the first of several must not hide the others
+    if not kinds:
+        ax.set_axis_off()
+    beneath = [block.say(value) for block, value in zip(blocks, values, strict=True) if block.of_row]
+    if beneath and kinds:
+        ax.text(
+            0.5, -0.03, "\n".join(beneath), transform=ax.transAxes, va="top", ha="center", fontsize=_SMALL, color="0.3", parse_math=False
+        )  # fmt: skip
+
+
+def is_drawn(block: Block) -> bool:
+    """Whether values of this kind are drawn, and not said in words."""
+    return type(block).draw is not Block.draw
+
+
+def rows_only(blocks: Sequence[Block]) -> bool:
+    """Whether inputs are rows of a table and nothing else: they are shown as a table."""
+    return bool(blocks) and all(block.of_row for block in blocks)
+
+
+def room_of(blocks: Sequence[Block], samples: Sequence[Sequence[Any]] = ()) -> dict[str, Any]:
+    """What ``grid`` must know of the inputs that ``draw_inputs`` draws: pictures across, lines beneath.
+
+    Args:
+        samples: the decoded inputs of each. Without them as many lines are taken as rows have at most.
+    """
+    rows = [i for i, block in enumerate(blocks) if block.of_row]
+    lines = [sum(blocks[i].say(values[i]).count("\n") + 1 for i in rows) for values in samples]
+    return {"across": max(1, sum(b.kind == "image" for b in blocks)), "beneath": max(lines, default=_MOST_LINES * len(rows))}
+
+
 def draw_sample(blocks: Sequence[Block], values: Sequence[Any], ax: Any, title: str | None = None) -> None:
-    """Draws a sample's decoded values on one axes: pictures drawn, the others as their title."""
-    has_picture = [type(b).draw is not Block.draw for b in blocks]
-    drawn = [(b, v) for b, v, picture in zip(blocks, values, has_picture, strict=True) if picture]
-    said = [b.say(v) for b, v, picture in zip(blocks, values, has_picture, strict=True) if not picture]
-    for block, value in drawn:
-        block.draw(value, ax)
+    """Draws a sample's decoded values on one axes: pictures drawn, a row beneath them, the others as their title."""
+    drawn, beside = [is_drawn(b) for b in blocks], any(b.kind == "image" for b in blocks)
+    said = [b.say(v) for b, v, d in zip(blocks, values, drawn, strict=True) if not d and not (b.of_row and beside)]
+    places = [i for i, (b, d) in enumerate(zip(blocks, drawn, strict=True)) if d or (b.of_row and beside)]
+    draw_inputs([blocks[i] for i in places], [values[i] for i in places], ax)
     set_title(ax, "\n".join(said) if title is None else title)
-    if not drawn:
+    if not any(drawn):
         ax.set_axis_off()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from burnish.train.learner import Learner
 
 
-def picture_of(learn: Learner, raw: Any) -> str:
-    block = learn.dls.input_blocks[0]
-    if block.kind != "image":
+def picture_of(learn: Learner, raws: Sequence[Any]) -> str:
+    blocks = learn.dls.input_blocks
+    pictures = [(block, raw) for block, raw in zip(blocks, raws, strict=True) if block.kind == "image"]
+    if not pictures:
         return ""
     try:
-        return jpeg(block.open(raw))
+        opened = [block.open(raw) for block, raw in pictures]
+        return jpeg(opened[0] if len(opened) == 1 else pictures[0][0].beside(opened))
     except (OSError, ValueError):
         return ""
 

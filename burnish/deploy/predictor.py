@@ -94,8 +94,11 @@ class Predictor:
         return pd.DataFrame(rows, columns=columns)
 
     def _unreadable(self, item: Any) -> str | None:
+        blocks = self.learn.dls.input_blocks
+        parts = (item,) if len(blocks) == 1 else item
         try:
-            self.learn.dls.input_blocks[0].open(item)
+            for block, part in zip(blocks, parts, strict=True):
+                block.encode(block.open(part)) if block.of_row else block.open(part)
         except (DataError, OSError) as error:
             return describe_failure(item, error)
         return None
@@ -131,4 +134,6 @@ def _write_mask(mask: Any, item: Any, folder: Path, taken: set[Path]) -> Path:
 
 
 def _named(item: Any) -> str:
+    if isinstance(item, tuple):
+        return ", ".join(map(_named, item))
     return str(item) if isinstance(item, (str, Path)) else f"<{type(item).__name__}>"

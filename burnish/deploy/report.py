@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burnish.data.lazy import pd
+from burnish.data.show import rows_only
 from burnish.deploy import charts
 from burnish.deploy import page as html
 from burnish.deploy.figures import drawn, jpeg, picture_of, png
@@ -319,15 +320,15 @@ def _as_html(table: pd.DataFrame) -> str:
 
 def _wrong_figure(learn: Learner, row: dict[str, Any]) -> str:
     names = learn.dls.table.attrs
-    if not {"inputs", "targets"} <= set(names) or names["inputs"][0] not in row:  # plain loaders, or a loader of its own
+    if not {"inputs", "targets"} <= set(names) or not set(names["inputs"]) <= set(row):  # plain loaders, or a loader of its own
         return ""
-    raw, said, was = row[names["inputs"][0]], row.get("prediction"), row[names["targets"][0]]
-    picture = picture_of(learn, raw)
+    raws, said, was = [row[name] for name in names["inputs"]], row.get("prediction"), row[names["targets"][0]]
+    picture = picture_of(learn, raws)
     if not picture:
         return ""
     kind = "good" if said == was else "bad"
     sure = f" ({row['probability']:.0%})" if _number(row.get("probability")) is not None else ""
-    name = escape(Path(raw).name) if isinstance(raw, (str, Path)) else ""
+    name = escape(", ".join(Path(raw).name for raw in raws if isinstance(raw, (str, Path))))
     return html.photo(
         picture,
         f'said <b class="{kind}">{escape(str(said))}</b>{sure}<br>it was <b>{escape(str(was))}</b><br><span class="soft">loss {row["loss"]:.2f} {name}</span>',
@@ -364,16 +365,16 @@ def _seen(learn: Learner, most: int = 12) -> list[str]:
     dl = learn.dls.train
     if not hasattr(dl, "decode_batch"):
         return []
-    said = html.paragraph("A training batch, cut and augmented as in training.", "soft")
+    above = html.paragraph("A training batch, cut and augmented as in training.", "soft")
     if is_drawn(learn.dls.target_blocks):
-        return [said, html.figure(drawn(lambda: learn.dls.show_batch(max_n=8)), "Samples of a training batch")]
+        return [above, html.figure(drawn(lambda: learn.dls.show_batch(max_n=8)), "Samples of a training batch")]
     figures = []
     for values in dl.decode_batch(dl.one_batch(), most):
         picture = jpeg(values[0])
         said = ", ".join(b.say(v) for b, v in zip(dl.blocks[1:], values[1:], strict=True))
         if picture:
             figures.append(html.photo(picture, escape(said)))
-    return [said, html.photos(figures)] if figures else []
+    return [above, html.photos(figures)] if figures else []
 
 
 def _data(record: Record) -> list[str]:
@@ -424,7 +425,7 @@ def _interpretation(learn: Learner) -> Interpretation:
 
 def _is_of_row(learn: Learner) -> bool:
     """Whether the samples are rows of a table."""
-    return bool(learn.dls.input_blocks) and learn.dls.input_blocks[0].of_row
+    return rows_only(learn.dls.input_blocks)
 
 
 def _is_of_classes(learn: Learner) -> bool:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from burnish.data.batches import RowLoader
 from burnish.data.lazy import pd
+from burnish.data.loader import DataLoader
 from burnish.data.mapped import plain_rows
 from burnish.data.notes import captured_notes, note
-from burnish.data.show import draw_sample
+from burnish.data.show import draw_inputs, rows_only
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate import plots
@@ -263,8 +264,10 @@ class Interpretation:
         return dl
 
     def _item(self, i: int) -> Any:
-        """The raw cell of a sample's first input; its position where there is none."""
+        """The raw cell of a sample's input (a tuple of several); its position where there is none."""
         dl, row = loader_of(self.learn, self.split, self.dl), int(self.rows[i])
+        if isinstance(dl, DataLoader) and (n := self.learn.dls.n_inp or 1) > 1:
+            return tuple(column[row] for column in dl.columns[:n])
         return dl.item(row) if isinstance(dl, RowLoader) else row
 
     def _draw_one(self, i: int, ax: Any) -> None:
@@ -277,12 +280,11 @@ class Interpretation:
             finish = block.on_device()
             batch = block.collate([tensor])
             values.append(block.decode((batch if finish is None else finish(batch))[0]))
-        draw_sample(blocks, values, ax)
+        draw_inputs(blocks, values, ax)
 
     def _of_rows(self) -> bool:
         """Whether the samples are rows of a table, which are shown as such."""
-        blocks = list(getattr(self.learn.dls, "input_blocks", None) or [])
-        return bool(blocks) and blocks[0].of_row
+        return rows_only(list(getattr(self.learn.dls, "input_blocks", None) or []))
 
     def _show_rows(self, wanted: list[int]) -> None:
         from burnish.train.results import show_frame
@@ -304,7 +306,16 @@ class Interpretation:
         if is_drawn(self.learn.dls.target_blocks):
             self._draw_beside(wanted, heading, nrows, ncols, figsize)
             return
-        plots.draw_samples(len(wanted), lambda place, ax: self._draw_one(wanted[place], ax), titles, heading, nrows, ncols, figsize)
+        plots.draw_samples(
+            len(wanted),
+            lambda place, ax: self._draw_one(wanted[place], ax),
+            titles,
+            heading,
+            nrows,
+            ncols,
+            figsize,
+            self.learn.dls.input_blocks,
+        )
 
     def _draw_beside(self, wanted: list[int], heading: str | None, nrows: int | None, ncols: int | None, figsize: Any) -> None:
         """Each sample twice: with what is true, and with what was predicted."""
@@ -318,7 +329,9 @@ class Interpretation:
             assert self.block is not None
             self.block.draw(self.block.decode(what[i]), ax)
 
-        plots.draw_samples(len(places), draw, [(text, None) for text in titles], heading, nrows, columns, figsize)
+        plots.draw_samples(
+            len(places), draw, [(text, None) for text in titles], heading, nrows, columns, figsize, self.learn.dls.input_blocks
+        )
 
     def _said(self, i: int) -> str:
         """Prediction and actual value of a sample, with the probabilities of both classes, for its title."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from burnish.data.show import brief, grid, set_title, width_of
+from burnish.data.block import Block
+from burnish.data.show import brief, grid, room_of, set_title, width_of
 
 RIGHT, WRONG = "#1a7f37", "#b3261e"
 MOST_WITH_NUMBERS = 40  # classes; beyond, the cells are too small for a number
@@ -79,6 +80,7 @@ def draw_samples(
     nrows: int | None = None,
     ncols: int | None = None,
     figsize: tuple[float, float] | None = None,
+    blocks: Sequence[Block] = (),
 ) -> None:
     """Draws samples in a grid in a new figure.
 
@@ -86,10 +88,10 @@ def draw_samples(
         n: how many.
         draw: called as ``draw(i, ax)``.
         titles: each sample's title, and whether the prediction is right (green), wrong (red) or neither (None).
-        heading: above them all.
+        heading: above them all. blocks: of the inputs, for the room they need.
     """
     lines = max((text.count("\n") + 1 for text, _ in titles), default=1)
-    for i, ax in enumerate(grid(n, nrows, ncols, figsize, lines, heading)):
+    for i, ax in enumerate(grid(n, nrows, ncols, figsize, lines, heading, **room_of(blocks))):
         draw(i, ax)
         text, right = titles[i]
         set_title(ax, text, "black" if right is None else RIGHT if right else WRONG)

@@ -16,9 +16,10 @@ from burnish.tabular.modern import RealMLP
 from burnish.tabular.prepare import TabularPandas
 from burnish.tabular.procs import Categorify, Dates, FillMissing, FillStrategy, Normalize, TabularProc
 from burnish.tabular.roles import cont_cat_split
+from burnish.tabular.row import RowBlock
 
 __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
-    *_basics, "Categorify", "Dates", "FillMissing", "FillStrategy", "Normalize", "RealMLP", "TabularDataLoaders", "TabularLearner",
+    *_basics, "Categorify", "Dates", "FillMissing", "FillStrategy", "Normalize", "RealMLP", "RowBlock", "TabularDataLoaders", "TabularLearner",
     "TabularModel", "TabularPandas", "TabularProc", "add_datepart", "cluster_columns", "cont_cat_split", "df_shrink", "emb_sz_rule", "get_emb_sz", "split_check", "tabular_config",
     "tabular_learner",
 })  # fmt: skip

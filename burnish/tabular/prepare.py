@@ -22,7 +22,7 @@ from burnish.tabular.dates import date_features
 from burnish.tabular.features import CategoryFeature, MissingFeature, NumberFeature
 from burnish.tabular.frames import ColumnByColumn, as_frame, cells_of, each, names_of, need_columns, rows_at, texts_as_categories
 from burnish.tabular.procs import Procs, TabularProc
-from burnish.tabular.roles import find_roles
+from burnish.tabular.roles import Roles, find_roles
 from burnish.tabular.targets import Target, drop_missing, find_targets
 
 if TYPE_CHECKING:
@@ -212,29 +212,7 @@ class TabularPandas:
 
     # -- columns --------------------------------------------------------------------------------------------------
     def _input_blocks(self, train: pd.DataFrame) -> tuple[ColumnsBlock, ...]:
-        roles, fill = self.roles, self.procs.fill
-        categories: list[CategoryFeature] = [CategoryFeature(name) for name in roles.categories]
-        numbers: list[NumberFeature] = [NumberFeature(name) for name in roles.numbers]
-        for name in roles.dates:
-            of_date = date_features(cells_of(train, name), self.procs.dates.cyclic if self.procs.dates else True)
-            categories += of_date[0]
-            numbers += of_date[1]
-        if fill is not None:
-            fill.check_columns([feature.source for feature in numbers])
-
-        def learn(feature: CategoryFeature | NumberFeature) -> None:
-            column = cells_of(train, feature.source)
-            feature.learn(column)
-            if isinstance(feature, NumberFeature):
-                feature.fill = feature.fill if fill is None else fill.value(feature, column)
-                if self.procs.normalize:
-                    feature.learn_scale(column)
-
-        each(learn, [*categories, *numbers], 0 if isinstance(train, ColumnByColumn) else len(train))  # one at a time
-        indicated = dict.fromkeys(f.source for f in numbers if f.na_seen) if fill is not None and fill.add_col else {}
-        categories += [MissingFeature(source) for source in indicated]
-        names, n = different_names([*categories, *numbers]), len(categories)
-        return CategoriesBlock(categories, names[:n]), NumbersBlock(numbers, names[n:])
+        return input_blocks(train, self.roles, self.procs)
 
     def _encoded_targets(self, frame: pd.DataFrame, place: np.ndarray) -> list[Tensor]:
         """The targets of all rows, 0 where there is none; they learn from the training rows, and look at the rows of every side."""
@@ -305,6 +283,33 @@ class TabularPandas:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{s} {len(rows_of(self.table, s))}" for s in SPLITS if len(rows_of(self.table, s)))
         return f"TabularPandas({sizes}; {len(self.cat_names)} categories, {len(self.cont_names)} numbers; target {', '.join(map(str, self.y_names)) or 'none'})"
+
+
+def input_blocks(train: pd.DataFrame, roles: Roles, procs: Procs) -> tuple[CategoriesBlock, NumbersBlock]:
+    """The inputs that columns of these roles become, learned from the training rows."""
+    fill = procs.fill
+    categories: list[CategoryFeature] = [CategoryFeature(name) for name in roles.categories]
+    numbers: list[NumberFeature] = [NumberFeature(name) for name in roles.numbers]
+    for name in roles.dates:
+        of_date = date_features(cells_of(train, name), procs.dates.cyclic if procs.dates else True)
+        categories += of_date[0]
+        numbers += of_date[1]
+    if fill is not None:
+        fill.check_columns([feature.source for feature in numbers])
+
+    def learn(feature: CategoryFeature | NumberFeature) -> None:
+        column = cells_of(train, feature.source)
+        feature.learn(column)
+        if isinstance(feature, NumberFeature):
+            feature.fill = feature.fill if fill is None else fill.value(feature, column)
+            if procs.normalize:
+                feature.learn_scale(column)
+
+    each(learn, [*categories, *numbers], 0 if isinstance(train, ColumnByColumn) else len(train))  # one at a time
+    indicated = dict.fromkeys(f.source for f in numbers if f.na_seen) if fill is not None and fill.add_col else {}
+    categories += [MissingFeature(source) for source in indicated]
+    names, n = different_names([*categories, *numbers]), len(categories)
+    return CategoriesBlock(categories, names[:n]), NumbersBlock(numbers, names[n:])
 
 
 def split_by(splits: Any) -> list[str]:

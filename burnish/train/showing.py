@@ -11,7 +11,7 @@ from torch import Tensor
 from burnish.data.batches import RowLoader
 from burnish.data.block import Block
 from burnish.data.randomness import torch_rng
-from burnish.data.show import grid, how_many, set_title
+from burnish.data.show import draw_inputs, grid, how_many, room_of, rows_only, set_title
 from burnish.errors import SettingError, hinting
 from burnish.train.predict import Predictions, Split, get_preds, loader_of
 
@@ -41,7 +41,7 @@ def show_results(
         raise SettingError(
             "show_results draws with the blocks of the data, which plain PyTorch loaders don't have. Use get_preds and draw what you know."
         )
-    if loader.blocks[0].of_row:
+    if rows_only(learn.dls.input_blocks):
         _show_rows(learn, loader, how_many(max_n, nrows, ncols), shuffle)
         return
     rows = loader.rows
@@ -55,8 +55,14 @@ def show_results(
         _draw_beside(learn, found, nrows, ncols, figsize)
         return
     heading = "target above, prediction below" if labelled else "prediction"
-    for i, ax in enumerate(grid(len(found.rows), nrows, ncols, figsize, lines=targets * (1 + labelled), heading=heading)):
-        _draw_one(learn, _as_tuple(found.inputs, i), _as_tuple(found.targs, i), _as_tuple(found.decoded, i), ax)
+    samples = [_decoded(learn.dls.input_blocks, _as_tuple(found.inputs, i)) for i in range(len(found.rows))]
+    room = room_of(learn.dls.input_blocks, samples)
+    for i, ax in enumerate(grid(len(samples), nrows, ncols, figsize, lines=targets * (1 + labelled), heading=heading, **room)):
+        _draw_one(learn, samples[i], _as_tuple(found.targs, i), _as_tuple(found.decoded, i), ax)
+
+
+def _decoded(blocks: Sequence[Block], encoded: Sequence[Any]) -> list[Any]:
+    return [block.decode(value) for block, value in zip(blocks, encoded, strict=False)]
 
 
 def is_drawn(blocks: Sequence[Block]) -> bool:
@@ -70,8 +76,7 @@ def _draw_target(blocks: Sequence[Block], inputs: Sequence[Any], encoded: Tensor
     Args:
         blocks: of the inputs, then the target's.
     """
-    for block, value in zip(blocks, inputs, strict=False):
-        block.draw(block.decode(value), ax, title="")
+    draw_inputs(blocks[: len(inputs)], _decoded(blocks, inputs), ax)
     if encoded is not None:
         blocks[len(inputs)].draw(blocks[len(inputs)].decode(encoded), ax)
     set_title(ax, title)
@@ -87,7 +92,7 @@ def _draw_beside(learn: Learner, found: Predictions, nrows: int | None, ncols: i
     sides = [("target", found.targs)] * (found.targs is not None) + [("prediction", found.decoded)]
     n = len(found.rows) * len(sides)
     columns = ncols if ncols is not None or nrows is not None else min(n, 2 * len(sides))
-    for place, ax in enumerate(grid(n, nrows, columns, figsize)):
+    for place, ax in enumerate(grid(n, nrows, columns, figsize, **room_of(learn.dls.input_blocks))):
         i, (title, values) = place // len(sides), sides[place % len(sides)]
         _draw_target(learn.dls.blocks, _as_tuple(found.inputs, i), values[i], ax, title)
 
@@ -117,10 +122,9 @@ def _as_tuple(value: Any, i: int) -> tuple[Any, ...]:
     return () if value is None else tuple(v[i] for v in (value if isinstance(value, tuple) else (value,)))
 
 
-def _draw_one(learn: Learner, inputs: tuple[Any, ...], targets: tuple[Any, ...], decided: tuple[Any, ...], ax: Any) -> None:
+def _draw_one(learn: Learner, inputs: Sequence[Any], targets: tuple[Any, ...], decided: tuple[Any, ...], ax: Any) -> None:
     n = len(inputs)
-    for block, value in zip(learn.dls.blocks[:n], inputs, strict=True):
-        block.draw(block.decode(value), ax, title="")
+    draw_inputs(learn.dls.blocks[:n], inputs, ax)
     blocks = learn.dls.blocks[n:]
     said = [b.say(b.decode(d)) for b, d in zip(blocks, decided, strict=True)]
     actual = [b.say(b.decode(t)) for b, t in zip(blocks, targets, strict=False)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from burnish.basics import *
 from burnish.basics import __all__ as _basics
+from burnish.tabular.row import RowBlock
 from burnish.vision import architectures as _architectures
 from burnish.vision.annotations import get_annotations
 from burnish.vision.augment import *
@@ -48,7 +49,7 @@ globals().update(_architectures.ARCHITECTURES)
 __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
     *_basics, "AdaptiveConcatPool2d", "BBoxBlock", "BBoxLblBlock", "Boxes", "CropPad", "DetectionDataLoaders", "DihedralItem", "DuckDuckGo", "FlipItem", "FoundImage", "ImageBlock", "ImageClassifierCleaner",
     "ImageDataLoaders", "ImagesCleaner", "MaskBlock", "Openverse", "PILImage", "PILImageBW", "PadMode", "PointBlock", "ProgressiveResize", "RandomCrop",
-    "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "SegmentationDataLoaders", "WikimediaCommons", "cnn_learner", "create_body",
+    "RandomResizedCrop", "RatioResize", "Resize", "ResizeMethod", "RowBlock", "SegmentationDataLoaders", "WikimediaCommons", "cnn_learner", "create_body",
     "create_head", "detection_learner", "download_images", "explain", "extract_frames", "find_issues", "get_annotations", "load_image", "open_image", "resize_images", "sample_photos",
     "search_images", "unet_learner", "verify_image", "verify_images", "vision_learner",
     *_augment, *_architectures.ARCHITECTURES,

@@ -362,6 +362,8 @@ def layer_groups(model: nn.Module) -> list[list[nn.Parameter]]:
     For ``nn.Sequential(body, head)`` the body's stages and then the head: a resnet gives
     ``[stem + layer1, layer2, layer3, layer4, head]``. For any other network its stages. Each parameter is in one group.
     """
+    if isinstance(getattr(model, "body", None), Backbone) and hasattr(model, "layer_groups"):
+        return model.layer_groups()  # pyright: ignore[reportCallIssue]
     body = model[0] if isinstance(model, nn.Sequential) and len(model) else None
     if isinstance(model, nn.Sequential) and isinstance(body, Backbone):
         return [g for g in (*body.layer_groups(), list(model[1:].parameters())) if g]

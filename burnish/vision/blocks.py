@@ -144,3 +144,14 @@ class ImageBlock(Block):
         ax.set_axis_off()
         if title is not None:
             ax.set_title(title)
+
+    def beside(self, values: Sequence[Any]) -> Image.Image:
+        pictures = [v if isinstance(v, Image.Image) else open_image(v, self.mode, white=self.white) for v in values]
+        gap = max(2, max(p.width for p in pictures) // 32)
+        size = sum(p.width for p in pictures) + gap * (len(pictures) - 1), max(p.height for p in pictures)
+        mode = "L" if all(p.mode == "L" for p in pictures) else "RGB"
+        whole, left = Image.new(mode, size, "white"), 0
+        for picture in pictures:
+            whole.paste(picture.convert(mode), (left, 0))
+            left += picture.width + gap
+        return whole

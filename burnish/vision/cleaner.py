@@ -16,6 +16,7 @@ from burnish.vision import changes as changing
 from burnish.vision import retrain as retraining
 from burnish.vision.changes import Change, ChangeList
 from burnish.vision.choices import DELETE, KEEP, RELABEL, Choices
+from burnish.vision.inputs import check_one_picture
 
 if TYPE_CHECKING:
     from burnish.data.dataloaders import DataLoaders
@@ -299,6 +300,7 @@ def _check(dls: Any) -> None:
             f"ImageClassifierCleaner is for pictures with one label each (ImageBlock, CategoryBlock); the targets are {listed(kinds) or 'unknown'}. "
             "find_issues(learn) tells what is wrong with several labels; ImagesCleaner takes any files."
         )
+    check_one_picture(dls, "ImageClassifierCleaner")
     if not len(dls):
         raise DataError("There are no pictures: this model was loaded from a file. Give it data first: learn.dls = dls.")
     cells = dls.table[dls.table.attrs["inputs"][0]]

@@ -26,6 +26,7 @@ from burnish.vision.backbones import ArchLike, create_body
 from burnish.vision.boxes import BBoxLblBlock
 from burnish.vision.dataloaders import LoaderOptions, image_block, known_options
 from burnish.vision.detector import FINEST, Detector
+from burnish.vision.inputs import check_one_picture
 from burnish.vision.learner import Splitter as GroupsOf
 from burnish.vision.learner import VisionLearner, channels_of, first_pictures, named, normalized_already, with_size
 from burnish.vision.unet import unet_groups
@@ -153,6 +154,7 @@ def detection_learner(
         raise SettingError(
             f"detection_learner is for boxes, and the target is {kinds}. Make the data with a BBoxLblBlock, or use vision_learner or unet_learner."
         )
+    check_one_picture(dls, "detection_learner")
     look = functools.cache(lambda: first_pictures(dls))
     config = {
         "builder": "detection", "arch": arch, "n_in": channels_of(dls, n_in, look), "n_out": dls.c, "normalize": normalize and not normalized_already(dls, look),

@@ -17,6 +17,7 @@ from burnish.data.whole import whole_number
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.train.freezing import plain
 from burnish.vision.backbones import Backbone
+from burnish.vision.inputs import check_one_picture
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -75,6 +76,7 @@ def explain(learn: Learner, image: Any, target: Any = None, layer: str | nn.Modu
     Raises:
         SettingError: `target` or `layer` is unknown, or the layer's output isn't laid out over the picture.
     """
+    check_one_picture(learn.dls, "explain")
     model, block = plain(learn.model), learn.dls.target_blocks[0]
     x = _input(learn, image)
     module = _module(model, layer, min(x.shape[2:]))

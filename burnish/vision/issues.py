@@ -15,6 +15,7 @@ from burnish.evaluate.cross import cross_validated, powered
 from burnish.evaluate.label_issues import find_label_issues
 from burnish.vision import odd_pictures
 from burnish.vision.features import picture_features, untrained_body
+from burnish.vision.inputs import check_one_picture
 from burnish.vision.weights import Source
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _checked(dls: Any, learn: Any, kinds: Any, retrain: Any, least: float) -> li
         raise DataError(
             "find_issues looks at pictures and their labels: it needs a learner (or DataLoaders) made from a DataBlock with an ImageBlock."
         )
+    check_one_picture(dls, "find_issues", "dls.check() looks at the files of several, ClassificationInterpretation at the labels.")
     target = dls.target_blocks[0].kind if len(dls.target_blocks) == 1 else "several"
     wanted = list(KINDS) if kinds is None else ([kinds] if isinstance(kinds, str) else list(kinds))
     for kind in wanted:

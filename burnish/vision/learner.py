@@ -30,6 +30,7 @@ from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.architectures import TORCHVISION, resolve
 from burnish.vision.backbones import ArchLike, Backbone, InputNormalize, create_body, layer_groups
 from burnish.vision.head import begin_with, create_head, init_head
+from burnish.vision.inputs import MultiInputModel, branches, check_same_inputs, inputs_config, joint_features, narrowing
 from burnish.vision.normalization import TO_FLOATS, check_same_normalization, first_pictures, is_tellable, normalised_by
 from burnish.vision.progressive import ProgressiveResize
 from burnish.vision.weights import Source
@@ -69,14 +70,21 @@ class VisionLearner(Learner):
 
     def check_new_data(self, before: DataLoaders, dls: DataLoaders) -> None:
         super().check_new_data(before, dls)
+        check_same_inputs(before, dls)
         model = plain(self.model)
-        body = model[0] if isinstance(model, nn.Sequential) else None
-        if not isinstance(body, Backbone):
+        body = body_of(model)
+        if body is None:
             return
         does = isinstance(body.normalize, InputNormalize)
         if does or is_tellable(before):
             was = None if does else normalised_by(before, lambda: first_pictures(before))
             check_same_normalization(does, was, normalised_by(dls, lambda: first_pictures(dls)))
+
+
+def body_of(model: nn.Module) -> Backbone | None:
+    """The body of a network that ``vision_learner`` built, or None."""
+    body = model[0] if isinstance(model, nn.Sequential) and len(model) else getattr(model, "body", None)
+    return body if isinstance(body, Backbone) else None
 
 
 @hinting
@@ -88,9 +96,10 @@ def vision_learner(
     init: Callable[[Tensor], Any] | None = nn.init.kaiming_normal_, custom_head: nn.Module | None = None, concat_pool: bool = True,
     pool: bool = True, lin_ftrs: Sequence[int] | None = None, ps: float | Sequence[float] | None = None, first_bn: bool = True,
     bn_final: bool = False, lin_first: bool = False, y_range: tuple[float, float] | None = None, n_in: int | None = None, seed: int | None = None,
-    precision: str = "auto", device: torch.device | str | None = None, arch_args: dict[str, Any] | None = None,
+    precision: str = "auto", device: torch.device | str | None = None, arch_args: dict[str, Any] | None = None, pairing: str = "compare",
 ) -> VisionLearner:  # fmt: skip
-    """A learner for pictures: the body of `arch` with a new head. Pretrained, it is frozen up to the head.
+    """A learner for pictures, one or several a sample, also with a row of a table (``RowBlock``): the body of `arch` with a new
+    head (several inputs: ``burnish.vision.inputs``). Pretrained, it is frozen up to the head.
 
     Args:
         dls: the data.
@@ -107,6 +116,7 @@ def vision_learner(
         custom_head: a head of your own, in place of the settings of ``head.create_head`` (`concat_pool` ... `y_range`).
         ps: the head's dropout, see there; by default 0.5 on a pretrained body and 0 from scratch.
         seed: fixes the head's first weights and what is random in training (order and augmentation follow ``dls.seed``); else drawn.
+        pairing: what the head gets of several pictures: "compare" (each, in order, and how they differ), "concat" (each), "symmetric".
         arch_args: further arguments of the architecture. One made for a single image size gets the data's as `img_size`.
         The rest: see ``Learner``.
 
@@ -122,7 +132,7 @@ def vision_learner(
     config = {
         "builder": "vision", "arch": arch, "n_in": channels_of(dls, n_in, look), "n_out": outputs_of(dls, n_out),
         "normalize": normalize and not normalized_already(dls, look), "arch_args": with_size(arch, arch_args or {}, look), "head": head,
-        "target": [block.config() for block in dls.target_blocks],
+        "target": [block.config() for block in dls.target_blocks], **inputs_config(dls, pairing),
     }  # fmt: skip
     fitting = _fitting(dls, metrics, config["n_out"], loss_func, y_range)
     seed = fresh_seed() if seed is None else seed
@@ -134,7 +144,7 @@ def vision_learner(
     )  # fmt: skip
     learn.add_cb(ProgressiveResize(only_from_scratch=True))
     learn.again = Again({**again.given, "seed": seed})
-    return named(learn, arch, model[0], None if custom_head is not None else config)
+    return named(learn, arch, body_of(model), None if custom_head is not None else config)
 
 
 cnn_learner = vision_learner
@@ -151,7 +161,7 @@ def named(learn: Any, arch: ArchLike, body: Any, config: dict[str, Any] | None) 
     return learn
 
 
-def build(model_config: dict[str, Any]) -> nn.Sequential:
+def build(model_config: dict[str, Any]) -> nn.Module:
     """The network that a learner's ``model_config`` describes, with fresh weights; needs no network connection.
 
     Raises:
@@ -170,28 +180,49 @@ def _make(
     custom_head: nn.Module | None = None,
     init: Callable[[Tensor], Any] | None = None,
     targets: Sequence[Block] = (),
-) -> nn.Sequential:
+) -> nn.Module:
     """The body and the head, whose outputs begin as suits the targets where it is initialised. Draws from torch's global generator."""
     body = create_body(config["arch"], pretrained, config["n_in"], weights, normalize=config["normalize"], arch_args=config["arch_args"])
-    if custom_head is not None:
-        return nn.Sequential(body, custom_head)
     head = config["head"]
-    if "ps" in head and head["ps"] is None:
+    if "ps" in head and head["ps"] is None and custom_head is None:
         head["ps"] = 0.5 if body.pretrained else 0.0  # in `config` too: the model file says what the network is
+    if "inputs" not in config:
+        return nn.Sequential(body, custom_head if custom_head is not None else _head(config, body, init, targets))
+    return _joint(config, body, custom_head, init, targets)
+
+
+def _joint(
+    config: dict[str, Any], body: Backbone, custom_head: nn.Module | None, init: Callable[[Tensor], Any] | None, targets: Sequence[Block]
+) -> MultiInputModel:
+    """The network of several inputs."""
+    head, pool = config["head"], config["head"]["concat_pool"]
+    narrow = init_head(narrowing(body, pool, head["ps"] if isinstance(head["ps"], (int, float)) else 0.0), init)
+    kinds, rows = [part["kind"] for part in config["inputs"]], branches(config)
+    if custom_head is None:
+        custom_head = _head({**config, "head": {**head, "pool": False}}, body, init, targets, joint_features(config))
+    return MultiInputModel(body, rows, kinds, narrow, custom_head, config["pairing"], pool)
+
+
+def _head(
+    config: dict[str, Any], body: Backbone, init: Callable[[Tensor], Any] | None, targets: Sequence[Block], features: int | None = None
+) -> nn.Module:
+    """The head on the body's maps, or on so many pooled `features`."""
+    head = config["head"]
     blocks: list[Block] = [from_config(target) for target in config.get("target", ())]
-    own = blocks[0].head(body.num_features) if len(blocks) == 1 and body.spatial and _as_usual(head) else None
+    alone = len(blocks) == 1 and body.spatial and features is None
+    own = blocks[0].head(body.num_features) if alone and _as_usual(head) else None
     if own is not None:
-        return nn.Sequential(body, own)
+        return own
     if any(block.head(1) is not None for block in blocks):
         note(
-            "Places are predicted from pooled features here, which know little of them. Points as the one target, with no settings of the head, have a head of their own."
+            "Places are predicted from pooled features here, which know little of them. Points as the one target of one picture, with no settings of the head, have a head of their own."
         )
     head = {**head, "pool": head["pool"] and body.spatial}
     final = final_of(blocks, config["n_out"])
-    made = init_head(create_head(body.num_features, config["n_out"], **head, final=final), init)
+    made = init_head(create_head(features or body.num_features, config["n_out"], **head, final=final), init)
     if init is not None and not head["bn_final"]:
         begin_with(made, *first_outputs(targets))
-    return nn.Sequential(body, made)
+    return made
 
 
 def _as_usual(head: dict[str, Any]) -> bool:

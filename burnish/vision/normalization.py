@@ -135,7 +135,8 @@ def first_pictures(dls: DataLoaders) -> Tensor:
             batch = dls.one_batch()
     finally:
         set_loader_states(dls.train, loader)
-    x = batch[0] if isinstance(batch, (tuple, list)) else batch
+    at = next((i for i, block in enumerate(dls.input_blocks) if block.kind == "image"), 0)
+    x = batch[at] if isinstance(batch, (tuple, list)) else batch
     if not isinstance(x, Tensor) or x.ndim != 4:
         got = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
         raise SettingError(

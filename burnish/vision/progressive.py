@@ -51,15 +51,14 @@ class ProgressiveResize(Callback):
     def before_batch(self, learn: Learner) -> None:
         if not learn.training or self._acts is False:
             return
-        full = height, width = tuple(learn.xb[0].shape[-2:])
-        size = self.size(height, width, learn.progress)
-        if size == full:
+        sides = {(h, w): self.size(h, w, learn.progress) for h, w in map(_sides, learn.xb) if h}
+        if all(full == size for full, size in sides.items()):
             return
-        small = tuple(_shrunk(x, full, size) for x in learn.xb)
+        small = tuple(_shrunk(x, sides) for x in learn.xb)
         if self._acts is None:
             self._acts = _takes(learn.model, small)
         if self._acts:
-            learn.xb, learn.yb = small, tuple(_shrunk(y, full, size) for y in learn.yb)
+            learn.xb, learn.yb = small, tuple(_shrunk(y, sides) for y in learn.yb)
 
     def size(self, height: int, width: int, progress: float) -> tuple[int, int]:
         """(height, width) of the pictures at `progress` (0 to 1) of training."""
@@ -70,10 +69,16 @@ class ProgressiveResize(Callback):
         return sides[0], sides[1]
 
 
-def _shrunk(x: Any, full: tuple[int, ...], size: tuple[int, int]) -> Any:
-    """A batch of pictures or masks of the side `full` at `size`; anything else as it is."""
-    if not isinstance(x, Tensor) or x.ndim not in (3, 4) or tuple(x.shape[-2:]) != full:
+def _sides(x: Any) -> tuple[int, int]:
+    """(height, width) of a batch of pictures; (0, 0) of anything else."""
+    return (x.shape[-2], x.shape[-1]) if isinstance(x, Tensor) and x.ndim == 4 else (0, 0)
+
+
+def _shrunk(x: Any, sides: dict[tuple[int, int], tuple[int, int]]) -> Any:
+    """A batch of pictures or masks of a (height, width) in `sides` at the one given there; anything else as it is."""
+    if not isinstance(x, Tensor) or x.ndim not in (3, 4) or tuple(x.shape[-2:]) not in sides:
         return x
+    full, size = tuple(x.shape[-2:]), sides[x.shape[-2], x.shape[-1]]
     planes = x if x.ndim == 4 else x[:, None]
     if x.is_floating_point():
         planes = F.interpolate(planes, size=size, mode="area")

@@ -27,6 +27,7 @@ from burnish.train.learner import Callbacks
 from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.backbones import ArchLike, create_body
 from burnish.vision.dataloaders import LoaderOptions, column_of, image_block, known_options
+from burnish.vision.inputs import check_one_picture
 from burnish.vision.learner import Splitter as GroupsOf
 from burnish.vision.learner import VisionLearner, channels_of, first_pictures, named, normalized_already, outputs_of, with_size
 from burnish.vision.masks import MaskBlock
@@ -165,6 +166,7 @@ def unet_learner(
     Raises:
         SettingError: something doesn't fit the data, or `arch` has no such maps; OfflineError: the weights can't be had.
     """
+    check_one_picture(dls, "unet_learner", "vision_learner takes several.")
     look = functools.cache(lambda: first_pictures(dls))
     way, body = parts_of(arch)
     own = {"blur": blur, "self_attention": self_attention, "last_cross": last_cross}

@@ -21,6 +21,7 @@ import burnish.data.category
 import burnish.data.multicategory
 import burnish.data.number
 import burnish.tabular.blocks
+import burnish.tabular.row
 import burnish.vision.blocks
 import burnish.vision.boxes
 import burnish.vision.masks
@@ -66,6 +67,11 @@ SAMPLES = {
         lambda cls: cls([IdFeature("user"), IdFeature("film")]),
         [{"user": 3, "film": "a"}, {"user": 5, "film": "b"}, {"user": 3, "film": "b"}],
         "no row",
+    ),
+    "RowBlock": (
+        lambda cls: cls(cat_names=["colour"], cont_names=["weight"]),
+        [{"colour": "red", "weight": 1.5}, {"colour": "blue", "weight": -3.0}, {"colour": "red", "weight": 4.5}],
+        {"colour": "red", "weight": "heavy"},
     ),
     "InteractionBlock": (lambda cls: cls(), [1.0, 1.0, 1.0], 0),
     "MaskBlock": (lambda cls: cls(codes=["sky", "sea", "sand"]), [_mask(0), _mask(1), _mask(2)], np.full((6, 8), 7)),

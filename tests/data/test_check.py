@@ -410,6 +410,22 @@ def test_long_reports_are_shortened(folder: Folder) -> None:
     assert "and 57 more; see .issues" in repr(report) and "more; see .issues" in report._repr_html_() and len(repr(report)) < 4000
 
 
+def test_pictures_of_pairs_that_are_on_both_sides(folder: Folder) -> None:
+    table = folder.table().rename(columns={"image": "one"})
+    table.insert(1, "other", table.groupby("split")["one"].transform(lambda files: list(files[1:]) + list(files[:1])))
+
+    def check() -> Report:
+        return check_table(table, ["one", "other"], ["label"])
+
+    assert check().issues["kind"].isin(["leak", "duplicate", "near_duplicate", "shared_pictures"]).sum() == 0  # a picture may repeat
+    trained = table["one"][table["split"] == "train"].iloc[0]
+    copy = folder.path / "copy.jpg"
+    copy.write_bytes(trained.read_bytes())  # the same picture by another name
+    table.loc[table["split"].eq("valid").idxmax(), "other"] = copy
+    issues = found(check(), "shared_pictures")
+    assert len(issues) == 1 and "1 of " in issues["message"][0] and "samples of train and valid" in issues["message"][0]
+
+
 def test_every_kind_of_finding_is_tested() -> None:
     tests = Path(__file__).parent.parent  # findings in tables and ratings are tested beside these
     files = [Path(__file__), *(tests / "tabular").glob("test_*.py"), *(tests / "collab").glob("test_*.py")]

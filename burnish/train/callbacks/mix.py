@@ -46,6 +46,11 @@ class Mix(Callback):
         self._part: Tensor | None = None
 
     def before_fit(self, learn: Learner) -> None:
+        odd = [type(block).__name__ for block in learn.dls.input_blocks if not block.blends]
+        if odd:
+            raise SettingError(
+                f"{type(self).__name__} mixes samples, and what a {odd[0]} gives can't be mixed. Leave {type(self).__name__} out."
+            )
         self._per_sample = per_sample_loss(learn.loss_func)
 
     def before_batch(self, learn: Learner) -> None:
