@@ -385,6 +385,9 @@ class DataLoaders:
         columns = self._columns_of(test_items, with_labels)
         self._say_news(columns)
         n = len(columns[0])
+        if with_labels:
+            for i, block in enumerate(self.target_blocks, len(self.input_blocks)):
+                block.check(columns[i], [_row_name(columns, row, i, len(self.input_blocks)) for row in range(n)], "test")
         few = 0 if n <= 4 else self.num_workers
         return DataLoader(
             columns, np.arange(n), Reader(blocks, self.item_tfms, train=False), batch_tfms=self.batch_tfms, bs=bs or self.bs,

@@ -15,6 +15,8 @@ from burnish.data.reader import describe_failure
 from burnish.errors import DataError, SettingError
 from burnish.train.export import load_learner
 
+_AT_ONCE = 16  # pictures of which all predictions are held: a mask is as large as its picture
+
 
 class Predictor:
     """Predicts with an exported model: ``Predictor("model.burnish").predict("a.jpg")``.
@@ -79,17 +81,21 @@ class Predictor:
 
     def _located(self, items: list[Any], masks: Path | None) -> pd.DataFrame:
         """The table of what has places in the picture."""
-        block = self.learn.dls.target_blocks[0]
+        blocks = self.learn.dls.target_blocks
         errors = {i: why for i, item in enumerate(items) if (why := self._unreadable(item))}
-        rows, taken = [], set[Path]()
-        for i, item in enumerate(items):
-            found: dict[str, Any] = {}
-            if i not in errors:
-                label = self.learn.predict(item).label
-                found = block.cells(label[0] if isinstance(label, tuple) and len(self.learn.dls.target_blocks) > 1 else label)
-                if masks is not None and block.kind == "mask":
-                    found["mask"] = str(_write_mask(label, item, masks, taken))
-            rows.append({"file": _named(item), **found, "error": errors.get(i, "")})
+        good = [i for i in range(len(items)) if i not in errors]
+        found: dict[int, dict[str, Any]] = {}
+        taken = set[Path]()
+        for some in (good[k : k + _AT_ONCE] for k in range(0, len(good), _AT_ONCE)):
+            for i, made in zip(some, self.learn.predict([items[i] for i in some]), strict=True):
+                labels = (made.label,) if len(blocks) == 1 else made.label
+                cells = [block.cells(label) for block, label in zip(blocks, labels, strict=True)]
+                found[i] = {
+                    (name if len(blocks) == 1 else f"target {k}: {name}"): v for k, part in enumerate(cells) for name, v in part.items()
+                }
+                if masks is not None and blocks[0].kind == "mask":
+                    found[i]["mask"] = str(_write_mask(labels[0], items[i], masks, taken))
+        rows = [{"file": _named(item), **found.get(i, {}), "error": errors.get(i, "")} for i, item in enumerate(items)]
         columns = list(dict.fromkeys(c for row in sorted(rows, key=len, reverse=True) for c in row))
         return pd.DataFrame(rows, columns=columns)
 

@@ -287,10 +287,12 @@ def _of_boxes(
     members, rng = _members(len(target), groups), _rng(seed)
     if len(members) < 2:
         return NOWHERE
-    weights = np.zeros((n_boot, len(target)))
-    for row in weights:
-        for i, times in enumerate(np.bincount(rng.integers(len(members), size=len(members)), minlength=len(members))):
-            row[members[i]] = times
+    n_boot = int(np.clip(2e6 / len(target), min(200, n_boot), n_boot))  # sorting out many boxes again and again is slow
+    code = np.empty(len(target), dtype=np.int64)
+    for i, rows in enumerate(members):
+        code[rows] = i
+    drawn = rng.integers(len(members), size=(n_boot, len(members)))
+    weights = np.stack([np.bincount(row, minlength=len(members))[code] for row in drawn]).astype(float)
     return _quantiles(metric.resamples(output, target, weights), level)
 
 

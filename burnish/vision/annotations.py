@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -164,6 +165,7 @@ def annotated_rows(df: pd.DataFrame, columns: Sequence[str], folder: Path) -> li
             f"The table has no column {listed(map(repr, lacking))}. It has: {listed(df.columns, 12)}.{nearest(str(lacking[0]), map(str, df.columns))}"
         )
     file, four, label = columns[0], list(columns[1:5]), columns[5] if len(columns) > 5 else None
+    _refuse_sizes(four)
     made: dict[str, Annotated] = {}
     rows: Any = df[list(columns)]
     for row, cells in enumerate(rows.to_dict("records")):
@@ -180,6 +182,17 @@ def annotated_rows(df: pd.DataFrame, columns: Sequence[str], folder: Path) -> li
         one.boxes.append(_four([cells[c] for c in four], f"Row {row} of the table ({cells[file]})"))
         one.labels.append("object" if label is None else cells[label])
     return list(made.values())
+
+
+def _refuse_sizes(four: Sequence[str]) -> None:
+    """Columns that by their names hold a width and a height are no right and bottom: with sizes, boxes would be wrong without a sign of it."""
+    last = [re.split(r"[^a-z]+", str(name).lower())[-1] for name in four]
+    if last[2] in ("w", "width") or last[3] in ("h", "height"):
+        x, y, w, h = four
+        raise DataError(
+            f"The columns {listed(map(repr, four), 4)} were given as left, top, right, bottom, and by their names the last two are sizes. Add the columns: "
+            f"df['x2'], df['y2'] = df[{x!r}] + df[{w!r}], df[{y!r}] + df[{h!r}], and name ({x!r}, {y!r}, 'x2', 'y2'); rename them where they are places."
+        )
 
 
 def _say_bare(n: int, of: int, what: str) -> None:

@@ -30,6 +30,8 @@ RESAMPLING = {
     r.name.lower(): r
     for r in (Image.Resampling.NEAREST, Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 }
+_LOST = "the EXIF data (time, camera, place) can't be read"
+_EMPTY = 20  # bytes of EXIF data that tell nothing: what opens them, and a list of none
 _CHUNK = 32  # files a thread takes at a time
 _FEW = 64  # a picture of so few values is a mask or a drawing, and its values are not mixed
 _DETAILS, _PLACE, _WIDTH, _HEIGHT = 0x8769, 0x8825, 0xA002, 0xA003  # EXIF: time and camera, where it was taken, the size
@@ -206,9 +208,9 @@ def _resize(file: Path, dest: Path, how: _How) -> tuple[_Done, bool]:
             frames = getattr(image, "n_frames", 1)
             if how.in_place and frames > 1 and image.format != "MPO":
                 raise DataError(f"it has {frames} frames, of which one would be left")
-            content, flat = _smaller(image, size, dest.suffix, how)
+            content, flat, told = _smaller(image, size, dest.suffix, how)
             write_whole(dest, content)
-            return replace(done, status="resized"), flat
+            return replace(done, status="resized", reason="" if told else _LOST), flat
     except Exception as error:  # a damaged file makes decoders raise nearly anything
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise
@@ -239,8 +241,8 @@ def _is_there(dest: Path, file: Path, size: tuple[int, int]) -> bool:
         return False
 
 
-def _smaller(image: Image.Image, size: tuple[int, int], suffix: str, how: _How) -> tuple[bytes, bool]:
-    """The file of the picture at `size`, upright; and whether it is one whose values must not mix."""
+def _smaller(image: Image.Image, size: tuple[int, int], suffix: str, how: _How) -> tuple[bytes, bool, bool]:
+    """The file of the picture at `size`, upright; whether it is one whose values must not mix; and whether what its EXIF told is kept."""
     format = Image.registered_extensions().get(suffix.lower())
     if format not in Image.SAVE:
         raise DataError(f"pictures can't be written as {suffix}: pass ext='.jpg', say")
@@ -249,7 +251,7 @@ def _smaller(image: Image.Image, size: tuple[int, int], suffix: str, how: _How) 
         image.draft(None, needed)  # a JPEG is decoded at 1/2, 1/4 or 1/8, if that is still enough
     image.load()
     flat = image.format not in ("JPEG", "MPO") and _has_few_values(image)
-    turn, options = TURNS.get(orientation(image)), _metadata(image, size)
+    turn, (options, told) = TURNS.get(orientation(image)), _metadata(image, size)
     if not flat and how.resample != Image.Resampling.NEAREST:
         image = _mixable(image)
     image = image.resize(needed, Image.Resampling.NEAREST if flat else how.resample)
@@ -260,7 +262,7 @@ def _smaller(image: Image.Image, size: tuple[int, int], suffix: str, how: _How) 
     file = io.BytesIO()
     image.info = {k: v for k, v in image.info.items() if k == "transparency"}
     image.save(file, format, **options, **({"quality": how.quality} if format in ("JPEG", "WEBP", "AVIF") else {}))
-    return file.getvalue(), flat
+    return file.getvalue(), flat, told
 
 
 def _has_few_values(image: Image.Image) -> bool:
@@ -277,13 +279,15 @@ def _mixable(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGBA" if clear else "RGB")
 
 
-def _metadata(image: Image.Image, size: tuple[int, int]) -> dict[str, Any]:
-    """What is kept of what the file tells beside the pixels: EXIF for the picture as it will be, and the colour profile."""
+def _metadata(image: Image.Image, size: tuple[int, int]) -> tuple[dict[str, Any], bool]:
+    """What is kept of what the file tells beside the pixels: EXIF for the picture as it will be, and the colour profile; and whether the EXIF could be read."""
     kept: dict[str, Any] = {}
     if (profile := image.info.get("icc_profile")) and image.mode in ("RGB", "RGBA", "L", "P"):  # of inks, it would not fit any more
         kept["icc_profile"] = profile
     try:
         before, exif = image.getexif(), Image.Exif()
+        if not len(before) and len(image.info.get("exif", b"")) > _EMPTY:
+            return kept, False
         for tag in _TOLD:
             if tag in before:
                 exif[tag] = before[tag]
@@ -292,9 +296,9 @@ def _metadata(image: Image.Image, size: tuple[int, int]) -> dict[str, Any]:
                 exif[part] = {**told, _WIDTH: size[0], _HEIGHT: size[1]} if part == _DETAILS else told
         if len(exif):
             kept["exif"] = exif.tobytes()
-    except Exception:  # damaged EXIF data; the picture itself may be good
-        pass
-    return kept
+    except Exception:  # damaged EXIF data makes PIL raise nearly anything; the picture itself may be good
+        return kept, False
+    return kept, True
 
 
 def _tell(done: list[_Done], n_flat: int, root: Path) -> None:
@@ -304,6 +308,9 @@ def _tell(done: list[_Done], n_flat: int, root: Path) -> None:
         raise DataError(f"None of the {len(done)} pictures in {root} could be made smaller: {named}.")
     if failed:
         note(f"{len(failed)} of {len(done)} pictures were left out: {named}.")
+    lost = [d.file for d in done if d.reason == _LOST]
+    if lost:
+        note(f"Of {len(lost)} pictures {_LOST}, for example of {os.path.relpath(lost[0], root)}: the smaller ones have none.")
     if n_flat:
         note(
             f"{n_flat} of {len(done)} pictures have at most {_FEW} values, as masks and drawings do: they were resized without mixing values."

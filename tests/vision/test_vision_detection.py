@@ -11,7 +11,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from burnish.data.datablock import DataBlock
 from burnish.data.notes import captured_notes
+from burnish.data.split import RandomSplitter
 from burnish.deploy.predictor import Predictor
 from burnish.errors import DataError, SettingError, UnreadableFileError
 from burnish.evaluate.boxes import COLUMNS, DetectionLoss, MeanAP, detections, match
@@ -21,6 +23,7 @@ from burnish.train.export import load_learner
 from burnish.vision.annotations import annotated_coco, annotated_voc, get_annotations
 from burnish.vision.augment import aug_transforms
 from burnish.vision.backbones import create_body
+from burnish.vision.blocks import ImageBlock
 from burnish.vision.boxes import BBoxLblBlock
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.detection import DetectionDataLoaders, detection_learner
@@ -159,6 +162,9 @@ def test_what_is_wrong_with_tables_and_folders_is_said(folder, tmp_path):
         DetectionDataLoaders.from_df(pd.concat([table, table.head(1).assign(file="x.jpg")]), folder, folder="JPEGImages")
     with pytest.raises(SettingError, match="four columns"):
         DetectionDataLoaders.from_df(table, folder, box_cols=["x1"])
+    sizes = table.rename(columns={"x2": "box_w", "y2": "box_h"})
+    with pytest.raises(DataError, match=r"the last two are sizes. Add the columns: df\['x2'\]"):
+        DetectionDataLoaders.from_df(sizes, folder, box_cols=("x1", "y1", "box_w", "box_h"), folder="JPEGImages")
     with pytest.raises(TypeError, match="item_tfm"):
         DetectionDataLoaders.from_df(table, folder, folder="JPEGImages", item_tfm=None)
 
@@ -267,6 +273,25 @@ def test_it_finds_things_in_the_picture_as_it_was_given(learn, folder, tmp_path)
     assert loaded.dls.target_blocks[0].config() == learn.dls.target_blocks[0].config()
     table = Predictor(tmp_path / "model.burnish").table([files[0], folder / "nothing.jpg"])
     assert real.label and table.error.iloc[0] == "" and table.error.iloc[1] and table.label.iloc[0]
+
+
+def test_new_pictures_with_labels_may_hold_more_boxes_and_no_unknown_class(folder):
+    files = sorted((folder / "JPEGImages").glob("*.jpg"))
+    told = {f: ([(4, 4, 12, 40)] * (1 + i % 2), ["box"] * (1 + i % 2)) for i, f in enumerate(files[:8])}
+    told[files[8]] = ([(4 + 5 * k, 4, 12 + 5 * k, 40) for k in range(9)], ["box"] * 9)
+    told[files[9]] = ([(4, 4, 12, 40)], ["tree"])
+    block = DataBlock(
+        (ImageBlock, BBoxLblBlock),
+        get_items=lambda _: files[:8],
+        get_y=told.__getitem__,
+        item_tfms=Resize(96),
+        splitter=RandomSplitter(0.5),
+    )
+    dls = block.dataloaders(folder, bs=2, seed=0, device="cpu")
+    shapes = [tuple(y.shape) for _x, y in dls.test_dl([*files[:2], files[8]], with_labels=True)]
+    assert shapes == [(2, 9, 5), (1, 9, 5)]
+    with pytest.raises(DataError, match=r"tree.*009.jpg|009.jpg.*tree"):
+        dls.test_dl(files[8:10], with_labels=True)
 
 
 @pytest.mark.slow

@@ -118,6 +118,17 @@ def test_small_ones_are_copied_and_damaged_ones_left_out(own_photos, tmp_path):
     assert notes == [f"1 of 12 pictures were left out: {files[0].name} (it is cut off: its end is missing)."]
 
 
+def test_damaged_exif_costs_nobody_the_picture_and_is_told(tmp_path):
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    Image.open(PHOTO).save(pictures / "good.jpg", exif=b"")
+    Image.open(PHOTO).save(pictures / "odd.jpg", exif=b"Exif\x00\x00of no such format")
+    table, notes = resize(pictures, max_size=32, dest=tmp_path / "out")
+    assert list(table["status"]) == ["resized"] * 2 and list(table["reason"]) == ["", "the EXIF data (time, camera, place) can't be read"]
+    assert max(size_of(tmp_path / "out" / "odd.jpg")) == 32
+    assert notes == ["Of 1 pictures the EXIF data (time, camera, place) can't be read, for example of odd.jpg: the smaller ones have none."]
+
+
 def test_in_place_only_what_is_too_large_is_replaced(own_photos):
     folder = own_photos / "orange"
     Image.open(PHOTO).save(folder / "0.jpg")
