@@ -248,16 +248,15 @@ def peer_python() -> str:
     return str(python)
 
 
-def run_once(benchmark: Benchmark, side: str, python: str, settings: dict[str, Any], threads: int) -> dict[str, Any]:
-    """One measurement in a process of its own, in an empty folder, on the CPU (unless it is one of a GPU), without a network."""
+def run_once(benchmark: Benchmark, side: str, python: str, settings: dict[str, Any], threads: int, place: str) -> dict[str, Any]:
+    """One measurement in a process of its own, in an empty folder in `place`, on the CPU (unless it is one of a GPU), without a network."""
     environment = {
         **{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},  # modules are compiled once, on both sides
         "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg",
         "PYTHONWARNINGS": "ignore", **({} if benchmark.gpu else {"CUDA_VISIBLE_DEVICES": ""}),
     }  # fmt: skip
     command = [python, str(HERE / "worker.py"), benchmark.measure, side, json.dumps(settings)]
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tempfile.mkdtemp(dir=place), env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{benchmark.measure} failed with {side} (exit {done.returncode}):\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -276,15 +275,21 @@ def run(
     result["measured"] = f"{machine()}; {code()}"
     if before and all(before.get(key) == result[key] for key in ("settings", "quick", "threads", "measured")):
         result = before
-    for i in range(min(len(result[side]) for side in sides), pairs):
-        for side in sorted(sides, reverse=i % 2 == 0):
-            got = run_once(benchmark, side, sides[side], {**settings, "seed": i + 1}, threads)
-            result[side][i:] = [got["figures"]]
-            result["versions"] |= got["versions"] | {"burnish": f"{version('burnish')} ({commit()})", "Python": platform.python_version()}
-            result["date"] = str(date.today())
-            shown = ", ".join(f"{k} {v:.4g}" for k, v in got["figures"].items())
-            print(f"{name} {i + 1}/{pairs} {side}: {shown}", file=sys.stderr, flush=True)
-        yield result
+    with (
+        tempfile.TemporaryDirectory() as place
+    ):  # emptied after the last pair: ext4 is slow to make files where thousands have just been removed
+        for i in range(min(len(result[side]) for side in sides), pairs):
+            for side in sorted(sides, reverse=i % 2 == 0):
+                got = run_once(benchmark, side, sides[side], {**settings, "seed": i + 1}, threads, place)
+                result[side][i:] = [got["figures"]]
+                result["versions"] |= got["versions"] | {
+                    "burnish": f"{version('burnish')} ({commit()})",
+                    "Python": platform.python_version(),
+                }
+                result["date"] = str(date.today())
+                shown = ", ".join(f"{k} {v:.4g}" for k, v in got["figures"].items())
+                print(f"{name} {i + 1}/{pairs} {side}: {shown}", file=sys.stderr, flush=True)
+            yield result
 
 
 def rows(name: str, result: dict[str, Any]) -> list[list[str]]:
