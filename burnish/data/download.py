@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from burnish.data.lock import FolderLock
@@ -93,15 +93,23 @@ def checked_digest(sha256: str | None) -> str | None:
     return sha256.lower()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file in one step: it is there whole, or as it was before."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to, which takes the place of `path` in one step at the end; `path` stays as it was where the block fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(content)
+        with open(temporary, "wb") as file:
+            yield file
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file in one step: it is there whole, or as it was before."""
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def _target(url: str, dest: str | os.PathLike[str] | None) -> Path:

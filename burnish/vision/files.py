@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from burnish.data.collections import L
-from burnish.data.download import write_whole
+from burnish.data.download import whole_file, write_whole
 from burnish.data.facts import TURNS, orientation, why_unreadable
 from burnish.data.files import get_image_files, root_name
 from burnish.data.lazy import pd
@@ -208,8 +207,7 @@ def _resize(file: Path, dest: Path, how: _How) -> tuple[_Done, bool]:
             frames = getattr(image, "n_frames", 1)
             if how.in_place and frames > 1 and image.format != "MPO":
                 raise DataError(f"it has {frames} frames, of which one would be left")
-            content, flat, told = _smaller(image, size, dest.suffix, how)
-            write_whole(dest, content)
+            flat, told = _write_smaller(image, size, dest, how)
             return replace(done, status="resized", reason="" if told else _LOST), flat
     except Exception as error:  # a damaged file makes decoders raise nearly anything
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
@@ -241,11 +239,11 @@ def _is_there(dest: Path, file: Path, size: tuple[int, int]) -> bool:
         return False
 
 
-def _smaller(image: Image.Image, size: tuple[int, int], suffix: str, how: _How) -> tuple[bytes, bool, bool]:
-    """The file of the picture at `size`, upright; whether it is one whose values must not mix; and whether what its EXIF told is kept."""
-    format = Image.registered_extensions().get(suffix.lower())
+def _write_smaller(image: Image.Image, size: tuple[int, int], dest: Path, how: _How) -> tuple[bool, bool]:
+    """Writes the picture at `size`, upright; whether it is one whose values must not mix; and whether what its EXIF told is kept."""
+    format = Image.registered_extensions().get(dest.suffix.lower())
     if format not in Image.SAVE:
-        raise DataError(f"pictures can't be written as {suffix}: pass ext='.jpg', say")
+        raise DataError(f"pictures can't be written as {dest.suffix}: pass ext='.jpg', say")
     needed = (size[1], size[0]) if orientation(image) >= 5 else size
     if how.resample != Image.Resampling.NEAREST:
         image.draft(None, needed)  # a JPEG is decoded at 1/2, 1/4 or 1/8, if that is still enough
@@ -259,10 +257,10 @@ def _smaller(image: Image.Image, size: tuple[int, int], suffix: str, how: _How) 
         image = image.transpose(turn)
     if format in ("JPEG", "BMP") and image.mode not in ("L", "RGB"):
         image = open_image(image, "L" if image.mode[:1] in "IF" else "RGB")
-    file = io.BytesIO()
     image.info = {k: v for k, v in image.info.items() if k == "transparency"}
-    image.save(file, format, **options, **({"quality": how.quality} if format in ("JPEG", "WEBP", "AVIF") else {}))
-    return file.getvalue(), flat, told
+    with whole_file(dest) as file:  # a file of the system: only into such a one does PIL write pictures while other threads go on
+        image.save(file, format, **options, **({"quality": how.quality} if format in ("JPEG", "WEBP", "AVIF") else {}))
+    return flat, told
 
 
 def _has_few_values(image: Image.Image) -> bool:
