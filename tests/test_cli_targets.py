@@ -93,6 +93,20 @@ def test_one_command_trains_reports_and_predicts(data: Path, tmp_path: Path, nam
     )
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "said <b class" not in report or name in ("a class", "labels", "columns of labels", "a number", "numbers")
+    errs = {
+        "masks": "Confusion",
+        "labels": "By label",
+        "number": "Predicted and actual",
+        "points": "By point",
+        "boxes": "By class",
+        "class": "Confusion",
+    }
+    kind = next(kind for kind in errs if kind in name)
+    assert (
+        errs[kind] in report
+        and ("<h1>resnet18: place" in report) == (kind == "number")
+        and 'said <b class="bad">[' not in report
+    )
     assert "None</b>" not in report and "How good is it?" in report and "The most wrong" in report
     monkeypatch.chdir(data)
     done = process("predict", tmp_path / "out" / "model.burnish", "seg/images/00.png")

@@ -44,7 +44,8 @@ def train(
             _tune(learn)
         if dls.test is not None:
             say_test(console, learn)
-        _write_results(console, learn, out)
+        numbers = asked.target if found is not None and found.task == "number" else None  # which the data itself doesn't name
+        _write_results(console, learn, out, f"{arch}: {', '.join(map(str.strip, numbers.split(',')))}" if numbers else None)
 
 
 def _tune(learn: Any) -> None:
@@ -104,7 +105,7 @@ def _batch_size(n: int) -> int:
     return next((size for size in (64, 32) if n >= 10 * size), 16)
 
 
-def _write_results(console: Console, learn: Any, out: Path) -> None:
+def _write_results(console: Console, learn: Any, out: Path, title: str | None = None) -> None:
     from burnish.deploy.report import write_report
     from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 
@@ -121,7 +122,7 @@ def _write_results(console: Console, learn: Any, out: Path) -> None:
     for name, draw in drawn.items():
         if draw is not None:
             save(out / name, draw)
-    write_report(learn, "report.html", interp=interp, model_file=model)
+    write_report(learn, "report.html", interp=interp, title=title, model_file=model)
     made = table_of("Written", "", "")
     for name, what in WRITTEN.items():
         if drawn.get(name, name) is not None:

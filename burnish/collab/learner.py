@@ -21,7 +21,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.number import checked_range
 from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.data.whole import checked_whole, whole_number
-from burnish.errors import ModelFileError, SettingError, hinting
+from burnish.errors import SettingError, hinting
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.tabular.learner import check_same_columns, checked_settings
@@ -108,7 +108,7 @@ def collab_learner(
     }  # fmt: skip
     seed, wd = fresh_seed() if seed is None else seed, decay_for(dls) if wd is None else wd
     with own_globals(derive(seed, "init")):
-        model = _make(model_config)
+        model = build(model_config)
     learn = CollabLearner(
         dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, cbs=cbs,
         metrics=resolve_metrics(list(dls.target_blocks[0].metrics) if metrics is None else metrics), path=path, model_dir=model_dir, wd=wd,
@@ -145,15 +145,8 @@ def decay_for(dls: CollabDataLoaders) -> float:
     return 0.15 * math.sqrt(1250 / max(1, len(dls.train)))
 
 
-def build(model_config: dict[str, Any]) -> nn.Module:
+def build(config: dict[str, Any]) -> nn.Module:
     """The network that a learner's ``model_config`` describes, with fresh weights."""
-    try:
-        return _make(model_config)
-    except (SettingError, ValueError) as error:
-        raise ModelFileError(f"The architecture that the model file describes can't be made: {error}") from error
-
-
-def _make(config: dict[str, Any]) -> nn.Module:
     y_range: Any = None if config["y_range"] is None else tuple(config["y_range"])
     final = from_config(config["target"]).final() if y_range is None else None
     if not config["use_nn"]:

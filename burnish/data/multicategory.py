@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,18 @@ from burnish.errors import DataError, SettingError, listed, nearest
 
 _DELIMITERS = (";", "|", ",", " ")
 _RAREST = 0.001  # share of the samples: no label begins as rarer, or as more usual
+
+
+class HeldOut(NamedTuple):
+    """For each of the rows that thresholds were chosen on, thresholds that were chosen without it, to judge it by.
+
+    Attributes:
+        split: which the rows are of. rows: their places in ``dls.table``. thresholds: ``(rows, labels)``.
+    """
+
+    split: str
+    rows: np.ndarray
+    thresholds: np.ndarray
 
 
 class MultiCategoryBlock(Block):
@@ -58,6 +70,7 @@ class MultiCategoryBlock(Block):
         if doubled:
             raise DataError(f"vocab names {listed(doubled)} more than once; each label may be there once.")
         self.thresholds = None if thresholds is None else checked_thresholds(thresholds, None if vocab is None else len(vocab))
+        self.held_out: HeldOut | None = None
         self._index: dict[Any, int] | None = None
         self._shares: dict[Any, float] = {}  # of the training samples that have a label
 

@@ -33,6 +33,28 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
     return "".join(parts) + "</svg>"
 
 
+def scatter(xs: Sequence[float], ys: Sequence[float], x_label: str, y_label: str) -> str:
+    """Dots over axes of one scale, with the line of equal numbers. Dots that aren't finite are left out; returns nothing when none is left."""
+    points = [(x, y) for x, y in zip(xs, ys, strict=True) if _finite(x) and _finite(y)]
+    if not points:
+        return ""
+    every = [v for point in points for v in point]
+    marks, side = ticks(min(every), max(every)), _H - _BOTTOM - _TOP
+    low, high = min(*every, marks[0]), max(*every, marks[-1])
+    across, up = _scale(low, high, _LEFT, _LEFT + side), _scale(low, high, _H - _BOTTOM, _TOP)
+    parts = [f'<svg class="chart" viewBox="0 0 {_W} {_H}" role="img" aria-label="{escape(y_label)} over {escape(x_label)}">']
+    for t in marks:
+        parts.append(f'<line x1="{_LEFT}" x2="{_LEFT + side}" y1="{up(t):.1f}" y2="{up(t):.1f}" stroke="var(--line)"/>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{up(t) + 4:.1f}" text-anchor="end">{t:g}</text>')
+        parts.append(f'<text x="{across(t):.1f}" y="{_H - _BOTTOM + 18}" text-anchor="middle">{t:g}</text>')
+    ends = f'x1="{across(low):.1f}" y1="{up(low):.1f}" x2="{across(high):.1f}" y2="{up(high):.1f}"'
+    parts.append(f'<line {ends} stroke="var(--soft)" stroke-dasharray="4 4"/>')
+    parts += [f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3" fill="var(--main)" fill-opacity="0.55"/>' for x, y in points]
+    parts.append(f'<text x="{_LEFT + side / 2:.0f}" y="{_H - 4}" text-anchor="middle">{escape(x_label)}</text>')
+    parts.append(f'<text x="{_LEFT}" y="15">{escape(y_label)}</text>')
+    return "".join(parts) + "</svg>"
+
+
 def _drawn(points: Sequence[tuple[float, float]], across: Any, up: Any, colour: str) -> str:
     path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in points)
     line = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
@@ -81,7 +103,7 @@ def _shaded(count: int, share: float, right: bool) -> str:
     colour = "var(--main)" if right else "var(--bad)"
     strong = 18 + 62 * share
     ink = "var(--card)" if strong > 48 else "var(--ink)"
-    return f'<td style="background:color-mix(in srgb, {colour} {strong:.0f}%, var(--card));color:{ink}">{count}</td>'
+    return f'<td style="background:color-mix(in srgb, {colour} {strong:.0f}%, var(--card));color:{ink}">{count:,}</td>'
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:

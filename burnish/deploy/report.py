@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burnish.data.lazy import pd
-from burnish.data.show import rows_only
 from burnish.deploy import charts
 from burnish.deploy import page as html
-from burnish.deploy.figures import drawn, jpeg, picture_of, png
+from burnish.deploy.figures import drawn, jpeg, png
+from burnish.deploy.mistakes import as_html, is_of_row, most_wrong, targets_of, where_it_errs
 from burnish.errors import SettingError, listed, short
 from burnish.evaluate.baselines import baseline_of
-from burnish.evaluate.mask_results import results_by_class
 from burnish.evaluate.summary import chosen_metrics, not_clearly_better
 from burnish.train.record import Record, run_record
 from burnish.train.showing import is_drawn
@@ -26,8 +25,14 @@ if TYPE_CHECKING:
     from burnish.evaluate.interpret import Interpretation
     from burnish.train.learner import Learner
 
-MOST_CLASSES = 40  # a confusion matrix beyond this can't be read; the list of most confused pairs still can
-_MOST_DRAWN = 6  # of what is drawn over pictures, twice each
+PREDICTED = {  # kind of target -> what is made of a prediction
+    "category": "label, index, probs",
+    "multicategory": "labels, given, probs",
+    "number": "number, _, _",
+    "mask": "mask, _, probs",
+    "points": "points, _, _",
+    "boxes": "boxes, _, _",
+}
 SHARES = (
     "mean_iou",
     "pixel_accuracy",
@@ -86,16 +91,14 @@ def write_report(
         html.section("How good is it?", headline(results), _explained(learn, interp, results, judged)),
         *_other_results(record, judged),
         html.section("Before you trust it", *_doubts(learn, results, record, judged, checks)),
-        _where_it_errs(learn, interp),
-        html.section("The most wrong", *_most_wrong(learn, interp, judged)),
-        *(html.section(heading, _as_html(table)) for heading, table in (tables or {}).items()),
+        html.section("Where it errs", *where_it_errs(learn, interp)),
+        html.section("The most wrong", *most_wrong(learn, interp, judged.samples)),
+        *(html.section(heading, as_html(table)) for heading, table in (tables or {}).items()),
         *(html.section(heading, html.figure(png(file), heading)) for heading, file in (pictures or {}).items()),
         html.section("Training", _loss_chart(learn), _epochs(record)),
         html.section("What the model saw", *_seen(learn)),
         html.section("Data", *_data(record)),
-        html.section("Use it", *_use(model_file, _is_of_row(learn), getattr(learn.dls, "kind", "vision")))
-        if model_file is not None
-        else "",
+        html.section("Use it", *_use(learn, model_file)) if model_file is not None else "",
         html.section("Settings", html.table(["setting", "value"], _settings(record))),
     ]
     target = Path(getattr(learn, "path", ".")) / path if not Path(path).is_absolute() else Path(path)
@@ -156,7 +159,7 @@ OWN_LOADER = Judged(
 
 def _judged(learn: Learner, interp: Interpretation) -> Judged:
     judged = JUDGED[interp.split] if interp.dl is None else OWN_LOADER
-    others = "other people, places and times" if _is_of_row(learn) else "other cameras, places and people"
+    others = "other people, places and times" if is_of_row(learn) else "other cameras, places and people"
     return judged._replace(limits=judged.limits.format(others=others))
 
 
@@ -199,7 +202,7 @@ def _doubts(learn: Learner, results: pd.DataFrame, record: Record, judged: Judge
         said += [html.warning(text) for text in _few_samples(results, judged)]
     looked = (
         "duplicates, leaks between the splits, columns"
-        if _is_of_row(learn)
+        if is_of_row(learn)
         else "unreadable files, duplicates, leaks between the splits, labels"
     )
     said += [html.warning(text) for text in _class_doubts(record)] if found is None else _findings(found, looked)
@@ -252,87 +255,6 @@ def _findings(found: Report, looked: str, most: int = 12) -> list[str]:
     if len(found) > most:
         said.append(html.paragraph(f"And {len(found) - most} more findings: dls.check() lists them all.", "soft"))
     return said or [html.paragraph(f"The checks of the data ({looked}) found nothing: {found.scope}.")]
-
-
-# -- where it errs ----------------------------------------------------------------------------------------------------
-
-
-def _where_it_errs(learn: Learner, interp: Any) -> str:
-    if [block.kind for block in learn.dls.target_blocks] == ["boxes"] and interp.dl is None:
-        return html.section("Where it errs", "<h3>By class</h3>", _as_html(results_by_class(learn, interp.split).round(3)))
-    if not hasattr(interp, "confusion_matrix"):
-        return ""
-    vocab = list(interp.vocab)
-    parts = []
-    if len(vocab) <= MOST_CLASSES:
-        parts += [
-            "<h3>Confusion matrix</h3>",
-            html.paragraph("A row is what it was, a column what the model said.", "soft"),
-            charts.matrix(interp.confusion_matrix().tolist(), vocab),
-        ]
-    else:
-        parts.append(
-            html.paragraph(
-                f"With {len(vocab)} classes the confusion matrix is too large to read; these are the pairs that were mixed up most."
-            )
-        )
-    confused = interp.most_confused(min_val=1)[:12]
-    pairs = (
-        html.table(["it was", "the model said", "times"], [list(c) for c in confused])
-        if confused
-        else html.paragraph("Nothing was mixed up.")
-    )
-    report = interp.classification_report().round(3).reset_index()
-    by_class = html.table(
-        [str(c) if c != "index" else "" for c in report.columns], report.astype(object).where(report.notna(), None).to_numpy().tolist()
-    )
-    two = f'<div class="two"><div><h3>Most confused</h3>{pairs}</div><div><h3>By class</h3>{by_class}</div></div>'
-    return html.section("Where it errs", *parts, two)
-
-
-def _most_wrong(learn: Learner, interp: Any, judged: Judged, most: int = 12) -> list[str]:
-    table = interp.table
-    if "loss" not in table:
-        return []
-    worst = table.sort_values("loss", ascending=False, kind="stable").head(most)
-    wrongly = "labelled" if _is_of_classes(learn) else "recorded"
-    said = html.paragraph(f"The {judged.samples} with the highest loss: hard ones, and sometimes wrongly {wrongly} ones.", "soft")
-    if _is_of_row(learn):
-        outcome = [c for c in (*_targets(learn), "prediction", "probability", "probability_actual", "loss") if c in worst]
-        is_number = learn.dls.target_blocks[0].kind == "number"
-        numbers = dict.fromkeys((c for c in _targets(learn) if c in worst), float) if is_number else {}
-        return [said, _as_html(worst[[*outcome, *(c for c in worst if c not in (*outcome, "split"))]].astype(numbers))]
-    if is_drawn(learn.dls.target_blocks):
-        return [said, html.figure(drawn(lambda: interp.plot_top_losses(_MOST_DRAWN)), "What is true, and what was predicted")]
-    figures = [_wrong_figure(learn, row) for row in worst.to_dict("records")]
-    figures = [f for f in figures if f]
-    if not figures:
-        return []
-    return [said, html.photos(figures)]
-
-
-def _as_html(table: pd.DataFrame) -> str:
-    """A table, below what it says of itself (``table.attrs["about"]``)."""
-    about = table.attrs.get("about")
-    rows = [[cell if isinstance(cell, (str, int, float)) else str(cell) for cell in row] for row in table.itertuples(index=False)]
-    return (html.paragraph(about, "soft") if about else "") + html.table([str(name) for name in table.columns], rows)
-
-
-def _wrong_figure(learn: Learner, row: dict[str, Any]) -> str:
-    names = learn.dls.table.attrs
-    if not {"inputs", "targets"} <= set(names) or not set(names["inputs"]) <= set(row):  # plain loaders, or a loader of its own
-        return ""
-    raws, said, was = [row[name] for name in names["inputs"]], row.get("prediction"), row[names["targets"][0]]
-    picture = picture_of(learn, raws)
-    if not picture:
-        return ""
-    kind = "good" if said == was else "bad"
-    sure = f" ({row['probability']:.0%})" if _number(row.get("probability")) is not None else ""
-    name = escape(", ".join(Path(raw).name for raw in raws if isinstance(raw, (str, Path))))
-    return html.photo(
-        picture,
-        f'said <b class="{kind}">{escape(str(said))}</b>{sure}<br>it was <b>{escape(str(was))}</b><br><span class="soft">loss {row["loss"]:.2f} {name}</span>',
-    )
 
 
 # -- training and data ------------------------------------------------------------------------------------------------
@@ -395,13 +317,12 @@ def _settings(record: Record) -> list[list[str]]:
     return [*rows, ["versions", ", ".join(f"{k} {v}" for k, v in record["versions"].items())]]
 
 
-def _use(model_file: str | os.PathLike[str], of_row: bool, room: str) -> list[str]:
-    path = Path(model_file)
-    star = f"from burnish.{room}.all import *"
+def _use(learn: Learner, model_file: str | os.PathLike[str]) -> list[str]:
+    path, of_row, kinds = Path(model_file), is_of_row(learn), [block.kind for block in learn.dls.target_blocks]
+    star = f"from burnish.{getattr(learn.dls, 'kind', 'vision')}.all import *"
+    given = PREDICTED.get(kinds[0], "said, _, _") if len(kinds) == 1 else "said, _, _"
     call = (
-        'preds, _ = learn.get_preds(dl=learn.dls.test_dl(pd.read_csv("ROWS.csv")))'
-        if of_row
-        else 'label, index, probs = learn.predict("PHOTO.jpg")'
+        'preds, _ = learn.get_preds(dl=learn.dls.test_dl(pd.read_csv("ROWS.csv")))' if of_row else f'{given} = learn.predict("PHOTO.jpg")'
     )
     size = f" ({path.stat().st_size / 1e6:.1f} MB)" if path.is_file() else ""
     return [
@@ -423,27 +344,12 @@ def _interpretation(learn: Learner) -> Interpretation:
     return (ClassificationInterpretation if single else Interpretation).from_learner(learn)
 
 
-def _is_of_row(learn: Learner) -> bool:
-    """Whether the samples are rows of a table."""
-    return rows_only(learn.dls.input_blocks)
-
-
-def _is_of_classes(learn: Learner) -> bool:
-    """Whether what is predicted are classes or labels."""
-    return bool(learn.dls.target_blocks) and learn.dls.target_blocks[0].kind in ("category", "multicategory")
-
-
-def _targets(learn: Learner) -> list[str]:
-    """The columns that are predicted, where a table has them."""
-    return list(learn.dls.table.attrs.get("targets", []))
-
-
 def _what(learn: Learner) -> str:
-    if _is_of_row(learn):
-        return ", ".join(_targets(learn)) or "results"
+    if is_of_row(learn):
+        return ", ".join(targets_of(learn)) or "results"
     vocab = next((v for b in learn.dls.target_blocks if (v := getattr(b, "vocab", None))), None)
     if vocab is None:
-        return "results"
+        return ", ".join(next((n for b in learn.dls.target_blocks if (n := getattr(b, "names", None))), targets_of(learn))) or "results"
     return ", ".join(map(str, vocab)) if len(vocab) <= 6 else f"{len(vocab)} classes"
 
 

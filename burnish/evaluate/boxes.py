@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from burnish.data.lazy import pd
 from burnish.evaluate.base import CallableMetric
 
 COLUMNS = 9  # of an output, before the classes
@@ -257,18 +256,6 @@ def _average_precision(hits: np.ndarray, weights: np.ndarray, there: np.ndarray)
             places = np.searchsorted(right[k], wanted * n - 1e-9, side="left")
             made[k] = np.append(precision[k], 0.0)[np.minimum(places, len(hits))].mean()
     return made
-
-
-def boxes_by_class(learn: Any, split: str) -> pd.DataFrame:
-    """A row a class: class, boxes (how many of it there are in the split), mean_ap, map_50; nan where there are none."""
-    found = learn.get_preds(split, act=nn.Identity())
-    table: dict[str, list[Any]] = {"class": list(learn.dls.target_blocks[0].vocab)}
-    table["boxes"] = [int((found.targs[..., 4] == i).sum()) for i in range(len(table["class"]))]
-    for metric in (MeanAP(), MeanAP(0.5)):
-        metric.update(found.preds, found.targs)
-        by = metric.by_class() if sum(table["boxes"]) else {}
-        table[metric.name] = [by.get(i, math.nan) for i in range(len(table["class"]))]
-    return pd.DataFrame(table)
 
 
 def _torchmetrics() -> Any:

@@ -48,7 +48,7 @@ class Interpretation:
 
     def __init__(self, learn: Learner, found: Outcome, split: str, dl: Any = None, act: Callable[[Tensor], Tensor] | None = None) -> None:
         self.learn, self.split, self.dl, self.outcome = learn, split, dl, found
-        self.outputs, self.targs, self.losses, self.rows = found
+        self.outputs, self.targs, self.losses, self.rows = found.output, found.target, found.losses, found.rows
         how = readout(learn, act)
         self.preds = how.activate(self.outputs)
         self.decoded = how.decide(self.preds)
@@ -241,7 +241,8 @@ class Interpretation:
         self, of: dict[str, Any], at: Tensor, metrics: Sequence[Metric], base: Baseline | None, groups: Sequence[Any] | None
     ) -> dict[str, Any]:
         """The row of ``by_group`` of the samples at the positions `at`."""
-        part = Outcome(self.outputs[at], self.targs[at], self.losses[at], self.rows[at.numpy()])
+        held = self.outcome.held_out
+        part = Outcome(self.outputs[at], self.targs[at], self.losses[at], self.rows[at.numpy()], None if held is None else held[at])
         own = None if groups is None else [groups[i] for i in at.tolist()]
         where = "".join(f" for {column} {value!r}" for column, value in of.items())
         row: dict[str, Any] = {**of, "n": len(at)}
@@ -337,15 +338,16 @@ class Interpretation:
         """Prediction and actual value of a sample, with the probabilities of both classes, for its title."""
         if self.task == "other":
             return ""
-        said, actual = (self._words(v) for v in (self.decoded[i : i + 1], self.targs[i : i + 1]))
+        said, actual = self.in_words(i)
         if self.task == "category":
             said = f"{said} {float(self.preds[i].max()):.0%}"
             actual = actual if self._right(i) else f"{actual} {float(self.preds[i, int(self.targs[i])]):.0%}"
         return f"predicted {said}\nactual {actual}"
 
-    def _words(self, encoded: Tensor) -> str:
-        value = self._readable(encoded)[0]
-        return self.block.say(value) if self.block is not None else str(value)
+    def in_words(self, i: int) -> tuple[str, str]:
+        """What was predicted of the sample at position `i`, and what is true of it, in the words of the target's block."""
+        said, actual = (self._readable(v)[0] for v in (self.decoded[i : i + 1], self.targs[i : i + 1]))
+        return (str(said), str(actual)) if self.block is None else (self.block.say(said), self.block.say(actual))
 
     def _right(self, i: int) -> bool | None:
         return bool(torch.equal(self.decoded[i].long(), self.targs[i].long())) if self.task in ("category", "labels") else None

@@ -13,8 +13,9 @@ from burnish.data.lazy import pd
 from burnish.data.mapped import plain_rows
 from burnish.evaluate import outcome as outcomes
 from burnish.evaluate import plots
+from burnish.evaluate.by_class import scores_by_class
 from burnish.evaluate.interpret import ClassificationInterpretation
-from burnish.evaluate.mask_results import MaskGather, rows_of_counts, said_of, scores_by_class
+from burnish.evaluate.mask_results import MaskGather, rows_of_counts, said_of
 from burnish.evaluate.metrics import metric_by_name
 from burnish.evaluate.summary import chosen_metrics, keep
 from burnish.train.predict import Predictions, gathered, get_preds, loader_of

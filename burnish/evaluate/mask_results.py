@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ from torch import Tensor
 
 from burnish.data.block import Block
 from burnish.errors import DataError
-from burnish.evaluate.boxes import boxes_by_class
-from burnish.evaluate.outcome import split_name, target_block
+from burnish.evaluate.outcome import target_block
 from burnish.evaluate.segmentation import MaskMetric, counts_of_masks
 from burnish.train.callback import Callback
 from burnish.train.metric import Metric
@@ -21,8 +19,6 @@ from burnish.train.predict import gathered, loader_of
 from burnish.train.readout import in_full, sample_losses
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from burnish.train.learner import Learner
 
 
@@ -108,42 +104,3 @@ class MaskGather(Callback):
 def count_split(learn: Learner, split: str, dl: Any = None) -> tuple[MaskCounts, Tensor]:
     """One inference pass over a split (or over `dl`): the counts, and the loss of each picture ``(pictures,)``."""
     return gathered(learn, loader_of(learn, split, dl), MaskGather())
-
-
-def results_by_class(learn: Learner, split: int | str = "valid") -> pd.DataFrame:
-    """How good a model of masks, or of boxes, is at each class.
-
-    Returns: a row a class, of masks with pixels (its share of them), recall (the share of its pixels that are found), precision (of the pixels said to be it,
-        the share that is), iou, dice; of boxes with boxes (how many there are), mean_ap and map_50 (average precisions). Nan where there is nothing to tell by.
-    """
-    if [block.kind for block in learn.dls.target_blocks] == ["boxes"]:
-        return boxes_by_class(learn, split_name(split))
-    if not is_of_masks(learn):
-        raise DataError(
-            "results_by_class is for masks and boxes. Of one label a sample: ClassificationInterpretation.from_learner(learn).results()."
-        )
-    counts = count_split(learn, split_name(split))[0].whole().sum(0)
-    return scores_by_class(counts, getattr(learn.dls.target_blocks[0], "vocab", None) or range(counts.shape[1]))
-
-
-def scores_by_class(counts: Tensor, names: Sequence[Any]) -> pd.DataFrame:
-    """The table of ``results_by_class`` from the pixels of each class ``(3, classes)``: right, actual, predicted."""
-    import pandas as pd
-
-    hits, actual, predicted = counts.tolist()
-
-    def share(above: float, below: float) -> float:
-        return above / below if below else math.nan
-
-    rows = [
-        {
-            "class": name,
-            "pixels": share(a, sum(actual)),
-            "recall": share(h, a),
-            "precision": share(h, p),
-            "iou": share(h, a + p - h),
-            "dice": share(2 * h, a + p),
-        }
-        for name, h, a, p in zip(names, hits, actual, predicted, strict=True)
-    ]
-    return pd.DataFrame(rows)

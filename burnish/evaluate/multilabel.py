@@ -42,6 +42,10 @@ class LabelCounts(CallableMetric):
         super().for_target(block)
         self._of_labels = getattr(block, "thresholds", None)
 
+    @property
+    def by_thresholds(self) -> bool:
+        return self.thresh is None and self._of_labels is not None
+
     def reset(self) -> None:
         self._counts: Tensor | None = None  # (4, labels): right, there, predicted, samples
 

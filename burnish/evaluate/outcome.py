@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from burnish.data.block import Block
+from burnish.data.multicategory import MultiCategoryBlock
 from burnish.data.whole import whole_number
 from burnish.errors import DataError, SettingError, nearest
 from burnish.evaluate.losses import BCEWithLogitsLossFlat
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
+    from burnish.train.metric import Metric
 
 SPLITS = ("train", "valid", "test")
+_SURE = 1e-6  # how near to 0 and 1 a threshold is taken to lie, at the least
 TARGET_KINDS = {"category": "category", "multicategory": "labels", "number": "numbers"}  # a block's kind -> what is predicted
 
 
@@ -27,12 +32,18 @@ class Outcome(NamedTuple):
         target: targets ``(samples, ...)``.
         losses: the loss of each sample ``(samples,)``.
         rows: the position of each sample in ``dls.table`` (or among the items of a loader of its own).
+        held_out: the outputs as metrics that go by thresholds are to be given them, where those were chosen on these very samples: see ``held_out_of``.
     """
 
     output: Tensor
     target: Tensor
     losses: Tensor
     rows: np.ndarray
+    held_out: Tensor | None = None
+
+    def output_for(self, metric: Metric) -> Tensor:
+        """The outputs that a metric is to be given."""
+        return self.held_out if self.held_out is not None and metric.by_thresholds else self.output
 
 
 def split_name(which: int | str) -> str:
@@ -62,7 +73,23 @@ def run(learn: Learner, split: str = "valid", dl: Any = None) -> Outcome:
         raise DataError(
             f"Only one output and one target per sample can be judged here; the model gives {_counted(output)} and the data {_counted(target)}."
         )
-    return Outcome(output.detach().cpu(), target.detach().cpu(), losses.detach().cpu().float(), found.rows)
+    output = output.detach().cpu()
+    held = held_out_of(learn, output, found.rows, None if dl is not None else split)
+    return Outcome(output, target.detach().cpu(), losses.detach().cpu().float(), found.rows, held)
+
+
+def held_out_of(learn: Learner, output: Tensor, rows: Sequence[int] | np.ndarray, split: str | None) -> Tensor | None:
+    """Outputs moved so that the thresholds of the labels decide on each row as thresholds chosen without it would; None where they were
+    chosen on other rows. Judged by thresholds chosen on it, a model looks better than it is."""
+    block = target_block(learn)
+    if not isinstance(block, MultiCategoryBlock) or block.thresholds is None or block.held_out is None or block.held_out.split != split:
+        return None
+    held = block.held_out
+    place = {row: i for i, row in enumerate(held.rows.tolist())}
+    used = np.array(block.thresholds)
+    own = np.stack([held.thresholds[place[row]] if row in place else used for row in rows])
+    of_all, of_each = torch.from_numpy(used).logit(_SURE), torch.from_numpy(own).logit(_SURE)
+    return output + (of_all - of_each).to(output.dtype)
 
 
 def groups_of(dls: Any, rows: np.ndarray) -> list[Any] | None:

@@ -55,7 +55,7 @@ class PointDistance(MeanMetric):
     name, better = "point_distance", "lower"
 
     def terms(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        far, counts = _distances(output, target, self.name)
+        far, counts = distances(output, target, self.name)
         return far.sum(), counts.sum()
 
 
@@ -69,11 +69,11 @@ class PCK(MeanMetric):
         super().__init__()
 
     def terms(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        far, counts = _distances(output, target, self.name)
+        far, counts = distances(output, target, self.name)
         return ((far <= self.at) & counts).sum().float(), counts.sum()
 
 
-def _distances(output: Tensor, target: Tensor, name: str) -> tuple[Tensor, Tensor]:
+def distances(output: Tensor, target: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Distances in sides of the picture ``(batch, points)``, 0 where a point doesn't count, and which count."""
     output, target = as_points(output, target, name)
     counts = seen(target)

@@ -70,7 +70,11 @@ def chosen_metrics(learn: Learner, metrics: Any = None) -> list[Metric]:
     block = outcomes.target_block(learn)
     own = list(getattr(learn, "metrics", None) or [])
     default = own or (list(block.metrics) if block is not None else [])
-    return [m for m in resolve_metrics(default if metrics is None else metrics) if not isinstance(m, LossMetric)]
+    chosen = [m for m in resolve_metrics(default if metrics is None else metrics) if not isinstance(m, LossMetric)]
+    if block is not None:
+        for metric in chosen:
+            metric.for_target(block)
+    return chosen
 
 
 def _results_of_masks(learn: Learner, split: str, metrics: Any, dl: Any) -> pd.DataFrame:
@@ -113,7 +117,7 @@ def results_of_metrics(
     constant = None if base is None else base.on(found.target)
     rows = []
     for metric in metrics:
-        result = measured(metric, found.output, found.target, groups, where, say=metric.name not in explained)
+        result = measured(metric, found.output_for(metric), found.target, groups, where, say=metric.name not in explained)
         rows.append(_row(metric.name, result, math.nan if constant is None else constant.value(metric, found.target)))
     return rows
 
@@ -263,7 +267,9 @@ class Outputs:
         output, target = torch.cat([b[0] for b in self._batches]).cpu(), torch.cat([b[1] for b in self._batches]).cpu()
         rows = [r for _, _, part in self._batches for r in (part or [])]
         known = len(rows) == len(target)
-        found = Outcome(output, target, torch.zeros(0), np.array(rows if known else range(len(target)), dtype=np.int64))
+        places = np.array(rows if known else range(len(target)), dtype=np.int64)
+        held = outcomes.held_out_of(learn, output, places, split if known else None)
+        found = Outcome(output, target, torch.zeros(0), places, held)
         groups = outcomes.groups_of(learn.dls, found.rows) if known and split is not None else None
         metrics, base = chosen_metrics(learn), baseline_of(learn.dls)
         table = pd.DataFrame(results_of_metrics(metrics, found, base, groups, explained=explained), columns=COLUMNS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from burnish.data.multicategory import MultiCategoryBlock
+from burnish.data.multicategory import HeldOut, MultiCategoryBlock
 from burnish.data.notes import note
 from burnish.data.whole import checked_whole
 from burnish.errors import DataError, SettingError, listed
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def tune_thresholds(learn: Learner, split: int | str = "valid", beta: float = 1.0, least: int = 5) -> pd.DataFrame:
     """Chooses for each label the probability above which it is given, so that its F score is best on the rows of `split`. The
-    learner's predictions, its metrics and what it exports go by them from then on.
+    learner's predictions, its metrics and what it exports go by them from then on. Results on the rows of `split` (``assess``,
+    ``Interpretation``, the report) are by thresholds chosen on the other half of the rows, for each half: by its own, a row would say too much.
 
     Of labels that fewer than `least` rows have, next to nothing is known: they share one threshold, which is best for all labels together.
 
@@ -30,7 +31,7 @@ def tune_thresholds(learn: Learner, split: int | str = "valid", beta: float = 1.
         beta: how many times recall counts as much as precision.
 
     Returns: a row a label: label, n (rows that have it), threshold, f_at_half (the F score at 0.5) and f_tuned. So that it isn't judged on
-        the rows that it was chosen on, f_tuned is of thresholds chosen on the other half of the rows, for each half.
+        the rows that it was chosen on, f_tuned is of the other half's thresholds too.
 
     Raises:
         DataError: the target isn't several labels (a MultiCategoryBlock), or no row has a label.
@@ -51,11 +52,12 @@ def tune_thresholds(learn: Learner, split: int | str = "valid", beta: float = 1.
         raise DataError(f"No row of the {name} split has a label, so there is nothing to choose thresholds by.")
     chosen = best_thresholds(shares, there, beta, least)
     halves = np.random.default_rng(0).permutation(len(there)) % 2 == 0
-    tuned = np.empty_like(there)
+    others = np.empty_like(shares)
     for half in (halves, ~halves):
-        tuned[half] = shares[half] > best_thresholds(shares[~half], there[~half], beta, least)
+        others[half] = best_thresholds(shares[~half], there[~half], beta, least)
+    tuned = shares > others
     block = copy.copy(block)  # other learners of the same data keep theirs
-    block.thresholds = [float(t) for t in chosen]
+    block.thresholds, block.held_out = [float(t) for t in chosen], HeldOut(name, np.asarray(found.rows), others)
     learn.dls = learn.dls.with_target(block)
     for metric in learn.metrics:
         metric.for_target(block)
@@ -70,7 +72,7 @@ def _say(before: np.ndarray, after: np.ndarray, there: np.ndarray, least: int, v
     better = "" if after.mean() > before.mean() else ": no better on rows they weren't chosen on, so 0.5 serves as well"
     note(
         f"Thresholds chosen: mean F score of the labels {before.mean():.3f} at 0.5, {after.mean():.3f} tuned (on halves judged by the other){better}. "
-        "What the same rows say from here on is too good; a test split tells."
+        "The results on these rows are told so too; learn.validate() and the metrics while training go by the thresholds of all rows, and say too much."
     )
     few = [label for label, n in zip(vocab, there.sum(0), strict=True) if n < least]
     if few:

@@ -16,7 +16,7 @@ from burnish.data.joint import final_of
 from burnish.data.notes import note
 from burnish.data.number import SigmoidRange
 from burnish.data.randomness import derive, fresh_seed, own_globals
-from burnish.errors import DataError, ModelFileError, SettingError, hinting, nearest
+from burnish.errors import DataError, SettingError, hinting, nearest
 from burnish.evaluate.joint import default_metrics
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
@@ -168,7 +168,7 @@ def _default_arch(config: Mapping[str, Any] | None) -> str:
 def _begun(model_config: dict[str, Any], dls: TabularDataLoaders, seed: int) -> nn.Module:
     """The network with its first weights, and what it takes from training rows (some, spread over all of them)."""
     with own_globals(derive(seed, "init")):
-        model = _make(model_config)
+        model = build(model_config)
     if isinstance(model, RealMLP):
         train = dls.train
         rows = torch.from_numpy(np.sort(train.rows)[:: max(1, len(train.rows) // MOST_ROWS)])
@@ -176,21 +176,10 @@ def _begun(model_config: dict[str, Any], dls: TabularDataLoaders, seed: int) -> 
     return model
 
 
-def build(model_config: dict[str, Any]) -> nn.Module:
-    """The network that a learner's ``model_config`` describes, with fresh weights.
-
-    Raises:
-        ModelFileError: what it describes can't be made.
-    """
-    try:
-        return _make(model_config)
-    except (SettingError, ValueError) as error:
-        raise ModelFileError(f"The architecture that the model file describes can't be made: {error}") from error
-
-
-def _make(config: dict[str, Any]) -> nn.Module:
+def build(config: dict[str, Any]) -> nn.Module:
+    """The network that a learner's ``model_config`` describes, with fresh weights."""
     if config["arch"] == "ensemble":
-        return forest.rebuild(config, _make(config["network"]))
+        return forest.rebuild(config, build(config["network"]))
     settings = {k: v for k, v in config["settings"].items() if k != "y_range"}
     targets, y_range = [from_config(c) for c in config["target"]], config["settings"].get("y_range")
     final = final_of(targets, config["out_sz"]) if y_range is None else SigmoidRange(*y_range)

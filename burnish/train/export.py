@@ -171,8 +171,13 @@ def _structure(model: nn.Module) -> tuple[list[tuple[str, str]], dict[str, torch
 
 def _build(config: dict[str, Any]) -> nn.Module:
     place = importlib.import_module(BUILDERS[config["builder"]].module)
-    with own_globals(0):  # initialising weights draws from torch's global generator
-        return place.build(config)
+    try:
+        with own_globals(0):  # initialising weights draws from torch's global generator
+            return place.build(config)
+    except ModelFileError:
+        raise
+    except ValueError as error:
+        raise ModelFileError(f"The architecture that the model file describes can't be made: {error}") from error
 
 
 def _rebuild(config: dict[str, Any] | None, path: Any) -> nn.Module:

@@ -29,6 +29,11 @@ class Metric:
     better: str | None = None
     positive: int | None = None
 
+    @property
+    def by_thresholds(self) -> bool:
+        """Whether it goes by the thresholds that were chosen for several labels."""
+        return False
+
     def reset(self) -> None:
         raise NotImplementedError
 
@@ -75,6 +80,10 @@ class AverageMetric(Metric):
         super().for_target(block)
         thresholds = getattr(block, "thresholds", None)
         self._given = {"thresh": thresholds} if thresholds is not None and _takes(self.function, "thresh") else {}
+
+    @property
+    def by_thresholds(self) -> bool:
+        return bool(self._given)
 
     def value(self, preds: Tensor, targs: Tensor) -> Any:
         """The function of a batch."""

@@ -18,7 +18,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.joint import final_of, first_outputs
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed, own_globals
-from burnish.errors import DataError, ModelFileError, SettingError, hinting
+from burnish.errors import DataError, SettingError, hinting
 from burnish.evaluate.joint import default_metrics
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
@@ -162,15 +162,8 @@ def named(learn: Any, arch: ArchLike, body: Any, config: dict[str, Any] | None) 
 
 
 def build(model_config: dict[str, Any]) -> nn.Module:
-    """The network that a learner's ``model_config`` describes, with fresh weights; needs no network connection.
-
-    Raises:
-        ModelFileError: what it describes can't be made, or would fetch or open something.
-    """
-    try:
-        return _make(model_config, pretrained=False)
-    except SettingError as error:
-        raise ModelFileError(f"The architecture that the model file describes can't be made: {error}") from error
+    """The network that a learner's ``model_config`` describes, with fresh weights; needs no network connection."""
+    return _make(model_config, pretrained=False)
 
 
 def _make(

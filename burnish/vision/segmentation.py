@@ -20,7 +20,7 @@ from burnish.data.lazy import pd
 from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.data.sides import check_shares
 from burnish.data.split import ColSplitter, RandomSplitter, Splitter
-from burnish.errors import DataError, ModelFileError, SettingError, hinting, listed
+from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.evaluate.joint import default_metrics
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.train.learner import Callbacks
@@ -196,15 +196,8 @@ def unet_learner(
 
 
 def build(model_config: dict[str, Any]) -> UNet | SmpNet:
-    """The network that a learner's ``model_config`` describes, with fresh weights.
-
-    Raises:
-        ModelFileError: what it describes can't be made.
-    """
-    try:
-        return _make(model_config, pretrained=False)
-    except SettingError as error:
-        raise ModelFileError(f"The architecture that the model file describes can't be made: {error}") from error
+    """The network that a learner's ``model_config`` describes, with fresh weights."""
+    return _make(model_config, pretrained=False)
 
 
 def _make(config: dict[str, Any], pretrained: bool | None, weights: Source | None = None) -> UNet | SmpNet:

@@ -17,8 +17,8 @@ from burnish.data.split import RandomSplitter
 from burnish.deploy.predictor import Predictor
 from burnish.errors import DataError, SettingError, UnreadableFileError
 from burnish.evaluate.boxes import COLUMNS, DetectionLoss, MeanAP, detections, match
+from burnish.evaluate.by_class import results_by_class
 from burnish.evaluate.interpret import Interpretation
-from burnish.evaluate.mask_results import results_by_class
 from burnish.train.export import load_learner
 from burnish.vision.annotations import annotated_coco, annotated_voc, get_annotations
 from burnish.vision.augment import aug_transforms

@@ -13,10 +13,10 @@ from sklearn.metrics import confusion_matrix, jaccard_score, precision_score, re
 from burnish.data.files import get_image_files
 from burnish.data.notes import captured_notes
 from burnish.errors import DataError, SettingError
+from burnish.evaluate.by_class import results_by_class
 from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.losses_masks import CombinedLoss, DiceLoss
-from burnish.evaluate.mask_results import results_by_class
 from burnish.evaluate.metrics import metric_by_name
 from burnish.evaluate.summary import assess
 from burnish.train.callback import Callback

@@ -16,6 +16,7 @@ from burnish.data.multicategory import MultiCategoryBlock
 from burnish.data.notes import captured_notes
 from burnish.data.number import RegressionBlock
 from burnish.data.split import RandomSplitter
+from burnish.evaluate.by_class import results_by_class
 from burnish.evaluate.interpret import Interpretation
 from burnish.evaluate.summary import assess
 from burnish.evaluate.thresholds import tune_thresholds
@@ -112,6 +113,35 @@ def test_thresholds_are_the_learners_own_and_are_kept(photos, tmp_path):
         by_hand = type(metric)(thresh=thresh, average="macro")
         by_hand.update(found.preds.logit(), found.targs)
         assert metric.compute() == by_hand.compute()
+
+
+def test_rows_are_not_judged_by_thresholds_chosen_on_them(photos):
+    with captured_notes():
+        learn = vision_learner(several(photos), ARCH, pretrained=False, seed=0)
+        plain, by_half = assess(learn).set_index("metric").value, results_by_class(learn)
+        table = tune_thresholds(learn, least=1)
+    assert by_half.threshold.eq(0.5).all() and by_half.f1.fillna(0).to_numpy() == pytest.approx(table.f_at_half)
+    found = learn.get_preds(with_decoded=True)
+    (hits, wanted, given) = ((found.decoded & (found.targs > 0.5)).sum(0), (found.targs > 0.5).sum(0), found.decoded.sum(0))
+    by_own = (2 * hits / (wanted + given)).nan_to_num(0).mean()
+    assert by_own > table.f_tuned.mean() + 0.01, "they flatter, so there is something to judge fairly"
+    with captured_notes() as notes:
+        results = assess(learn).set_index("metric").value
+        learn.validate()
+    told = {
+        "assess": results["f1_score_multi_macro"],
+        "interpretation": Interpretation.from_learner(learn).results().set_index("metric").value["f1_score_multi_macro"],
+        "what is recorded": learn.results["valid"].set_index("metric").value["f1_score_multi_macro"],
+        "named": assess(learn, metrics="f1_score_multi").value[0],
+        "by label": results_by_class(learn).f1.fillna(0).mean(),
+    }
+    assert told == pytest.approx(dict.fromkeys(told, table.f_tuned.mean())), "each row by the other half's thresholds"
+    assert f"f1_score_multi_macro {table.f_tuned.mean():.1f}" in notes[-1]
+    assert results["average_precision_multi"] == plain["average_precision_multi"], "ranks know no thresholds"
+    assert results_by_class(learn).threshold.tolist() == learn.dls.target_blocks[0].thresholds
+    assert assess(learn, "train").set_index("metric").value["accuracy_multi"] == pytest.approx(
+        float((learn.get_preds("train", with_decoded=True).decoded == (learn.get_preds("train").targs > 0.5)).float().mean())
+    ), "other rows are judged by the thresholds themselves"
 
 
 def test_several_targets_at_once(photos, tmp_path):
