@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -170,6 +170,19 @@ class Block(Configurable):
             traced, plain: where the tracer went in both.
         """
         raise NotImplementedError(f"{type(self).__name__} has no way to bring predictions of moved samples back.")
+
+    def averaged(self, looks: Iterable[tuple[Tensor, Tensor]], plain: tuple[Tensor, Tensor], weight: float) -> Tensor:
+        """Predictions of samples that were looked at several times, as one.
+
+        Args:
+            looks: of the samples as they were moved, one after the other: predictions, and where the tracer went.
+            plain: the same of the samples as they are, which count for `weight` (0 to 1), the others together for the rest.
+        """
+        total, counts = torch.zeros_like(plain[0]), torch.zeros(())
+        for preds, traced in looks:
+            moved, seen = self.moved(preds, traced, plain[1])
+            total, counts = total + moved * seen, counts + seen
+        return torch.lerp(torch.where(counts > 0, total / counts.clamp(min=1), plain[0]), plain[0], weight)
 
     def told(self, answer: Answer) -> Any:
         """A sample's answer as a person reads it: ``predict``'s label."""

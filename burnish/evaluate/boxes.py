@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from burnish.evaluate.base import CallableMetric
 COLUMNS = 9  # of an output, before the classes
 MOST = 100  # boxes of a picture
 NMS = 0.5  # overlap (intersection over union) from which the less certain one of two boxes of a class is dropped
+FUSED = 0.55  # overlap from which boxes of several looks are one
 LEAST = 0.01  # score below which nothing is kept
 NEAR = 1.5  # steps around the centre of a box in which places learn it
 REACH = 8.0  # steps of a map; a box that reaches farther is the business of a coarser one
@@ -59,6 +61,48 @@ def suppressed(found: Tensor, most: int = MOST, least: float = LEAST, nms: float
         kept = one[batched_nms(one[:, :4], one[:, 5], one[:, 4], nms)[:most]]
         row[: len(kept)] = kept
     return made
+
+
+def fused(looks: Tensor, weights: Tensor, sees: Callable[[Tensor], Tensor], most: int = MOST, overlap: float = FUSED) -> Tensor:
+    """Boxes that several looks at one picture found, as one list (weighted boxes fusion, Solovyev et al. 2021).
+
+    The boxes of a class that overlap the most certain one among them, at most one a look, become their mean, weighted by score. Its score is the mean of theirs over the
+    looks that its centre is in: what one of five has found is a fifth as certain.
+
+    Args:
+        looks: ``(looks, n, 6)``, box, class, score; class -1 fills up. weights: what each counts ``(looks,)``.
+        sees: which looks a place ``(2,)`` is in: ``(looks,)``, 1 or 0.
+
+    Returns: ``(most, 6)``.
+    """
+    from torchvision.ops import box_iou
+
+    of = torch.arange(len(looks)).repeat_interleave(looks.shape[1])
+    found = looks.reshape(-1, 6)
+    order = found[:, 5].argsort(descending=True, stable=True)
+    order = order[found[order, 4] >= 0]
+    found, of = found[order], of[order]
+    near = (box_iou(found[:, :4], found[:, :4]) > overlap) & (found[:, None, 4] == found[None, :, 4])
+    free, made = torch.ones(len(found), dtype=torch.bool), []
+    for i in range(len(found)):
+        if not free[i]:
+            continue
+        group = (near[i] & free).nonzero()[:, 0]
+        first = torch.tensor([k for k, look in enumerate(of[group].tolist()) if look not in of[group][:k].tolist()])
+        free[group] = False
+        one, by = found[group[first]], weights[of[group[first]]]
+        share = by * one[:, 5]
+        box = (one[:, :4] * share[:, None]).sum(0) / share.sum().clamp(min=1e-9)
+        seen = sees((box[:2] + box[2:]) / 2).clone()
+        seen[of[group[first]]] = 1
+        made.append(torch.cat([box, one[0, 4:5], (share.sum() / (weights * seen).sum())[None]]))
+    merged = looks.new_zeros((most, 6))
+    merged[:, 4] = -1
+    if made:
+        best = torch.stack(made)
+        best = best[best[:, 5].argsort(descending=True, stable=True)][:most]
+        merged[: len(best)] = best
+    return merged
 
 
 def check_outputs(output: Any, target: Any, name: str) -> None:
@@ -158,7 +202,7 @@ def _without_losers(matched: Tensor, output: Tensor, target: Tensor) -> Tensor:
 class MeanAP(CallableMetric):
     """Mean average precision of boxes, over classes and over the overlaps at which a box counts as found: 0.5 to 0.95 in steps of 0.05, as COCO has it, or one.
 
-    Computed by torchmetrics, with at most 100 boxes a picture.
+    Computed by torchmetrics, with at most 100 boxes a picture, from a detector's outputs or from boxes ``(batch, n, 6)`` as ``get_preds`` and ``tta`` give them.
 
     Args:
         at: one overlap (intersection over union), 0.5 say; None for COCO's ten.
@@ -175,8 +219,10 @@ class MeanAP(CallableMetric):
         self._targets: list[Tensor] = []
 
     def update(self, preds: Tensor, targs: Tensor) -> None:
-        check_outputs(preds, targs, self.name)
-        self._found.append(candidates(preds, 5 * MOST))
+        told = isinstance(preds, Tensor) and preds.ndim == 3 and preds.shape[-1] == 6
+        if not told:
+            check_outputs(preds, targs, self.name)
+        self._found.append(preds.detach() if told else candidates(preds, 5 * MOST))
         self._targets.append(targs.detach())
 
     def by_class(self) -> dict[int, float]:

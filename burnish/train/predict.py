@@ -190,7 +190,7 @@ def tta(learn: Learner, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: flo
     """Test-time augmentation: predictions averaged over `n` passes with the training transforms, and the plain ones.
 
     Args:
-        n: augmented passes.
+        n: augmented passes. Of boxes those that several passes found become one, more certain the more of them did.
         beta: weight of the plain predictions; None gives ``(augmented, plain, targets)`` instead.
         use_max: the elementwise maximum instead of the average.
 
@@ -214,15 +214,16 @@ def tta(learn: Learner, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: flo
         total = drawn if total is None else torch.maximum(total, drawn) if use_max else total + drawn
     if use_max:
         return Predictions.of(torch.maximum(total, plain.preds), plain.targs, plain.rows)
-    return _weighed(total / n, plain, beta)
-
-
-def _weighed(average: Any, plain: Predictions, beta: float | None) -> Predictions:
     if beta is None:
-        both = Predictions([average, plain.preds, plain.targs])
-        both.preds, both.targs, both.rows = average, plain.targs, plain.rows
-        return both
-    return Predictions.of(torch.lerp(average, plain.preds, beta), plain.targs, plain.rows)
+        return _apart(total / n, plain)
+    return Predictions.of(torch.lerp(total / n, plain.preds, beta), plain.targs, plain.rows)
+
+
+def _apart(average: Any, plain: Predictions) -> Predictions:
+    """Those of the augmented passes, the plain ones, the targets."""
+    both = Predictions([average, plain.preds, plain.targs])
+    both.preds, both.targs, both.rows = average, plain.targs, plain.rows
+    return both
 
 
 def _averaged_in_place(learn: Learner, loader: DataLoader, n: int, beta: float | None, use_max: bool) -> Predictions:
@@ -235,13 +236,10 @@ def _averaged_in_place(learn: Learner, loader: DataLoader, n: int, beta: float |
         )
         raise SettingError(f"tta: {what}. Use get_preds.")
     plain = gathered(learn, _traced(loader, tracer), GatherTraced(readout(learn)))
-    total, counts = torch.zeros_like(plain.preds), torch.zeros(())
-    for i in range(n):
-        drawn = gathered(learn, _traced(_augmented(learn.dls, loader, i), tracer), GatherTraced(readout(learn)))
-        moved, seen = block.moved(drawn.preds, drawn.traced, plain.traced)
-        total, counts = total + moved * seen, counts + seen
-    average = torch.where(counts > 0, total / counts.clamp(min=1), plain.preds)
-    return _weighed(average, plain, beta)
+    drawn = (gathered(learn, _traced(_augmented(learn.dls, loader, i), tracer), GatherTraced(readout(learn))) for i in range(n))
+    looks = ((found.preds, found.traced) for found in drawn)  # one at a time: masks are large
+    average = block.averaged(looks, (plain.preds, plain.traced), 0.0 if beta is None else beta)
+    return _apart(average, plain) if beta is None else Predictions.of(average, plain.targs, plain.rows)
 
 
 class GatherTraced(Gather):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.transforms import Size
 from burnish.errors import DataError, SettingError, listed, nearest
-from burnish.evaluate.boxes import DetectionLoss, detections
+from burnish.evaluate.boxes import DetectionLoss, detections, fused
 
 if TYPE_CHECKING:
     from burnish.data.dataloaders import DataLoaders
@@ -275,6 +275,33 @@ class BBoxLblBlock(Block):
             moved.append(torch.cat([pixels, part[:, 4:]], dim=1))
         decided = torch.cat([moved[0][:, :4] * 2 / sides - 1, moved[0][:, 4:]], dim=1)
         return decided, moved[1]
+
+    def tracer(self) -> tuple[Block, Any]:
+        from burnish.vision.frames import corner_tracer
+
+        return corner_tracer()
+
+    def averaged(self, looks: Iterable[tuple[Tensor, Tensor]], plain: tuple[Tensor, Tensor], weight: float) -> Tensor:
+        from burnish.vision.frames import homographies, project, project_boxes
+
+        found, back = list[Tensor](), list[Tensor]()
+        for preds, traced in looks:
+            places = project_boxes(preds[..., :4], homographies(traced, plain[1])).clamp(-1, 1)
+            found.append(torch.cat([places.to(preds), preds[..., 4:]], dim=-1))
+            back.append(homographies(plain[1], traced))
+        n = len(found)
+        if weight > 0:
+            found, back = [plain[0], *found], [homographies(plain[1], plain[1]), *back]
+        weights = torch.tensor([*([weight] if weight > 0 else []), *[(1 - weight) / n] * n])
+        made = []
+        for i in range(len(plain[0])):
+            ways = torch.stack([way[i] for way in back])
+
+            def sees(place: Tensor, ways: Tensor = ways) -> Tensor:
+                return (project(place.double().expand(len(ways), 1, 2), ways)[:, 0].abs() <= 1).all(-1).float()
+
+            made.append(fused(torch.stack([look[i] for look in found]), weights, sees, plain[0].shape[1]))
+        return torch.stack(made)
 
     def told(self, answer: Answer) -> Boxes:
         """In pixels of the picture as it was given."""

@@ -153,6 +153,27 @@ def project(places: Tensor, matrices: Tensor) -> Tensor:
     return moved[..., :2] / moved[..., 2:]
 
 
+def project_boxes(boxes: Tensor, matrices: Tensor) -> Tensor:
+    """Boxes ``(n, boxes, 4)``, x1, y1, x2, y2 around things, through perspective maps ``(n, 3, 3)``: the boxes around them there.
+
+    The box around a box that turns grows, and would grow again on its way back; so what is sought is the box that, turned the other way, gives this one (to the first order,
+    around its centre). Where the turn is too far for that, it is the box around its corners.
+    """
+    boxes, maps = boxes.double(), matrices.double()
+    middle, size = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+    centre = project(middle, maps)
+    depth = (middle @ maps[:, 2, :2, None])[..., 0] + maps[:, 2, 2, None]
+    turn = (maps[:, None, :2, :2] - centre[..., :, None] * maps[:, None, 2:, :2]) / depth[..., None, None]  # the map's slope at the centre
+    back = torch.linalg.inv(turn).abs()
+    steep = back[..., 0, 0] * back[..., 1, 1] - back[..., 0, 1] * back[..., 1, 0]
+    exact = steep.abs() > 0.5 * (back[..., 0, 0] * back[..., 1, 1] + back[..., 0, 1] * back[..., 1, 0])
+    solvable = torch.where(exact[..., None, None], back, torch.eye(2, dtype=back.dtype))
+    sought = torch.linalg.solve(solvable, size[..., None])[..., 0]
+    around = (turn.abs() @ size[..., None])[..., 0]
+    half = torch.where((exact & (sought > 0).all(-1))[..., None], sought, around) / 2
+    return torch.cat([centre - half, centre + half], dim=-1)
+
+
 def moved_planes(planes: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
     """Planes ``(n, channels, height, width)`` sampled at the places that `matrices` ``(n, 3, 3)`` give for those of the result, of the same size; and where these
     are inside ``(n, 1, height, width)``, 1 or 0."""

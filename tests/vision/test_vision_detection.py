@@ -16,7 +16,7 @@ from burnish.data.notes import captured_notes
 from burnish.data.split import RandomSplitter
 from burnish.deploy.predictor import Predictor
 from burnish.errors import DataError, SettingError, UnreadableFileError
-from burnish.evaluate.boxes import COLUMNS, DetectionLoss, MeanAP, detections, match
+from burnish.evaluate.boxes import COLUMNS, DetectionLoss, MeanAP, detections, fused, match
 from burnish.evaluate.by_class import results_by_class
 from burnish.evaluate.interpret import Interpretation
 from burnish.train.export import load_learner
@@ -321,9 +321,39 @@ def test_what_is_drawn(learn):
 
 
 @pytest.mark.slow
-def test_averages_of_boxes_are_refused(learn):
-    with captured_notes(), pytest.raises(SettingError, match="predictions of a BBoxLblBlock can't be averaged"):
-        learn.tta()
+def test_boxes_of_augmented_pictures_are_brought_back_and_become_one(learn):
+    def score(preds, targs):
+        metric = MeanAP(0.75)  # exact places
+        metric.update(preds, targs)
+        return metric.compute()
+
+    plain = learn.get_preds()
+    averaged = learn.tta(n=3)
+    assert averaged.preds.shape == plain.preds.shape and torch.equal(averaged.targs, plain.targs)
+    assert score(*averaged) > score(*plain) - 0.05
+    sure = averaged.preds[averaged.preds[..., 5] > 0.4]
+    assert (sure[:, 5] <= 1).all() and (sure[:, 2:4] > sure[:, :2]).all()
+    augmented, again, _ = learn.tta(n=2, beta=None)
+    assert torch.equal(again, plain.preds) and score(augmented, plain.targs) > score(*plain) - 0.15
+    with captured_notes(), pytest.raises(SettingError, match="use_max=True picks values, not places"):
+        learn.tta(use_max=True)
+
+
+def test_what_several_looks_found():
+    def look(*found):
+        made = torch.zeros(3, 6)
+        made[:, 4] = -1
+        made[: len(found)] = torch.tensor(found) if found else made[:0]
+        return made
+
+    ball, moved = (-0.5, -0.5, 0.1, 0.1, 0.0, 0.9), (-0.5, -0.5, 0.1, 0.2, 0.0, 0.3)
+    looks = torch.stack([look(ball, (-0.5, -0.45, 0.1, 0.1, 0.0, 0.2)), look(moved, (*ball[:4], 1.0, 0.6)), look()])
+    everywhere, half = (lambda place: torch.ones(3)), (lambda place: torch.tensor([1.0, 1, 0]))
+    found = fused(looks, torch.ones(3) / 3, everywhere)
+    assert found.shape == (100, 6) and found[:3, 4].tolist() == [0, 1, -1]
+    assert found[0].tolist() == pytest.approx([-0.5, -0.5, 0.1, 0.125, 0, 0.4]), "weighted by score; one of a look; a third saw nothing"
+    assert fused(looks, torch.ones(3) / 3, half)[0, 5] == pytest.approx(0.6), "the third could not see it"
+    assert (fused(torch.stack([look()] * 2), torch.ones(2) / 2, lambda place: torch.ones(2))[:, 4] == -1).all()
 
 
 def test_other_targets_are_refused(photos):

@@ -14,7 +14,7 @@ from burnish.data.notes import captured_notes
 from burnish.evaluate.learner import Learner
 from burnish.vision import windows
 from burnish.vision.augment import aug_transforms
-from burnish.vision.frames import CORNERS, frame_of, homographies, moved_planes, project
+from burnish.vision.frames import CORNERS, frame_of, homographies, moved_planes, project, project_boxes
 from burnish.vision.segmentation import SegmentationDataLoaders
 from burnish.vision.transforms import CropPad, RandomCrop, RandomResizedCrop, Resize
 
@@ -147,3 +147,23 @@ def test_augmented_masks_are_brought_back(folder):
     augmented, plain, targets = learn.tta(n=4, beta=None)
     assert augmented.shape == plain.shape == (len(targets), 2, 64, 64)
     assert (plain.argmax(1) == targets).float().mean() > 0.97 and (augmented.argmax(1) == targets).float().mean() > 0.93
+
+
+@pytest.mark.parametrize("degrees", (0, 10, -20, 90))
+def test_boxes_come_back_as_they_were(degrees):
+    turn = np.deg2rad(degrees)
+    there = torch.tensor([[np.cos(turn), -np.sin(turn), 0.05], [np.sin(turn), np.cos(turn), -0.02], [0, 0, 1.2]], dtype=torch.float64)[None]
+    boxes = torch.tensor([[[-0.5, -0.2, 0.1, 0.6], [0.2, 0.2, 0.4, 0.5]]], dtype=torch.float64)
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    corners = project(torch.stack([x1, y1, x2, y1, x2, y2, x1, y2], -1).reshape(1, -1, 2), there).reshape(1, 2, 4, 2)
+    around = torch.cat([corners.amin(2), corners.amax(2)], -1)
+    assert torch.allclose(project_boxes(around, torch.linalg.inv(there)), boxes)
+
+
+def test_boxes_that_turned_too_far_hold_their_corners():
+    turn = np.pi / 4
+    there = torch.tensor([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]], dtype=torch.float64)[None]
+    side = 0.2 * 2**0.5
+    assert torch.allclose(
+        project_boxes(torch.tensor([[[-0.2, -0.2, 0.2, 0.2]]]), there), torch.tensor([[[-side, -side, side, side]]]).double()
+    )
