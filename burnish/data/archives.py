@@ -113,6 +113,12 @@ def _of_tar(source: Path, tell: Callable[[int], None]) -> Iterator[_Member]:
                 raise UnsafeArchiveError(
                     f"{source} holds {info.name!r}, a device or a pipe, which no data set needs. Nothing was unpacked."
                 )
+        assert archive.fileobj is not None
+        archive.fileobj.seek(archive.offset)
+        if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(
+            tarfile.BLOCKSIZE
+        ):  # tarfile takes an archive that was cut off between two files for a whole one
+            raise tarfile.ReadError("it was cut off, for the block that ends an archive is missing")
 
 
 def _parts(name: str, source: Path, what: str = "") -> list[str]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
+from burnish.data.apart import SHARES_GEOMETRY
 from burnish.data.block import Block
 from burnish.data.check import check_table, white_of
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.dataset import Datasets
-from burnish.data.foreign import as_batch_transforms, as_item_transforms
+from burnish.data.foreign import BatchFunction, as_batch_transforms, as_item_transforms
 from burnish.data.label import ItemGetter
 from burnish.data.lazy import pd
 from burnish.data.notes import note
@@ -31,6 +32,7 @@ from burnish.data.table import (
     rows_of_columns,
     with_labels_read,
 )
+from burnish.data.transforms import ItemFunction
 from burnish.errors import DataError, SettingError, hinting
 
 _UNSET: Any = object()
@@ -197,6 +199,7 @@ class DataBlock:
             bs=bs, val_bs=val_bs, path=path, seed=seed, device=device, num_workers=num_workers, shuffle=shuffle, drop_last=drop_last,
             cache=cache, on_error=on_error, balance=balance, labels_of=Labeller(self, source),
         )  # fmt: skip
+        _say_what_stays(dls)
         if verbose:
             print(dls.summary())
         return dls
@@ -335,3 +338,15 @@ def _splitter(splitter: Any) -> Any:
 
 def _then(first: Callable[[Any], Any], second: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
     return first if second is None else lambda item: second(first(item))
+
+
+def _say_what_stays(dls: DataLoaders) -> None:
+    """Says where a function of the user's gets the pictures alone, and something lies in them."""
+    placed = [type(block).__name__ for block in dls.target_blocks if block.kind in SHARES_GEOMETRY]
+    blind = [tfm for tfm in (*dls.item_tfms, *dls.batch_tfms) if isinstance(tfm, (ItemFunction, BatchFunction))]
+    if placed and blind:
+        name = getattr(blind[0].function, "__qualname__", type(blind[0].function).__name__)
+        note(
+            f"The transform {name!r} is a function, which is given the pictures alone: what the {placed[0]} has in them stays where it is. If it moves pixels (flips, turns, shifts), use a "
+            "transform of burnish or torchvision.transforms.v2, or a class deriving from ItemTransform or BatchTransform."
+        )

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from burnish.data.apart import SHARES_GEOMETRY
 from burnish.data.functions import draws_nothing
 from burnish.data.randomness import OwnDraws, own_globals
 from burnish.data.transforms import BatchTransform, ItemFunction, ItemTransform, Values
@@ -167,7 +168,15 @@ class BatchFunction(BatchTransform):
         if isinstance(self.function, nn.Module):
             self.function.train(rng is not None)
         with own_globals(_seed(rng) if self._draws_globally else None):
-            return [self._run(x) if kind == "image" else x for x, kind in zip(batch, kinds, strict=True)]
+            made = [self._run(x) if kind == "image" else x for x, kind in zip(batch, kinds, strict=True)]
+        if SHARES_GEOMETRY.intersection(kinds):
+            for x, out in zip(batch, made, strict=True):
+                if out.shape[-2:] != x.shape[-2:]:
+                    raise DataError(
+                        f"The batch transform {self._name()} is given the pictures alone, and it made {out.shape[-1]} x {out.shape[-2]} pixels of {x.shape[-1]} x {x.shape[-2]}: what lies in "
+                        "them (masks, points, boxes) would stay behind. Use one of aug_transforms or torchvision.transforms.v2, or a class deriving from burnish.data.transforms.BatchTransform."
+                    )
+        return made
 
     def _run(self, x: Tensor) -> Tensor:
         out = self.function(x)

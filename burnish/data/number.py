@@ -196,7 +196,7 @@ class SigmoidRange(nn.Module):
         self.low, self.high = checked_range((low, high))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x) * (self.high - self.low) + self.low
+        return torch.sigmoid(x.float()) * (self.high - self.low) + self.low  # in half precision numbers would come in steps
 
     def extra_repr(self) -> str:
         return f"{self.low}, {self.high}"

@@ -55,7 +55,7 @@ class Reader:
         picture: Size | None = None
         for block, raw in zip(self.blocks, raws, strict=True):
             if block.takes_picture_size:
-                opened.append(block.open(raw, size=picture))  # pyright: ignore[reportCallIssue]
+                opened.append(_opened_on(block, raw, picture, raws))
             elif block.takes_size_hint and self.size_hint:
                 opened.append(block.open(raw, size_hint=self.size_hint))  # pyright: ignore[reportCallIssue]
             else:
@@ -119,6 +119,17 @@ class Reader:
         blocks = [f"{type(b).__module__}.{type(b).__qualname__} {b.kind} {b.opening()}" for b in self.blocks]
         hint = (self.item_tfms[0].cache_key() or repr(self.item_tfms[0])) if self.size_hint else None
         return f"burnish {__version__} {blocks} {hint} {[t.cache_key() for t in self.fixed]}"
+
+
+def _opened_on(block: Block, raw: Any, size: Size | None, raws: Values) -> Any:
+    """What lies in a picture of `size`, opened; an error names the sample."""
+    try:
+        return block.open(raw, size=size)  # pyright: ignore[reportCallIssue]
+    except DataError as error:
+        file = next((str(r) for r in raws if isinstance(r, (str, Path))), None)
+        if file is None or type(error) is not DataError:
+            raise
+        raise DataError(f"{file}: {error}") from error
 
 
 def _check_sizes(blocks: Sequence[Block], raws: Values, values: Values) -> None:

@@ -118,28 +118,58 @@ def untar_data(
     base = _base()
     archives, folder = Path(archive or base / "archives").expanduser(), Path(data or base).expanduser() / stem
     if folder.is_dir() and not force_download:
-        return folder
+        return _of_same_source(folder, url, sha256)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with workplace(folder) as work:
         if folder.is_dir() and not force_download:  # somebody else was faster
-            return folder
+            return _of_same_source(folder, url, sha256)
         for left in (work / "new", work / "old", *work.glob(".new.*")):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         if _is_here(url):
-            _unpack_here(Path(url), sha256, work, show_progress)
+            found = _unpack_here(Path(url), sha256, work, show_progress)
         else:
-            _unpack_from_web(url, archives / name, work, force_download, sha256, mirror, show_progress)
+            found = _unpack_from_web(url, archives / name, work, force_download, sha256, mirror, show_progress)
         if folder.is_dir():
             os.replace(folder, work / "old")
+        _source_of(folder).unlink(missing_ok=True)  # rather nothing noted than something wrong, where this is cut off
         os.replace(work / "new", folder)
+        write_whole(_source_of(folder), json.dumps({"from": _address(url), "sha256": found}).encode())
         shutil.rmtree(work / "old", ignore_errors=True)
     return folder
 
 
-def _unpack_here(packed: Path, sha256: str | None, work: Path, show_progress: bool) -> None:
-    if sha256:
-        _check_digest(packed, digest_of(packed), checked_digest(sha256), "was given")
+def _unpack_here(packed: Path, sha256: str | None, work: Path, show_progress: bool) -> str:
+    found = digest_of(packed)
+    _check_digest(packed, found, checked_digest(sha256), "was given")
     unpack(packed, work / "new", show_progress=show_progress)
+    return found
+
+
+def _source_of(folder: Path) -> Path:
+    """The file beside a folder that tells what was unpacked there."""
+    return folder.with_name(f".{folder.name}.source.json")
+
+
+def _address(url: str) -> str:
+    return str(Path(url).resolve()) if _is_here(url) else str(url)
+
+
+def _of_same_source(folder: Path, url: str, sha256: str | None) -> Path:
+    """The folder, where it isn't known to hold what came from elsewhere. One that somebody has put there tells nothing and is taken as it is."""
+    file = _source_of(folder)
+    if not file.is_file():
+        return folder
+    try:
+        told = dict(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError:
+        return folder
+    wanted = checked_digest(sha256) or getattr(url, "sha256", None)
+    if told.get("sha256") != wanted if wanted else told.get("from") != _address(url):
+        raise DataError(
+            f"{folder} holds what was unpacked from {told.get('from')} (SHA-256 {str(told.get('sha256'))[:12]}...), and {_address(url)}{f' (SHA-256 {wanted[:12]}...)' if wanted else ''} was "
+            "asked for, which would get the same name. Pass data= with another folder, or force_download=True to replace what is there."
+        )
+    return folder
 
 
 def _base() -> Path:
@@ -163,12 +193,12 @@ def _stem(name: str) -> str:
 
 def _unpack_from_web(
     url: str, file: Path, work: Path, force: bool, sha256: str | None, mirror: Any, show_progress: bool
-) -> None:  # fmt: skip
-    """Unpacks the archive `file` to ``work/new``, after downloading it where it isn't there, if its digest is the expected one."""
+) -> str:  # fmt: skip
+    """Unpacks the archive `file` to ``work/new``, after downloading it where it isn't there, if its digest is the expected one; gives it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     notes = _Digests(file.parent / "digests.json")
     expected, why = _expected(url, checked_digest(sha256), notes)
-    fresh = force or not file.is_file()
+    fresh = force or not file.is_file() or notes.is_of_another(file, url)
     got = _download(url, work / file.name, file.parent, mirror, show_progress) if fresh else file
     try:
         found = digest_of(got)
@@ -185,6 +215,7 @@ def _unpack_from_web(
         notes.keep(url, found)
         if expected is None:
             note(f"The SHA-256 of {file.name} isn't known to burnish. It was noted ({found[:12]}...): from now on another one is refused.")
+    return found
 
 
 def _expected(url: str, sha256: str | None, notes: _Digests) -> tuple[str | None, str]:
@@ -235,6 +266,13 @@ class _Digests:
 
     def of(self, url: str) -> str | None:
         return self._all().get(str(url), {}).get("sha256")
+
+    def is_of_another(self, file: Path, url: str) -> bool:
+        """Whether an archive is known to have come from another address that ends in the same name."""
+        others = [
+            told["sha256"] for address, told in self._all().items() if address != str(url) and address.rsplit("/", 1)[-1] == file.name
+        ]
+        return bool(others) and self.of(url) is None and digest_of(file) in others
 
     def keep(self, url: str, sha256: str) -> None:
         kept = {**self._all(), str(url): {"sha256": sha256, "date": str(date.today())}}

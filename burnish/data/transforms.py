@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from burnish.data.config import Configurable, jsonable, type_name
 from burnish.data.functions import code_of, draws_nothing
 from burnish.data.randomness import own_globals
+from burnish.errors import DataError
 
 Values = tuple[Any, ...]
 Size = tuple[int, int]
@@ -121,10 +122,21 @@ class ItemFunction(ItemTransform):
         self.draws_globally = not draws_nothing(function)
 
     def apply(self, values: Values, rng: random.Random | None) -> Values:
-        return (self.function(values[0]), *values[1:])
+        made = self.function(values[0])
+        before, after = (getattr(value, "size", None) for value in (values[0], made))
+        if before != after and any(type(value).__module__.startswith("torchvision.tv_tensors") for value in values[1:]):
+            raise DataError(
+                f"The item transform {self._name()} is a function, which is given the picture alone, and it made {after} of {before} pixels: what lies in the picture "
+                "(a mask, points, boxes) would stay behind. Use a transform that moves all of them, such as Resize, CropPad, or one of torchvision.transforms.v2; or write "
+                "a class deriving from burnish.data.transforms.ItemTransform."
+            )
+        return (made, *values[1:])
+
+    def _name(self) -> str:
+        return repr(getattr(self.function, "__qualname__", self.function))
 
     def config(self) -> dict[str, Any]:
         raise TypeError(
-            f"The item transform {getattr(self.function, '__qualname__', self.function)!r} is a plain function, which a model file can't hold (no code is stored). "
+            f"The item transform {self._name()} is a plain function, which a model file can't hold (no code is stored). "
             "Write it as a class deriving from burnish.data.transforms.ItemTransform, which the person who loads the file imports first; or do this step on the files, before burnish reads them."
         )

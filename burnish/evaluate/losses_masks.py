@@ -16,6 +16,7 @@ from burnish.errors import SettingError
 from burnish.evaluate.losses import FocalLossFlat, Weights, _Loss
 from burnish.evaluate.segmentation import IGNORED
 from burnish.train.guards import as_loss, loss_name
+from burnish.train.readout import mean_of_each
 
 __all__ = ["CombinedLoss", "DiceLoss", "FocalLoss", "LovaszLoss"]
 
@@ -146,7 +147,9 @@ class CombinedLoss(_Loss):
         total: Any = 0
         for weight, loss in zip(self.weights, self.losses, strict=True):
             part = loss(output, target)
-            total = total + weight * (part.reshape(len(target), -1).mean(1) if self.reduction == "none" else part)
+            total = total + weight * (
+                mean_of_each(part, target, getattr(loss, "ignore_index", IGNORED)) if self.reduction == "none" else part
+            )
         return total
 
     def activation(self, output: Tensor) -> Tensor:

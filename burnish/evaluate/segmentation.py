@@ -12,8 +12,7 @@ from torch import Tensor
 from burnish.errors import SettingError
 from burnish.evaluate.base import CallableMetric
 from burnish.evaluate.counts import class_bins
-
-IGNORED = -100  # a pixel of a target that doesn't count: what PyTorch's losses leave out, too
+from burnish.train.readout import IGNORED
 
 
 def counts_of_masks(output: Tensor, target: Tensor, where: str) -> Tensor:

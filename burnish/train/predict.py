@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -207,16 +207,24 @@ def tta(learn: Learner, ds_idx: Split = 1, dl: Any = None, n: int = 4, beta: flo
     blocks = learn.dls.target_blocks
     if len(blocks) == 1 and blocks[0].located:
         return _averaged_in_place(learn, loader, n, beta, use_max)
+    if placed := [type(block).__name__ for block in blocks if block.located]:
+        raise SettingError(f"tta of several targets takes labels and numbers, and {placed[0]} has places in the picture. Use get_preds.")
     plain = get_preds(learn, dl=loader)
     total: Any = None
     for i in range(n):
         drawn = gathered(learn, _augmented(learn.dls, loader, i), Gather(readout(learn))).preds
-        total = drawn if total is None else torch.maximum(total, drawn) if use_max else total + drawn
+        total = drawn if total is None else _each(torch.maximum if use_max else torch.add, total, drawn)
     if use_max:
-        return Predictions.of(torch.maximum(total, plain.preds), plain.targs, plain.rows)
+        return Predictions.of(_each(torch.maximum, total, plain.preds), plain.targs, plain.rows)
+    average = _each(lambda t: t / n, total)
     if beta is None:
-        return _apart(total / n, plain)
-    return Predictions.of(torch.lerp(total / n, plain.preds, beta), plain.targs, plain.rows)
+        return _apart(average, plain)
+    return Predictions.of(_each(lambda a, b: torch.lerp(a, b, beta), average, plain.preds), plain.targs, plain.rows)
+
+
+def _each(function: Callable[..., Tensor], *given: Any) -> Any:
+    """A function of predictions; of several targets' tuples of them one by one."""
+    return tuple(map(function, *given)) if isinstance(given[0], tuple) else function(*given)
 
 
 def _apart(average: Any, plain: Predictions) -> Predictions:
@@ -340,7 +348,9 @@ def predict(learn: Learner, item: Any) -> Any:
         return []
     how = readout(learn)
     blocks = learn.dls.target_blocks
-    label = blocks[0].told if len(blocks) == 1 and blocks[0].located else lambda answer: how.label(answer[0])
+    label = lambda answer: how.label(answer[0])  # noqa: E731
+    if any(block.located for block in blocks):
+        label = blocks[0].told if len(blocks) == 1 else lambda answer: _told_each(blocks, answer)
     made = [Prediction(label(answer), *answer) for answer in _answers(learn, how, items)]
     return made[0] if several is None else made
 
@@ -369,6 +379,11 @@ def _in_source(dls: DataLoaders, item: Any, answer: Answer) -> Answer:
     parts = zip(dls.target_blocks, *answer, strict=True)
     decided, preds = zip(*(block.in_source((d, p), dls, item) for block, d, p in parts), strict=True)
     return decided, preds
+
+
+def _told_each(blocks: Sequence[Block], answer: Answer) -> tuple[Any, ...]:
+    """The answers of several targets as a person reads them."""
+    return tuple(b.told((d, p)) if b.located else b.decode(d) for b, d, p in zip(blocks, *answer, strict=True))
 
 
 def _items_loader(learn: Learner, items: list[Any]) -> Any:

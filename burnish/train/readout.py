@@ -18,6 +18,8 @@ from burnish.train.guards import compute_loss, loss_name
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
 
+IGNORED = -100  # a class index that doesn't count, as PyTorch's losses have it
+
 
 class Readout(NamedTuple):
     """How outputs are read."""
@@ -105,16 +107,24 @@ def _plain_label(decided: Any) -> Any:
 
 
 def sample_losses(loss_func: Any, pred: Any, yb: tuple[Any, ...]) -> Tensor:
-    """The loss of each sample of a batch, ``(batch,)``; over several values of a sample, their mean.
+    """The loss of each sample of a batch, ``(batch,)``; over several values of a sample, the mean of those that count.
 
     A loss that knows ``reduction`` is asked for unreduced values; any other is called sample by sample.
     """
     n = len(yb[0])
     single = unreduced(loss_func)
     if single is not None:
-        return compute_loss(single, pred, yb).reshape(n, -1).mean(dim=1)
+        return mean_of_each(compute_loss(single, pred, yb), yb[0], getattr(single, "ignore_index", IGNORED))
     one = [(_slice(pred, i), tuple(_slice(y, i) for y in yb)) for i in range(n)]
     return torch.stack([compute_loss(loss_func, p, y).reshape(()) for p, y in one])
+
+
+def mean_of_each(losses: Tensor, target: Any, ignored: int = IGNORED) -> Tensor:
+    """The mean loss of each sample ``(batch,)`` over its values; where targets are class indices, those that are `ignored` don't count."""
+    losses = losses.reshape(len(target), -1)
+    if not isinstance(target, Tensor) or target.is_floating_point() or target.numel() != losses.numel():
+        return losses.mean(dim=1)
+    return losses.sum(dim=1) / (target.reshape(losses.shape) != ignored).sum(dim=1).clamp(min=1)
 
 
 def unreduced(loss_func: Any) -> Any:

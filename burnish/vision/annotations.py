@@ -6,11 +6,15 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
+from PIL import Image
+
+from burnish.data.facts import orientation
 from burnish.data.files import get_image_files
 from burnish.data.label import is_missing
 from burnish.data.lazy import pd
@@ -19,11 +23,12 @@ from burnish.errors import DataError, UnreadableFileError, listed, nearest
 
 
 class Annotated(NamedTuple):
-    """A picture's file, and what is in it: boxes ``[(x1, y1, x2, y2), ...]`` in pixels, with a label each."""
+    """A picture's file, and what is in it: boxes ``[(x1, y1, x2, y2), ...]`` in pixels, with a label each; and the size that is said of the picture, None for nothing."""
 
     file: Path
     boxes: list[tuple[float, ...]]
     labels: list[Any]
+    size: tuple[int, int] | None = None
 
 
 def get_annotations(
@@ -52,7 +57,10 @@ def annotated_coco(fname: str | os.PathLike[str], folder: str | os.PathLike[str]
     file = Path(fname)
     told = _read_json(file)
     categories = {c["id"]: str(c["name"]) for c in told["categories"]}
-    made = {image["id"]: Annotated(Path(folder or "") / image["file_name"], [], []) for image in told["images"]}
+    made = {
+        image["id"]: Annotated(Path(folder or "") / image["file_name"], [], [], _size(image.get("width"), image.get("height")))
+        for image in told["images"]
+    }
     crowds = 0
     for place, entry in enumerate(told["annotations"]):
         if entry.get("iscrowd"):
@@ -100,6 +108,39 @@ def _read_json(file: Path) -> dict[str, Any]:
     return told
 
 
+def _size(width: Any, height: Any) -> tuple[int, int] | None:
+    """What annotations say of a picture's size; None where that is nothing."""
+    try:
+        made = int(width), int(height)
+    except (TypeError, ValueError):
+        return None
+    return made if min(made) > 0 else None
+
+
+def check_sizes(found: Sequence[Annotated]) -> None:
+    """Raises DataError where a picture isn't of the size that its annotations were made for: boxes would be in other places, without a sign of it."""
+    other = []
+    for one in found:
+        if one.size is None or not one.boxes:
+            continue
+        try:
+            with Image.open(one.file) as picture:
+                turned = orientation(picture) >= 5
+                size = picture.size[::-1] if turned else picture.size
+        except Exception:  # the one who opens it tells what is wrong with it
+            continue
+        if size != one.size:
+            other.append((one, size, one.size, turned and size[::-1] == one.size))
+    if not other:
+        return
+    one, size, said, turned = other[0]
+    raise DataError(
+        f"{len(other)} of {len(found)} pictures aren't of the size that their annotations say, for example {one.file}: {size[0]} x {size[1]} pixels, and "
+        f"{said[0]} x {said[1]} in the annotations{', which is its size before its EXIF orientation turns it upright' if turned else ''}. Its boxes would be in the wrong places. "
+        "Use the pictures that were annotated, or bring the boxes and the sizes in the annotations to those of the files."
+    )
+
+
 def _four(box: Any, where: str) -> tuple[float, ...]:
     try:
         made = tuple(float(v) for v in box)
@@ -123,6 +164,12 @@ def annotated_voc(annotations: str | os.PathLike[str], images: str | os.PathLike
         raise FileNotFoundError(f"There is no folder {str(tells)!r} with a VOC XML file for each picture. Pass annotations= its name.")
     files = get_image_files(root)
     by_stem = {f.stem: f for f in sorted(tells.glob("*.xml"))}
+    doubled = [stem for stem, n in Counter(f.stem for f in files).items() if n > 1 and stem in by_stem]
+    if doubled:
+        raise DataError(
+            f"{len(doubled)} XML file(s) in {tells} belong to more than one picture each, for example {doubled[0]}.xml to "
+            f"{listed(str(f.relative_to(root)) for f in files if f.stem == doubled[0])}. Rename them, or pass images= the folder of one of them."
+        )
     if not by_stem:
         raise DataError(f"The folder {str(tells)!r} has no XML files.")
     unknown = sorted(set(by_stem) - {f.stem for f in files})
@@ -138,7 +185,7 @@ def _of_xml(xml: Path, picture: Path, difficult: bool) -> Annotated:
         root = ElementTree.parse(xml).getroot()
     except ElementTree.ParseError as error:
         raise UnreadableFileError(f"{xml} is no XML: {error}.") from None
-    made = Annotated(picture, [], [])
+    made = Annotated(picture, [], [], _size(root.findtext("size/width"), root.findtext("size/height")))
     for place, one in enumerate(root.iter("object")):
         if not difficult and (one.findtext("difficult") or "0").strip() == "1":
             continue
@@ -152,12 +199,12 @@ def _of_xml(xml: Path, picture: Path, difficult: bool) -> Annotated:
 
 
 # -- tables ---------------------------------------------------------------------------------------------------------------
-def annotated_rows(df: pd.DataFrame, columns: Sequence[str], folder: Path) -> list[Annotated]:
+def annotated_rows(df: pd.DataFrame, columns: Sequence[str], folder: Path, format: str = "xyxy") -> list[Annotated]:
     """The pictures of a table of a row a box; rows without numbers name pictures without boxes.
 
     Args:
         columns: of the file, the four numbers, and the label (or none: all are an "object").
-        folder: what the file names are relative to.
+        folder: what the file names are relative to. format: of the four numbers; see ``BBoxLblBlock``.
     """
     lacking = [c for c in columns if c not in df.columns]
     if lacking:
@@ -165,7 +212,8 @@ def annotated_rows(df: pd.DataFrame, columns: Sequence[str], folder: Path) -> li
             f"The table has no column {listed(map(repr, lacking))}. It has: {listed(df.columns, 12)}.{nearest(str(lacking[0]), map(str, df.columns))}"
         )
     file, four, label = columns[0], list(columns[1:5]), columns[5] if len(columns) > 5 else None
-    _refuse_sizes(four)
+    if format == "xyxy":
+        _refuse_sizes(four)
     made: dict[str, Annotated] = {}
     rows: Any = df[list(columns)]
     for row, cells in enumerate(rows.to_dict("records")):
@@ -191,7 +239,16 @@ def _refuse_sizes(four: Sequence[str]) -> None:
         x, y, w, h = four
         raise DataError(
             f"The columns {listed(map(repr, four), 4)} were given as left, top, right, bottom, and by their names the last two are sizes. Add the columns: "
-            f"df['x2'], df['y2'] = df[{x!r}] + df[{w!r}], df[{y!r}] + df[{h!r}], and name ({x!r}, {y!r}, 'x2', 'y2'); rename them where they are places."
+            f"df['x2'], df['y2'] = df[{x!r}] + df[{w!r}], df[{y!r}] + df[{h!r}], and name ({x!r}, {y!r}, 'x2', 'y2'); or say bbox=BBoxLblBlock(format='xywh'). "
+            "Rename them where they are places."
+        )
+    if [re.sub(r"[^a-z]", "", str(name).lower()) for name in four] in (
+        ["xmin", "xmax", "ymin", "ymax"],
+        ["left", "right", "top", "bottom"],
+    ):
+        x1, x2, y1, y2 = four
+        raise DataError(
+            f"The columns {listed(map(repr, four), 4)} were given as left, top, right, bottom, and by their names they are in another order: ({x1!r}, {y1!r}, {x2!r}, {y2!r})."
         )
 
 

@@ -271,8 +271,13 @@ class BBoxLblBlock(Block):
         for part in answer:
             x1, y1, x2, y2 = part[:, :4].unbind(-1)
             corners = frame.points(torch.stack([x1, y1, x2, y1, x2, y2, x1, y2], dim=-1).reshape(-1, 2)).reshape(-1, 4, 2)
-            pixels = torch.minimum(torch.cat([corners.amin(1), corners.amax(1)], dim=1).clamp(min=0), sides)
-            moved.append(torch.cat([pixels, part[:, 4:]], dim=1))
+            whole = torch.cat([corners.amin(1), corners.amax(1)], dim=1)
+            pixels = torch.minimum(whole.clamp(min=0), sides)
+            areas, left = ((b[:, 2:] - b[:, :2]).prod(-1) for b in (whole, pixels))
+            inside = (left > 0) & (left >= self.min_visible * areas)  # what was seen in the padding isn't in the picture
+            part = torch.where(inside[:, None], torch.cat([pixels, part[:, 4:]], dim=1), torch.zeros_like(part))
+            part[:, 4] = torch.where(inside, part[:, 4], -1)
+            moved.append(part)
         decided = torch.cat([moved[0][:, :4] * 2 / sides - 1, moved[0][:, 4:]], dim=1)
         return decided, moved[1]
 
@@ -337,7 +342,15 @@ class BBoxBlock(BBoxLblBlock):
         """One block for these boxes and their labels in the block behind it."""
         if not isinstance(following, BBoxLblBlock) or isinstance(following, BBoxBlock):
             return None
-        return BBoxLblBlock(following.vocab, self.format, self.units, self.min_visible, self.threshold)
+        made, plain = {}, BBoxBlock()
+        for name in ("format", "units", "min_visible", "threshold"):
+            given = {getattr(block, name) for block in (self, following)} - {getattr(plain, name)}
+            if len(given) > 1:
+                raise SettingError(
+                    f"The BBoxBlock and the BBoxLblBlock are one target, and have different {name}: {listed(map(repr, given))}. Say it once."
+                )
+            made[name] = given.pop() if given else getattr(plain, name)
+        return BBoxLblBlock(following.vocab, **made)
 
 
 def _numbers(raw: Any, where: str) -> np.ndarray:

@@ -21,7 +21,7 @@ from burnish.evaluate.joint import default_metrics
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.train.learner import Callbacks
 from burnish.train.optim import AdamW, OptFunc
-from burnish.vision.annotations import Annotated, annotated_coco, annotated_rows, annotated_voc
+from burnish.vision.annotations import Annotated, annotated_coco, annotated_rows, annotated_voc, check_sizes
 from burnish.vision.backbones import ArchLike, create_body
 from burnish.vision.boxes import BBoxLblBlock
 from burnish.vision.dataloaders import LoaderOptions, image_block, known_options
@@ -49,6 +49,7 @@ class DetectionDataLoaders(DataLoaders):
     ) -> DataLoaders:  # fmt: skip
         """From a COCO JSON file, whose file names are relative to the folder `images`; both relative to `path`."""
         root = Path(path)
+        _check_format(bbox, "A COCO file")
         found = annotated_coco(root / annotations, root / images)
         return _loaders(cls, found, valid_pct, seed, vocab, item_tfms, batch_tfms, img_cls, bbox, test_pct, splitter, options)
 
@@ -60,6 +61,7 @@ class DetectionDataLoaders(DataLoaders):
     ) -> DataLoaders:  # fmt: skip
         """From a folder of pictures and one with a Pascal VOC XML file for each. `difficult`: with the objects that are marked so."""
         root = Path(path)
+        _check_format(bbox, "Pascal VOC")
         found = annotated_voc(root / annotations, root / images, difficult)
         return _loaders(cls, found, valid_pct, seed, vocab, item_tfms, batch_tfms, img_cls, bbox, test_pct, splitter, options)
 
@@ -78,7 +80,8 @@ class DetectionDataLoaders(DataLoaders):
         root = Path(path) / folder if folder is not None else Path(path)
         if len(box_cols) != 4:
             raise SettingError(f"box_cols={list(box_cols)}: expected the names of four columns, such as ('x1', 'y1', 'x2', 'y2').")
-        found = annotated_rows(df, [fn_col, *box_cols, *([] if label_col is None else [label_col])], root)
+        columns = [fn_col, *box_cols, *([] if label_col is None else [label_col])]
+        found = annotated_rows(df, columns, root, "xyxy" if bbox is None else bbox.format)
         return _loaders(cls, found, valid_pct, seed, vocab, item_tfms, batch_tfms, img_cls, bbox, test_pct, splitter, options)
 
     @classmethod
@@ -98,6 +101,13 @@ class DetectionDataLoaders(DataLoaders):
         )  # fmt: skip
 
 
+def _check_format(bbox: BBoxLblBlock | None, what: str) -> None:
+    if bbox is not None and (bbox.format != "xyxy" or bbox.units != "pixels"):
+        raise SettingError(
+            f"bbox=BBoxLblBlock(format={bbox.format!r}, units={bbox.units!r}): {what} says itself how boxes are written, and they are read so. Leave format= and units= out."
+        )
+
+
 def _loaders(
     cls: type, found: list[Annotated], valid_pct: float, seed: int | None, vocab: Any, item_tfms: Any, batch_tfms: Any, img_cls: Any, bbox: BBoxLblBlock | None,
     test_pct: float, splitter: Splitter | None, options: LoaderOptions,
@@ -113,6 +123,7 @@ def _loaders(
         raise FileNotFoundError(
             f"{len(gone)} of {len(found)} pictures of the annotations aren't there: {listed(map(str, gone), 3)}. Bring them, or take them out."
         )
+    check_sizes(found)
     if bbox is not None and vocab is not None:
         raise SettingError("vocab= and bbox= were both given: pass bbox=BBoxLblBlock(vocab=...).")
     check_shares(valid_pct, test_pct)

@@ -26,6 +26,7 @@ from burnish.vision.windows import predict_windows, windows_of
 if TYPE_CHECKING:
     from burnish.data.dataloaders import DataLoaders
 
+_LOSSY = ("JPEG", "MPO", "WEBP")  # formats that change the numbers of classes
 VOID = 255  # in an encoded mask: a pixel that doesn't count
 _MOST_LOOKED_AT = 500  # masks that are opened to learn what they hold
 Colour = tuple[int, int, int]
@@ -109,7 +110,9 @@ class MaskBlock(Block):
                     f"The masks hold {len(there)} different numbers ({listed(there, 6)}), too many for classes. Are they masks?"
                 )
             self.codes, self.values = [str(v) for v in there], there
-            note(f"The masks hold the numbers {listed(there, 20)}: each is a class. MaskBlock(codes=[...]) names them.")
+            left = [v for v in found if v not in there]
+            apart = f", but {left[0]}, which is taken as what doesn't count (values=[...] says otherwise)" if left else ""
+            note(f"The masks hold the numbers {listed(found, 20)}: each is a class{apart}. MaskBlock(codes=[...]) names them.")
             return
         self._fit_values(found, void)
 
@@ -219,6 +222,10 @@ class MaskBlock(Block):
         pixels = np.asarray(raw) if isinstance(raw, np.ndarray) else np.asarray(_opened(raw).convert("RGB"))
         if pixels.ndim != 3 or pixels.shape[2] < 3:
             raise DataError(f"{_called(raw)} is an array of shape {pixels.shape}; with a palette (height, width, 3) is expected.")
+        if not np.issubdtype(pixels.dtype, np.integer):
+            raise DataError(
+                f"{_called(raw)} is an array of {pixels.dtype}, and the colours of a palette are whole numbers, 0 to 255. An array from 0 to 1 (as matplotlib reads pictures) times 255, rounded, has them."
+            )
         keys = (pixels[..., :3].astype(np.int64) * (65536, 256, 1)).sum(-1)
         known = np.array([r * 65536 + g * 256 + b for r, g, b in palette])
         order = np.argsort(known)
@@ -343,11 +350,16 @@ class MaskBlock(Block):
 def _opened(raw: Any) -> Image.Image:
     """A mask's picture with its own numbers; nothing of a file whose numbers have been changed."""
     if isinstance(raw, Image.Image):
-        return raw
+        return _not_lossy(raw, raw.format in _LOSSY)
     if not isinstance(raw, (str, os.PathLike, bytes)):
         raise DataError(f"A mask was expected (a path, a PIL image, an array), but got {raw!r} of type {type(raw).__name__}.")
     image = load_image(io.BytesIO(raw) if isinstance(raw, bytes) else raw)
-    if getattr(image, "format", None) in ("JPEG", "MPO", "WEBP") or _is_jpeg(raw):
+    return _not_lossy(image, getattr(image, "format", None) in _LOSSY or _is_jpeg(raw), raw)
+
+
+def _not_lossy(image: Image.Image, lossy: bool, raw: Any = None) -> Image.Image:
+    if lossy:
+        raw = image if raw is None else raw
         raise DataError(
             f"{_called(raw)} is a JPEG, whose compression changes the numbers of the classes, so it can't be a mask. Save masks as PNG from the start: "
             "made from this file, edges between classes stay wrong."

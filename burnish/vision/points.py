@@ -70,8 +70,18 @@ class PointBlock(Block):
             if self.n == 0:
                 raise DataError("The first training row has no point. How many does a picture have? PointBlock(n=...) says it.")
         self.check(raws, [f"row {i}" for i in range(len(raws))], "train")
-        if not any(np.isfinite(_places(raw, "")).any() for raw in raws):
+        largest = max((float(np.nanmax(np.abs(p))) for raw in raws if np.isfinite(p := _places(raw, "")).any()), default=None)
+        if largest is None:
             raise DataError(f"All points of the {len(raws)} training rows are missing: there is nothing to learn.")
+        if self.units == "pixels" and largest <= 1:
+            raise DataError(
+                "No number of the training points is above 1: they are fractions of their pictures, not pixels. PointBlock(units='fraction') says so."
+            )
+        taken = [i for pair in self.swap for i in pair]
+        if any(not 0 <= i < (self.n or 0) for i in taken) or len(set(taken)) < len(taken):
+            raise SettingError(
+                f"swap={self.swap}: pairs of the points 0 to {(self.n or 1) - 1} were expected, each point in one pair at most, for the two change places."
+            )
 
     def check(self, raws: Sequence[Any], rows: Sequence[object], split: str) -> None:
         for raw, row in zip(raws, rows, strict=True):

@@ -152,6 +152,21 @@ def test_a_damaged_archive_is_named_and_leaves_nothing(tmp_path, name, share):
     assert outside(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("keep", [1024, 1024 + 200, 2048])
+def test_a_tar_that_is_cut_off_between_two_files_is_damaged(tmp_path, keep):
+    made = tmp_path / "a.tar"
+    with tarfile.open(made, "w") as archive:
+        for i in range(3):
+            info = tarfile.TarInfo(f"{i}.txt")
+            info.size = 5
+            archive.addfile(info, io.BytesIO(b"12345"))
+    whole = made.read_bytes()
+    assert sorted(p.name for p in unpack(made, tmp_path / "whole").iterdir()) == ["0.txt", "1.txt", "2.txt"]
+    made.write_bytes(whole[:keep])
+    with pytest.raises(UnreadableFileError, match="was cut off, for the block that ends an archive is missing"):
+        unpack(made, tmp_path / "out")
+
+
 def test_a_flipped_byte_in_a_zip_is_found(tmp_path):
     made = zipped(tmp_path / "a.zip", [("1.txt", bytes(range(256)) * 40)])
     raw = bytearray(made.read_bytes())

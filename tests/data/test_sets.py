@@ -38,7 +38,7 @@ def home(monkeypatch, tmp_path):
 
 
 def names(folder):
-    return sorted(p.name for p in folder.iterdir())
+    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".source.json"))
 
 
 def test_a_set_is_downloaded_once(server, home):
@@ -115,6 +115,25 @@ def test_an_archive_on_this_machine(home, tmp_path):
     assert names(untar_data(tmp_path / "mini.tgz", data=tmp_path / "here")) == ["one"]
     with pytest.raises(DataError, match=r"and 0000.* was given"):
         untar_data(tmp_path / "mini.tgz", sha256="0" * 64)
+
+
+def test_two_archives_of_one_name_are_not_taken_for_each_other(server, home, tmp_path):
+    server.pages["/cats/train.tgz"], server.pages["/dogs/train.tgz"] = Answer(ONE), Answer(TWO)
+    cats, dogs = (f"{server.url}/{kind}/train.tgz" for kind in ("cats", "dogs"))
+    with captured_notes():
+        assert names(untar_data(cats)) == ["one"]
+        for digest in (None, hashlib.sha256(TWO).hexdigest()):
+            with pytest.raises(DataError, match=r"train holds what was unpacked from .*/cats/train.tgz .*force_download=True"):
+                untar_data(dogs, sha256=digest)
+        assert names(untar_data(dogs, data=tmp_path / "dogs")) == ["two"], "not out of the archive that is there, either"
+        assert names(untar_data(cats)) == names(untar_data(cats, sha256=hashlib.sha256(ONE).hexdigest())) == ["one"]
+        assert names(untar_data(f"{server.url}/copy/train.tgz", sha256=hashlib.sha256(ONE).hexdigest())) == ["one"], (
+            "the digest says that it is the same"
+        )
+        assert names(untar_data(dogs, force_download=True)) == names(untar_data(dogs)) == ["two"]
+        (tmp_path / "train.tgz").write_bytes(ONE)
+        with pytest.raises(DataError, match="holds what was unpacked from"):
+            untar_data(tmp_path / "train.tgz")
 
 
 def test_an_unsafe_or_damaged_archive_leaves_no_folder(server, home):

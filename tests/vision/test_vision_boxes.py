@@ -196,3 +196,10 @@ def test_all_of_the_usual_augmentation_at_once():
     _, targets = loaders(item_tfms=Resize(96, "squish"), batch_tfms=aug_transforms(size=64, min_scale=0.75)).one_batch()
     there = targets[targets[..., 4] >= 0]
     assert len(there) > 8 and (there[:, :4].abs() <= 1).all() and (there[:, 2:4] > there[:, :2]).all()
+
+
+def test_settings_of_two_blocks_become_one_or_are_refused():
+    joined = BBoxBlock(threshold=0.9).joined(BBoxLblBlock(format="xywh", min_visible=0.5))
+    assert isinstance(joined, BBoxLblBlock) and (joined.format, joined.threshold, joined.min_visible) == ("xywh", 0.9, 0.5)
+    with pytest.raises(SettingError, match=r"have different format: 'xywh', 'cxcywh'|have different format: 'cxcywh', 'xywh'"):
+        BBoxBlock(format="cxcywh").joined(BBoxLblBlock(format="xywh"))

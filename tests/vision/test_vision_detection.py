@@ -360,3 +360,64 @@ def test_other_targets_are_refused(photos):
     with captured_notes(), pytest.raises(SettingError, match="the target is CategoryBlock"):
         detection_learner(ImageDataLoaders.from_folder(photos, valid_pct=0.25, item_tfms=Resize(32)), "resnet18")
     assert BBoxLblBlock(["a"]).n_out == 1
+
+
+def test_pictures_of_another_size_than_their_annotations_are_refused(tmp_path):
+    table = pd.DataFrame(
+        [("a.jpg", 1, 2, 11, 22, "ball"), ("b.jpg", 1, 2, 11, 22, "ball")], columns=["file", "x1", "y1", "x2", "y2", "label"]
+    )
+    write_coco(table, tmp_path / "annotations.json")
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (96, 72)).save(tmp_path / name)
+    with captured_notes():
+        assert len(DetectionDataLoaders.from_coco(tmp_path, valid_pct=0.5, item_tfms=Resize(32)).table) == 2
+    Image.new("RGB", (48, 36)).save(tmp_path / "b.jpg")
+    with pytest.raises(
+        DataError, match=r"1 of 2 pictures .*b.jpg: 48 x 36 pixels, and 96 x 72 in the annotations. Its boxes would be in the wrong places"
+    ):
+        DetectionDataLoaders.from_coco(tmp_path, item_tfms=Resize(32))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (96, 72)).save(tmp_path / "b.jpg", exif=exif)
+    with pytest.raises(
+        DataError, match="72 x 96 pixels, and 96 x 72 in the annotations, which is its size before its EXIF orientation turns it"
+    ):
+        DetectionDataLoaders.from_coco(tmp_path, item_tfms=Resize(32))
+
+
+def test_the_way_boxes_are_written_is_said_once_and_rightly(folder):
+    with captured_notes(), pytest.raises(SettingError, match="A COCO file says itself how boxes are written"):
+        DetectionDataLoaders.from_coco(folder, images="JPEGImages", bbox=BBoxLblBlock(format="xywh"), **OPTIONS)
+    table = pd.read_csv(folder / "boxes.csv")
+    sized = table.assign(w=table.x2 - table.x1, h=table.y2 - table.y1)
+    with captured_notes():
+        dls = DetectionDataLoaders.from_df(
+            sized, folder, folder="JPEGImages", box_cols=("x1", "y1", "w", "h"), bbox=BBoxLblBlock(format="xywh"), **OPTIONS
+        )
+        same = DetectionDataLoaders.from_df(table, folder, folder="JPEGImages", **OPTIONS)
+    assert torch.equal(dls.valid.one_batch()[1], same.valid.one_batch()[1])
+    with pytest.raises(DataError, match=r"by their names they are in another order: .'xmin', 'ymin', 'xmax', 'ymax'."):
+        DetectionDataLoaders.from_df(
+            table.rename(columns={"x1": "xmin", "x2": "xmax", "y1": "ymin", "y2": "ymax"}),
+            folder,
+            box_cols=("xmin", "xmax", "ymin", "ymax"),
+            **OPTIONS,
+        )
+
+
+def test_what_was_seen_in_the_padding_is_not_told(folder):
+    with captured_notes():
+        dls = DetectionDataLoaders.from_coco(folder, images="JPEGImages", **{**OPTIONS, "item_tfms": Resize(64, "pad")})
+        block, file = dls.target_blocks[0], dls.table.iloc[0, 0]
+        found = torch.tensor([[-0.5, -1, 0.5, -0.95, 0, 0.9], [-0.5, -0.5, 0.5, 0.5, 0, 0.8], [0, 0, 0, 0, -1, 0]])
+        told = block.told(block.in_source((block.decide(found), found), dls, file))
+    assert told.scores.tolist() == pytest.approx([0.8]) and (told.boxes[:, 2:] > told.boxes[:, :2]).all()
+
+
+def test_a_box_that_is_wrong_names_its_picture(folder):
+    table = pd.read_csv(folder / "boxes.csv")
+    table.loc[table.index[3], ["x2", "y2"]] = (500, 500)
+    with captured_notes(), pytest.raises(DataError, match=rf"{table.file[3]}: Box \d+, .* is outside of a picture of 96 x 72 pixels"):
+        dls = DetectionDataLoaders.from_df(table, folder, folder="JPEGImages", **OPTIONS)
+        for dl in (dls.train, dls.valid):
+            list(dl)

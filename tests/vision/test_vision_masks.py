@@ -110,6 +110,8 @@ BAD = {
     "no file": (lambda: _fitted().check(["absent.png"], ["a.jpg"], "valid"), FileNotFoundError, r"absent.png \(of a.jpg\)"),
     "all alike": (lambda: MaskBlock().fit([NUMBERS * 0]), DataError, "nothing to tell apart"),
     "one code": (lambda: MaskBlock(["sky"]), SettingError, "2 to 254"),
+    "colours as fractions": (lambda: MaskBlock(palette={"sky": (0, 0, 0), "sea": (1, 1, 1)}).open(np.full((2, 3, 3), 0.5)), DataError, "array of float64, and the colours"),
+    "a JPEG opened by somebody": (lambda: _fitted().open(Image.open(io.BytesIO(saved(Image.fromarray(NUMBERS), "JPEG")))), DataError, "JPEG, whose compression"),
     "unknown void": (lambda: MaskBlock(CODES, void="sandy"), SettingError, "Did you mean: sand"),
     "a colour missing": (lambda: MaskBlock(CODES, palette={"sky": (0, 0, 0)}), SettingError, "give each code its colour"),
     "no colour": (lambda: MaskBlock(CODES, palette=[(0, 0, 300), (1, 1, 1), (2, 2, 2)]), SettingError, "0 to 255"),

@@ -278,3 +278,12 @@ def test_points_that_change_places_get_a_learner():
         block = DataBlock(blocks=(ImageBlock, PointBlock(names=["left eye", "right eye"])), splitter=RandomSplitter(0.25, seed=0))
         learn = vision_learner(block.dataloaders(samples, bs=4, device="cpu"), "resnet18", pretrained=False)
     assert [m.name for m in learn.metrics] == ["point_distance", "pck"]
+
+
+def test_points_as_fractions_where_pixels_were_expected_and_swaps_that_are_none_are_refused():
+    with pytest.raises(DataError, match=r"No number of the training points is above 1.*units='fraction'"):
+        PointBlock().fit([[(0.1, 0.2), (0.9, 0.3)], [None, (0.5, 1.0)]])
+    PointBlock(units="fraction").fit([[(0.1, 0.2), (0.9, 0.3)]])
+    for swap in ([[0, 5]], [[0, 1], [1, 2]]):
+        with pytest.raises(SettingError, match="points 0 to 2 were expected, each point in one pair"):
+            PointBlock(swap=swap).fit([[(1, 2), (3, 4), (5, 6)]])

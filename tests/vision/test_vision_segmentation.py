@@ -16,12 +16,13 @@ from burnish.errors import DataError, SettingError
 from burnish.evaluate.by_class import results_by_class
 from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 from burnish.evaluate.learner import Learner
-from burnish.evaluate.losses_masks import CombinedLoss, DiceLoss
+from burnish.evaluate.losses_masks import CombinedLoss, DiceLoss, FocalLoss
 from burnish.evaluate.metrics import metric_by_name
 from burnish.evaluate.summary import assess
 from burnish.train.callback import Callback
 from burnish.train.callbacks.mix import CutMix
 from burnish.train.export import load_learner
+from burnish.train.readout import sample_losses
 from burnish.vision.augment import aug_transforms
 from burnish.vision.backbones import create_body
 from burnish.vision.masks import MaskBlock
@@ -281,3 +282,22 @@ def test_cutmix_pastes_the_mask_with_its_picture(folder):
         assert (same.flatten(1).float().mean(1) > 0).any() and same.any(dim=0).all()
         agrees = (same & (masks == mask)).any(dim=0)
         assert agrees.all(), "every pixel has the class of the picture it comes from"
+
+
+def test_a_function_that_moves_the_picture_alone_is_told_or_refused(folder):
+    with captured_notes() as notes:
+        dls = SegmentationDataLoaders.from_folder(folder, **{**OPTIONS, "item_tfms": [lambda im: im.crop((8, 8, 40, 40)), Resize(32)]})
+        with pytest.raises(DataError, match=r"is a function, which is given the picture alone, and it made \(32, 32\) of"):
+            dls.one_batch()
+        assert "given the pictures alone: what the MaskBlock has in them stays where it is" in notes[-1]
+        dls = SegmentationDataLoaders.from_folder(folder, **{**OPTIONS, "batch_tfms": [lambda x: x[..., 8:]]})
+        with pytest.raises(DataError, match="given the pictures alone, and it made"):
+            dls.one_batch()
+
+
+def test_the_loss_of_a_picture_is_of_the_pixels_that_count():
+    output, target = torch.zeros(2, 2, 4, 4), torch.zeros(2, 4, 4, dtype=torch.int64)
+    target[0].view(-1)[1:] = -100
+    for loss in (torch.nn.CrossEntropyLoss(), CombinedLoss(torch.nn.CrossEntropyLoss())):
+        assert sample_losses(loss, output, (target,)).tolist() == pytest.approx([np.log(2)] * 2)
+    assert sample_losses(FocalLoss(), output, (target,)).tolist() == pytest.approx([np.log(2) / 4] * 2)
