@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import sys
 from pathlib import Path
@@ -41,24 +40,13 @@ def train(
         console.print(f"\nFine-tuning {arch} at {size} px, batches of {dls.bs}, on {dls.device}, seed {seed}.", highlight=False)
         learn.fine_tune(5 if epochs is None else epochs, base_lr=2e-3 if lr is None else lr, freeze_epochs=freeze_epochs)
         if found is not None and found.task == "labels":
-            _tune(learn)
+            from burnish.evaluate.thresholds import tune_thresholds
+
+            tune_thresholds(learn)
         if dls.test is not None:
             say_test(console, learn)
         numbers = asked.target if found is not None and found.task == "number" else None  # which the data itself doesn't name
         _write_results(console, learn, out, f"{arch}: {', '.join(map(str.strip, numbers.split(',')))}" if numbers else None)
-
-
-def _tune(learn: Any) -> None:
-    """Thresholds of the labels, kept where they are better than 0.5 on rows that they weren't chosen on."""
-    from burnish.evaluate.thresholds import tune_thresholds
-
-    found: Any = tune_thresholds(learn)
-    if not found["f_tuned"].mean() > found["f_at_half"].mean():
-        block = copy.copy(learn.dls.target_blocks[0])
-        block.thresholds = None
-        learn.dls = learn.dls.with_target(block)
-        for metric in learn.metrics:
-            metric.for_target(block)
 
 
 def _loaders(

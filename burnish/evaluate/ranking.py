@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from burnish.data.block import Block
+from burnish.data.notes import note
 from burnish.errors import SettingError, listed
 from burnish.evaluate.base import CallableMetric
 from burnish.evaluate.multilabel import label_outputs, need_both_answers
@@ -197,7 +202,7 @@ class RocAuc(_ClassScores):
 
 
 class _LabelScores(StoredScores):
-    """Scores of several labels per sample.
+    """Scores of several labels per sample. Labels that all or none of the samples have can't be ranked, and are left out of the mean, with a note.
 
     Args:
         sigmoid: outputs are raw; False when they are probabilities already. Both rank the same.
@@ -208,7 +213,13 @@ class _LabelScores(StoredScores):
         if average not in ("macro", "weighted", "micro"):
             raise SettingError(f"{type(self).__name__}: average={average!r}; expected 'macro', 'weighted' or 'micro'.")
         self.sigmoid, self.average = sigmoid, average
+        self._names: Sequence[Any] = ()
+        self._told: set[tuple[int, ...]] = set()
         super().__init__()
+
+    def for_target(self, block: Block) -> None:
+        super().for_target(block)
+        self._names = getattr(block, "vocab", None) or ()
 
     def prepare(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         output, target = label_outputs(output.float(), target, self.name)
@@ -221,8 +232,22 @@ class _LabelScores(StoredScores):
     def value(self, scores: Tensor, target: Tensor) -> float:
         if self.average == "micro":
             scores, target = scores.reshape(-1, 1), target.reshape(-1, 1)
-        need_both_answers(self.name, target.sum(0), torch.full((target.shape[1],), len(target)))
-        return mean_over(self.of_columns(scores, target), self.average, target.double().sum(0))
+        there = target.sum(0)
+        judged = (there > 0) & (there < len(target))
+        if not judged.any():
+            need_both_answers(self.name, there, torch.full((target.shape[1],), len(target)))
+        return mean_over(self.of_columns(scores[:, judged], target[:, judged]), self.average, there[judged].double())
+
+    def compute(self) -> float:
+        value = super().compute()
+        if self._targets and self.average != "micro":
+            there, n = torch.stack([t.sum(0) for t in self._targets]).sum(0), sum(map(len, self._targets))
+            left = tuple(((there == 0) | (there == n)).nonzero().flatten().tolist())
+            if left and left not in self._told:
+                self._told.add(left)
+                names = listed((repr(self._names[i]) if i < len(self._names) else f"number {i}" for i in left), 6)
+                note(f"{self.name} leaves out {names}, which all or none of these samples have: there is nothing to rank.")
+        return value
 
 
 class RocAucMulti(_LabelScores):

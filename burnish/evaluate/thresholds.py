@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from burnish.train.learner import Learner
 
 
-def tune_thresholds(learn: Learner, split: int | str = "valid", beta: float = 1.0, least: int = 5) -> pd.DataFrame:
+def tune_thresholds(learn: Learner, split: int | str = "valid", beta: float = 1.0, least: int = 5, keep: str = "better") -> pd.DataFrame:
     """Chooses for each label the probability above which it is given, so that its F score is best on the rows of `split`. The
     learner's predictions, its metrics and what it exports go by them from then on. Results on the rows of `split` (``assess``,
     ``Interpretation``, the report) are by thresholds chosen on the other half of the rows, for each half: by its own, a row would say too much.
@@ -29,8 +29,9 @@ def tune_thresholds(learn: Learner, split: int | str = "valid", beta: float = 1.
     Args:
         split: rows that did not train; never the test split, whose result would be too good then.
         beta: how many times recall counts as much as precision.
+        keep: "better" keeps them where they are better than 0.5, by the mean F score on rows that they weren't chosen on; "always".
 
-    Returns: a row a label: label, n (rows that have it), threshold, f_at_half (the F score at 0.5) and f_tuned. So that it isn't judged on
+    Returns: a row a label: label, n (rows that have it), threshold (what the learner goes by now), f_at_half (the F score at 0.5) and f_tuned. So that it isn't judged on
         the rows that it was chosen on, f_tuned is of the other half's thresholds too.
 
     Raises:
@@ -42,6 +43,8 @@ def tune_thresholds(learn: Learner, split: int | str = "valid", beta: float = 1.
     checked_whole("least", least, least=1)
     if not isinstance(block, MultiCategoryBlock):
         raise DataError(f"Thresholds are for several labels a sample (MultiCategoryBlock); the target is {type(block).__name__}.")
+    if keep not in ("better", "always"):
+        raise SettingError(f"keep={keep!r}: expected 'better' (than 0.5) or 'always'.")
     if not beta > 0:
         raise SettingError(f"beta={beta!r}: expected a number above 0 (above 1 favours recall, below 1 precision).")
     if name == "test":
@@ -55,28 +58,33 @@ def tune_thresholds(learn: Learner, split: int | str = "valid", beta: float = 1.
     others = np.empty_like(shares)
     for half in (halves, ~halves):
         others[half] = best_thresholds(shares[~half], there[~half], beta, least)
-    tuned = shares > others
+    before, after = f_scores(shares > 0.5, there, beta), f_scores(shares > others, there, beta)
+    kept = keep == "always" or after.mean() > before.mean()
     block = copy.copy(block)  # other learners of the same data keep theirs
-    block.thresholds, block.held_out = [float(t) for t in chosen], HeldOut(name, np.asarray(found.rows), others)
+    block.thresholds, block.held_out = None, None
+    if kept:
+        block.thresholds, block.held_out = [float(t) for t in chosen], HeldOut(name, np.asarray(found.rows), others)
     learn.dls = learn.dls.with_target(block)
     for metric in learn.metrics:
         metric.for_target(block)
     learn.results = {}
-    before, after = f_scores(shares > 0.5, there, beta), f_scores(tuned, there, beta)
-    _say(before, after, there, least, block.vocab or [])
-    columns = {"label": block.vocab, "n": there.sum(0), "threshold": chosen, "f_at_half": before, "f_tuned": after}
+    _say(before, after, kept)
+    few = [label for label, n in zip(block.vocab or [], there.sum(0), strict=True) if n < least]
+    if few and kept:
+        note(f"{len(few)} labels are in fewer than {least} of the rows, and share a threshold: {listed(map(repr, few), 6)}.")
+    columns = {"label": block.vocab, "n": there.sum(0), "threshold": chosen if kept else 0.5, "f_at_half": before, "f_tuned": after}
     return pd.DataFrame(columns)
 
 
-def _say(before: np.ndarray, after: np.ndarray, there: np.ndarray, least: int, vocab: list) -> None:
-    better = "" if after.mean() > before.mean() else ": no better on rows they weren't chosen on, so 0.5 serves as well"
+def _say(before: np.ndarray, after: np.ndarray, kept: bool) -> None:
+    scores = f"mean F score of the labels {before.mean():.3f} at 0.5, {after.mean():.3f} tuned (on halves judged by the other)"
+    if not kept:
+        note(f"Thresholds stay at 0.5, for tuned ones are no better: {scores}.")
+        return
     note(
-        f"Thresholds chosen: mean F score of the labels {before.mean():.3f} at 0.5, {after.mean():.3f} tuned (on halves judged by the other){better}. "
+        f"Thresholds chosen: {scores}. "
         "The results on these rows are told so too; learn.validate() and the metrics while training go by the thresholds of all rows, and say too much."
     )
-    few = [label for label, n in zip(vocab, there.sum(0), strict=True) if n < least]
-    if few:
-        note(f"{len(few)} labels are in fewer than {least} of the rows, and share a threshold: {listed(map(repr, few), 6)}.")
 
 
 def best_thresholds(shares: np.ndarray, there: np.ndarray, beta: float = 1.0, least: int = 5) -> np.ndarray:

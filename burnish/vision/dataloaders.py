@@ -162,11 +162,9 @@ class ImageDataLoaders(DataLoaders):
         item_tfms: Any = None, batch_tfms: Any = None, img_cls: Any = None, test_pct: float = 0.0, vocab: Sequence[Any] | None = None,
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:  # fmt: skip
-        """From a CSV file in `path` with a column of file names and one of labels; see ``from_df``. One without a line of
+        """From a CSV file in `path` (or which `path` is) with a column of file names and one of labels; see ``from_df``. One without a line of
         names at its top needs ``header=None``."""
-        file = Path(path) / csv_fname
-        if not file.exists():
-            raise FileNotFoundError(f"There is no {file}. Pass csv_fname= the name of the CSV file in {path}.")
+        path, file = csv_in(path, csv_fname)
         df = pd.read_csv(file, header=header, sep=delimiter or ",", quoting=quoting)  # type: ignore[call-overload]
         _check_csv(df, file, header, delimiter, Path(path) / (folder or ""), suff)
         return cls.from_df(
@@ -205,6 +203,12 @@ def _targets(
         note(f"The columns {listed(label_cols, 8)} hold 0 and 1 only: each is a label that a picture has or has not.")
         return MultiCategoryBlock(encoded=True, vocab=label_cols if vocab is None else vocab), read
     if several:
+        numbers = [name for name in label_cols if pd.api.types.is_numeric_dtype(df[name]) and not pd.api.types.is_bool_dtype(df[name])]
+        if numbers and vocab is None:
+            raise SettingError(
+                f"The columns {listed(map(repr, numbers), 6)} hold numbers, and it isn't said what they are: y_block=RegressionBlock for numbers to predict, y_block=PointBlock(n=...) for places "
+                "(x and y of each in turn), y_block=MultiCategoryBlock for labels."
+            )
         return MultiCategoryBlock(vocab=vocab), lambda row: [row[name] for name in label_cols if not is_missing(row[name])]
     if label_delim is not None:
         return MultiCategoryBlock(vocab=vocab), read
@@ -222,6 +226,8 @@ def _block_for(labels: Sequence[Any], fnames: Sequence[Any], vocab: Sequence[Any
     there = [(label, name) for label, name in zip(labels, fnames, strict=True) if not is_missing(label)]
     fraction = next(((label, name) for label, name in there if isinstance(label, (float, np.floating))), None)
     if fraction is None or vocab is not None or len(there) < len(labels):  # what is missing makes fractions of whole numbers
+        if vocab is None:
+            _say_whole_numbers([label for label, _ in there])
         return CategoryBlock(vocab=vocab)
     if any(isinstance(label, bool) or not isinstance(label, (int, float, np.number)) for label, _ in there):
         raise SettingError(
@@ -230,6 +236,24 @@ def _block_for(labels: Sequence[Any], fnames: Sequence[Any], vocab: Sequence[Any
     shown = listed((f"{label:g}" for label, _ in there), 4)
     note(f"The labels are fractions ({shown}): taken as numbers to predict. If they are classes: y_block=CategoryBlock.")
     return RegressionBlock()
+
+
+def csv_in(path: str | Path, csv_fname: str | Path) -> tuple[Path, Path]:
+    """The folder that file names are relative to, and the CSV file in it. Raises FileNotFoundError if it isn't there."""
+    file = Path(path) if Path(path).is_file() else Path(path) / csv_fname
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no {file}. Pass csv_fname= the name of the CSV file in {path}.")
+    return (file.parent, file) if file == Path(path) else (Path(path), file)
+
+
+def _say_whole_numbers(labels: Sequence[Any]) -> None:
+    """Whole numbers are classes here, and could be an amount."""
+    different = set(labels)
+    if len(different) > 2 and all(isinstance(label, (int, float, np.number)) and not isinstance(label, bool) for label in different):
+        shown = listed((f"{label:g}" for label in sorted(different)), 6)
+        note(
+            f"The labels are {len(different)} different whole numbers ({shown}): taken as classes, without an order. If they are an amount: y_block=RegressionBlock."
+        )
 
 
 def _check_csv(df: pd.DataFrame, file: Path, header: Any, delimiter: str | None, root: Path, suff: str) -> None:

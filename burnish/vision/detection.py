@@ -24,7 +24,7 @@ from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.annotations import Annotated, annotated_coco, annotated_rows, annotated_voc, check_sizes
 from burnish.vision.backbones import ArchLike, create_body
 from burnish.vision.boxes import BBoxLblBlock
-from burnish.vision.dataloaders import LoaderOptions, image_block, known_options
+from burnish.vision.dataloaders import LoaderOptions, csv_in, image_block, known_options
 from burnish.vision.detector import FINEST, Detector
 from burnish.vision.inputs import check_one_picture
 from burnish.vision.learner import Splitter as GroupsOf
@@ -92,9 +92,7 @@ class DetectionDataLoaders(DataLoaders):
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:  # fmt: skip
         """From a CSV file in `path`; see ``from_df``."""
-        file = Path(path) / csv_fname
-        if not file.exists():
-            raise FileNotFoundError(f"There is no {file}. Pass csv_fname= the name of the CSV file in {path}.")
+        path, file = csv_in(path, csv_fname)
         return cls.from_df(
             pd.read_csv(file), path, valid_pct, seed, fn_col, box_cols, label_col, folder, vocab, item_tfms, batch_tfms, img_cls, bbox=bbox, test_pct=test_pct,
             splitter=splitter, **options,

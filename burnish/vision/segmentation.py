@@ -26,7 +26,7 @@ from burnish.evaluate.metrics import resolve_metrics
 from burnish.train.learner import Callbacks
 from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.backbones import ArchLike, create_body
-from burnish.vision.dataloaders import LoaderOptions, column_of, image_block, known_options
+from burnish.vision.dataloaders import LoaderOptions, column_of, csv_in, image_block, known_options
 from burnish.vision.inputs import check_one_picture
 from burnish.vision.learner import Splitter as GroupsOf
 from burnish.vision.learner import VisionLearner, channels_of, first_pictures, named, normalized_already, outputs_of, with_size
@@ -101,9 +101,7 @@ class SegmentationDataLoaders(DataLoaders):
         batch_tfms: Any = None, img_cls: Any = None, *, test_pct: float = 0.0, **options: Unpack[LoaderOptions],
     ) -> DataLoaders:  # fmt: skip
         """From a CSV file in `path`; see ``from_df``."""
-        file = Path(path) / csv_fname
-        if not file.exists():
-            raise FileNotFoundError(f"There is no {file}. Pass csv_fname= the name of the CSV file in {path}.")
+        path, file = csv_in(path, csv_fname)
         return cls.from_df(
             pd.read_csv(file), path, valid_pct, seed, fn_col, mask_col, folder, valid_col, codes, item_tfms, batch_tfms, img_cls,
             test_pct=test_pct, **options,

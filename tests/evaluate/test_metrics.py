@@ -12,6 +12,8 @@ import torch
 from box_samples import box_sample
 from scipy import stats
 
+from burnish.data.multicategory import MultiCategoryBlock
+from burnish.data.notes import captured_notes
 from burnish.errors import SettingError
 from burnish.evaluate.boxes import detections
 from burnish.evaluate.metrics import (
@@ -362,6 +364,23 @@ def test_averages_of_rankings_of_labels(average: str) -> None:
     )
     ap = metric_by_name("average_precision_multi").__class__(average=average)
     assert fed(ap, outputs, targets, 9) == pytest.approx(skm.average_precision_score(targets, scores, average=average), abs=1e-6)
+
+
+def test_labels_that_nothing_can_be_ranked_by_are_left_out_and_told() -> None:
+    outputs, targets = sample("multi")
+    targets = targets.clone()
+    targets[:, 1] = 0
+    block = MultiCategoryBlock(vocab=["a", "rare", "c"][: targets.shape[1]])
+    for metric, theirs in ((RocAucMulti(), skm.roc_auc_score), (metric_by_name("average_precision_multi"), skm.average_precision_score)):
+        metric.for_target(block)
+        with captured_notes() as notes:
+            for _ in range(3):
+                found = fed(metric, outputs, targets, 9)
+        others = [i for i in range(targets.shape[1]) if i != 1]
+        assert found == pytest.approx(theirs(targets[:, others], outputs[:, others].double().sigmoid(), average="macro"), abs=1e-6)
+        assert notes == [f"{metric.name} leaves out 'rare', which all or none of these samples have: there is nothing to rank."]
+    with pytest.raises(ValueError, match="all or none of the samples have label"):
+        fed(RocAucMulti(), outputs, targets * 0, 9)
 
 
 def test_several_numbers_per_sample_are_scored_one_by_one() -> None:

@@ -16,6 +16,7 @@ from burnish.data.multicategory import MultiCategoryBlock
 from burnish.data.notes import captured_notes
 from burnish.data.number import RegressionBlock
 from burnish.data.split import RandomSplitter
+from burnish.errors import SettingError
 from burnish.evaluate.by_class import results_by_class
 from burnish.evaluate.interpret import Interpretation
 from burnish.evaluate.summary import assess
@@ -95,7 +96,7 @@ def test_thresholds_are_the_learners_own_and_are_kept(photos, tmp_path):
     with captured_notes() as notes:
         dls = several(photos)
         learn, other = (vision_learner(dls, ARCH, pretrained=False, seed=s) for s in (0, 1))
-        table = tune_thresholds(learn)
+        table = tune_thresholds(learn, keep="always")
     assert "Thresholds chosen" in notes[-1] or "share a threshold" in notes[-1]
     assert table.columns.tolist() == ["label", "n", "threshold", "f_at_half", "f_tuned"] and table.label.tolist() == dls.vocab
     own = learn.dls.target_blocks[0].thresholds
@@ -115,11 +116,22 @@ def test_thresholds_are_the_learners_own_and_are_kept(photos, tmp_path):
         assert metric.compute() == by_hand.compute()
 
 
+def test_thresholds_that_are_no_better_are_not_kept(photos, monkeypatch):
+    with captured_notes() as notes:
+        learn = vision_learner(several(photos), ARCH, pretrained=False, seed=0)
+        monkeypatch.setattr("burnish.evaluate.thresholds.best_thresholds", lambda shares, *rest: np.ones(shares.shape[1]))
+        table = tune_thresholds(learn)
+    assert "Thresholds stay at 0.5, for tuned ones are no better" in notes[-1] and table.threshold.eq(0.5).all()
+    assert learn.dls.target_blocks[0].thresholds is None
+    with pytest.raises(SettingError, match="keep='never'"):
+        tune_thresholds(learn, keep="never")
+
+
 def test_rows_are_not_judged_by_thresholds_chosen_on_them(photos):
     with captured_notes():
         learn = vision_learner(several(photos), ARCH, pretrained=False, seed=0)
         plain, by_half = assess(learn).set_index("metric").value, results_by_class(learn)
-        table = tune_thresholds(learn, least=1)
+        table = tune_thresholds(learn, least=1, keep="always")
     assert by_half.threshold.eq(0.5).all() and by_half.f1.fillna(0).to_numpy() == pytest.approx(table.f_at_half)
     found = learn.get_preds(with_decoded=True)
     (hits, wanted, given) = ((found.decoded & (found.targs > 0.5)).sum(0), (found.targs > 0.5).sum(0), found.decoded.sum(0))
@@ -160,3 +172,38 @@ def test_several_targets_at_once(photos, tmp_path):
     kind, number = learn.predict(files[0]).label
     assert kind in learn.dls.target_blocks[0].vocab and 5_000 < number < 25_000  # in the target's own units
     assert loaded.predict(files[0]).label == (kind, number)
+
+
+def test_numbers_of_a_range_come_in_full_precision_under_half_precision():
+    module = RegressionBlock(y_range=(0, 2000)).final()
+    x = torch.linspace(-2, 2, 50)[:, None]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = module((x @ torch.ones(1, 1)).to(torch.bfloat16))
+    assert half.dtype == torch.float32 and torch.allclose(half, module(x.to(torch.bfloat16).float()))
+
+
+def test_whole_numbers_as_labels_are_told_and_several_columns_of_numbers_must_be_named(photos):
+    files = files_of(photos)
+    table = pd.DataFrame({"file": files, "legs": [i % 5 for i in range(len(files))], "x": 3.5, "y": 4.5})
+    with captured_notes() as notes:
+        dls = ImageDataLoaders.from_df(table, label_col="legs", **OPTIONS)
+        assert isinstance(dls.target_blocks[0], CategoryBlock)
+    assert any(
+        "5 different whole numbers (0, 1, 2, 3, 4): taken as classes, without an order. If they are an amount: y_block=RegressionBlock" in n
+        for n in notes
+    )
+    with captured_notes() as notes:
+        ImageDataLoaders.from_df(table.assign(legs=table.legs % 2), label_col="legs", **OPTIONS)
+    assert not any("whole numbers" in n for n in notes)
+    with pytest.raises(SettingError, match=r"columns 'x', 'y' hold numbers, .*RegressionBlock for numbers to predict, y_block=PointBlock"):
+        ImageDataLoaders.from_df(table, label_col=["x", "y"], **OPTIONS)
+
+
+def test_a_csv_file_is_its_folder_and_its_name(photos, tmp_path):
+    files = files_of(photos)
+    pd.DataFrame({"file": [str(f) for f in files], "kind": [f.parent.name for f in files]}).to_csv(tmp_path / "kinds.csv", index=False)
+    with captured_notes():
+        one, other = (ImageDataLoaders.from_csv(*given, **OPTIONS) for given in ((tmp_path / "kinds.csv",), (tmp_path, "kinds.csv")))
+    assert one.table.equals(other.table)
+    with pytest.raises(FileNotFoundError, match=r"There is no .*none.csv"):
+        ImageDataLoaders.from_csv(tmp_path, "none.csv")
