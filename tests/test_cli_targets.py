@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,29 @@ def test_masks_are_written(data: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     mask = np.asarray(Image.open(tmp_path / "masks" / "00.png"))
     assert mask.shape == (48, 56) and set(np.unique(mask)) <= {0, 1}
+    assert Image.open(tmp_path / "masks" / "00.png").mode == "P", "in colours that can be seen"
+
+
+@pytest.mark.slow
+def test_a_csv_file_has_a_row_a_box_and_labels_as_one_text(data: Path, tmp_path: Path) -> None:
+    burnish("train", "coco.json", "--pictures", "seg/images", *QUICK, "--out", tmp_path / "boxes", cwd=data)
+    done = process("predict", tmp_path / "boxes" / "model.burnish", data / "seg/images/00.png", data / "seg/none.png", "--csv")
+    found = pd.read_csv(StringIO(done.stdout))
+    assert found.columns.tolist() == ["file", "label", "score", "x1", "y1", "x2", "y2", "error"] and len(found) >= 2
+    assert found.error.iloc[-1].startswith("there is no") or "none.png" in found.error.iloc[-1]
+    got = burnish("train", *of_table("--target", "tags"), *QUICK, "--out", tmp_path / "x", cwd=data)
+    assert "hold" not in got.stderr, "a space may be in a name"
+    burnish("train", *of_table("--target", "tags", "--delim", " "), *QUICK, "--out", tmp_path / "tags", cwd=data)
+    done = process("predict", tmp_path / "tags" / "model.burnish", data / "seg/images/00.png", "--csv")
+    assert "[" not in done.stdout
+
+
+def test_what_a_table_holds_besides_is_said(data: Path) -> None:
+    table = pd.read_csv(data / "table.csv")
+    table.assign(is_valid=0, tags=table.tags + ";x").to_csv(data / "more.csv", index=False)
+    got = burnish("show", "more.csv", "--pictures", "file", "--target", "tags", cwd=data)
+    said = " ".join((got.stdout + got.stderr).split())
+    assert "The column 'is_valid' isn't used here" in said and "hold ';' ('blue;x'). Several labels each? --delim ';' says so" in said
 
 
 def test_show_says_the_command_that_trains(data: Path, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def predict(model: Any, files: list[str], as_json: bool, as_csv: bool, masks: Pa
     if as_json:
         print(json.dumps([_record(row) for row in table.to_dict("records")], indent=1, ensure_ascii=False))
     elif as_csv:
-        table.to_csv(sys.stdout, index=False)
+        _plain_cells(table).to_csv(sys.stdout, index=False)
     else:
         _say_predictions(table)
     if any(table["error"] != ""):
@@ -166,6 +166,19 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
     probs = {k[2:-1]: v for k, v in clean.items() if k.startswith("p(")}
     kept = {k: v for k, v in clean.items() if not k.startswith("p(") and (k != "probability" or probs)}
     return {**kept, "error": kept["error"] or None, **({"probabilities": probs if kept["label"] is not None else None} if probs else {})}
+
+
+def _plain_cells(table: Any) -> Any:
+    """The table for a CSV file: several labels as one text, boxes as a row each (one without any for a picture without boxes)."""
+    if "boxes" in table:
+        few = [c for c in table if c not in ("label", "boxes", "error")]
+        rows = [
+            {**{c: row[c] for c in few}, **(box or dict.fromkeys(("label", "score", "x1", "y1", "x2", "y2"))), "error": row["error"]}
+            for row in table.to_dict("records")
+            for box in (row["boxes"] if isinstance(row["boxes"], list) and row["boxes"] else [None])
+        ]
+        return type(table)(rows)
+    return table.map(lambda cell: "; ".join(map(str, cell)) if isinstance(cell, (list, tuple)) else cell)
 
 
 def _say_predictions(table: Any) -> None:

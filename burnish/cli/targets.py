@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burnish.cli.tables import Written, is_table, read
+from burnish.data.notes import note
 from burnish.errors import DataError, SettingError, listed, nearest
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def _of_table(file: Path, asked: Asked) -> Found:
             f"--target {unknown[0]!r}: the table has no such column. It has: {listed(frame.columns, 20)}.{nearest(unknown[0], map(str, frame.columns))}"
         )
     task = _task(frame, targets, asked, file.parent) if asked.task == "auto" else asked.task
+    _say_what_else(frame, targets, task)
     made = {"class": _classes, "labels": _labels, "number": _numbers, "points": _points, "masks": _mask_column, "boxes": _boxes}[task](
         frame, targets, asked, file.parent
     )
@@ -169,6 +171,21 @@ def _task(frame: pd.DataFrame, targets: list[str], asked: Asked, root: Path) -> 
     raise SettingError(
         f"--target {','.join(targets)}: what these columns are together can't be told. Say it: --task labels, number, points, masks or boxes."
     )
+
+
+def _say_what_else(frame: pd.DataFrame, targets: list[str], task: str) -> None:
+    """Says what a table seems to hold and the command doesn't use."""
+    split = next((c for c in frame.columns if str(c).lower() in ("is_valid", "is_test", "split", "fold")), None)
+    if split is not None:
+        note(
+            f"The column {split!r} isn't used here: the pictures that validate are drawn (--valid). In Python valid_col={split!r} of ImageDataLoaders.from_csv splits by it."
+        )
+    texts = frame[targets[0]].dropna().astype(str) if task == "class" else ()
+    mark = next((mark for mark in (";", "|") if len(texts) and sum(mark in t for t in texts) > len(texts) / 2), None)
+    if mark is not None:
+        note(
+            f"The cells of {targets[0]!r} hold {mark!r} ({next(t for t in texts if mark in t)!r}). Several labels each? --delim {mark!r} says so."
+        )
 
 
 def _in_pairs(targets: list[str]) -> bool:

@@ -31,7 +31,7 @@ def check_sizes_of_sides(splits: Sequence[str | None]) -> Iterator[Issue]:
             )
         elif side != "train" and n < _FEW_TO_MEASURE:
             off = min(50, round(98 / math.sqrt(n)))
-            message = f"{side} has only {n} row(s): an accuracy measured on it can be off by {off} percentage points either way."
+            message = f"{side} has only {n} row(s): what is measured on it is rough (an accuracy can be off by {off} percentage points either way)."
             yield Issue("tiny_split", "medium", message, f"Give {side} a larger share, or collect more.", where)
 
 

@@ -49,7 +49,7 @@ class Predictor:
         class, and all of them. An item that can't be read has no label and doesn't stop the others.
 
         Args:
-            masks: of a model of masks, a folder that gets each as a PNG of class numbers, under the name of its picture.
+            masks: of a model of masks, a folder that gets each as a PNG, under the name of its picture: with the numbers or colours of the masks that it was learned from.
         """
         if isinstance(items, (str, bytes, Path)):
             raise SettingError(
@@ -94,7 +94,7 @@ class Predictor:
                     (name if len(blocks) == 1 else f"target {k}: {name}"): v for k, part in enumerate(cells) for name, v in part.items()
                 }
                 if masks is not None and blocks[0].kind == "mask":
-                    found[i]["mask"] = str(_write_mask(labels[0], items[i], masks, taken))
+                    found[i]["mask"] = str(_write_mask(blocks[0], labels[0], items[i], masks, taken))
         rows = [{"file": _named(item), **found.get(i, {}), "error": errors.get(i, "")} for i, item in enumerate(items)]
         columns = list(dict.fromkeys(c for row in sorted(rows, key=len, reverse=True) for c in row))
         return pd.DataFrame(rows, columns=columns)
@@ -124,18 +124,15 @@ class Predictor:
         return pd.DataFrame(rows, columns=None if rows else ["file", "label", "probability", "error"])
 
 
-def _write_mask(mask: Any, item: Any, folder: Path, taken: set[Path]) -> Path:
-    """Writes a mask of class numbers as a PNG; gives its file."""
-    import numpy as np
-    from PIL import Image
-
+def _write_mask(block: Any, mask: Any, item: Any, folder: Path, taken: set[Path]) -> Path:
+    """Writes a mask as a PNG; gives its file."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = Path(item).stem if isinstance(item, (str, Path)) else "mask"
     file, n = folder / f"{stem}.png", 2
     while file in taken:
         file, n = folder / f"{stem}_{n}.png", n + 1
     taken.add(file)
-    Image.fromarray(np.asarray(mask).astype(np.uint8)).save(file)
+    block.as_picture(mask).save(file)
     return file
 
 

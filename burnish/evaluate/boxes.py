@@ -22,6 +22,7 @@ from burnish.evaluate.base import CallableMetric
 COLUMNS = 9  # of an output, before the classes
 MOST = 100  # boxes of a picture
 NMS = 0.5  # overlap (intersection over union) from which the less certain one of two boxes of a class is dropped
+SAME = 0.8  # overlap from which boxes of two classes are one thing
 FUSED = 0.55  # overlap from which boxes of several looks are one
 LEAST = 0.01  # score below which nothing is kept
 NEAR = 1.5  # steps around the centre of a box in which places learn it
@@ -61,6 +62,19 @@ def suppressed(found: Tensor, most: int = MOST, least: float = LEAST, nms: float
         kept = one[batched_nms(one[:, :4], one[:, 5], one[:, 4], nms)[:most]]
         row[: len(kept)] = kept
     return made
+
+
+def without_doubles(found: Tensor, overlap: float = SAME) -> Tensor:
+    """Which boxes ``(batch, n, 6)``, the most certain first, are no second name for one place: ``(batch, n)``. Two classes at one place are two candidates for one thing,
+    and who counts things would count it twice."""
+    from torchvision.ops import box_iou
+
+    first = torch.ones(found.shape[:2], dtype=torch.bool, device=found.device)
+    for row, boxes in zip(first, found, strict=True):
+        there = (boxes[:, 4] >= 0).nonzero()[:, 0]
+        over = (box_iou(boxes[there, :4], boxes[there, :4]) > overlap).tril(-1)
+        row[there] = ~over.any(1)
+    return first
 
 
 def fused(looks: Tensor, weights: Tensor, sees: Callable[[Tensor], Tensor], most: int = MOST, overlap: float = FUSED) -> Tensor:
@@ -253,7 +267,11 @@ class MeanAP(CallableMetric):
                 [_average_precision(hits[order[c], i], some[:, place[order[c]]], some @ n) for i in range(len(at))]
                 for c, n in there.items()
             ]
-            return np.nanmean(np.concatenate(found), axis=0) if found else np.full(len(some), math.nan)
+            if not found:
+                return np.full(len(some), math.nan)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # where a draw has no box: nan
+                return np.nanmean(np.concatenate(found), axis=0)
 
         return np.concatenate([values(some) for some in np.array_split(weights, 1 + weights.shape[0] * len(scores) // _AT_ONCE)])
 

@@ -31,7 +31,12 @@ def results_by_class(learn: Any, split: int | str = "valid") -> pd.DataFrame:
     Raises:
         DataError: the target is something else.
     """
-    block, name = target_block(learn), split_name(split)
+    from burnish.evaluate.tables import Compared
+
+    return Compared(_by_class(learn, target_block(learn), split_name(split)))
+
+
+def _by_class(learn: Any, block: Block | None, name: str) -> pd.DataFrame:
     if block is not None and block.kind == "multicategory":
         return labels_by_class(block, run(learn, name))
     if block is not None and block.kind == "points":

@@ -14,10 +14,9 @@ MOST_ROWS = 60  # that are printed
 
 
 class Compared(pd.DataFrame):
-    """Models or groups compared: a row each, and for a metric the columns NAME, NAME_low and NAME_high.
+    """Models, groups or classes compared: a row each, and for a metric the column NAME, or the columns NAME, NAME_low and NAME_high.
 
-    A DataFrame in every respect, except that each metric is printed in one column, with its interval in brackets, so that a
-    terminal shows them all.
+    A DataFrame in every respect, except that all columns are printed, a metric with its interval as one.
     """
 
     @property
@@ -26,7 +25,7 @@ class Compared(pd.DataFrame):
 
     def __repr__(self) -> str:
         names = [c for c in self.columns if {f"{c}_low", f"{c}_high"} <= set(self.columns)]
-        if not names or not self.columns.is_unique:
+        if not self.columns.is_unique or not len(self.columns):
             return super().__repr__()
         inside = {f"{name}_{end}" for name in names for end in ("low", "high")}
         shown: Any = pd.DataFrame({c: self._with_interval(c) if c in names else self[c] for c in self.columns if c not in inside})
@@ -35,7 +34,7 @@ class Compared(pd.DataFrame):
             shown = shown.set_index(first).rename_axis(index=None, columns=first)
         width = shutil.get_terminal_size((80, 24)).columns
         text = shown.to_string(line_width=width, max_rows=MOST_ROWS, float_format=lambda number: short(number, 3))
-        return f"{text}\n(in brackets: 95 % intervals)"
+        return f"{text}\n(in brackets: 95 % intervals)" if names else text
 
     def _with_interval(self, name: Any) -> pd.Series:
         each = zip(self[name], self[f"{name}_low"], self[f"{name}_high"], strict=True)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from burnish.train.learner import Learner
 
 Split = int | str
+_MOST_SHOWN = 24  # numbers of a prediction that are written out
 _NO_TARGETS = "needs targets, and this loader gives none. Make it with labels: learn.dls.test_dl(items, with_labels=True)."
 
 
@@ -46,6 +47,19 @@ class Prediction(namedtuple("Prediction", "label index probs")):
 
     Further attributes may be set on it (a calibrated confidence, say).
     """
+
+    def __repr__(self) -> str:
+        parts = (f"{name}={_brief(value)}" for name, value in zip(self._fields, self, strict=True))
+        return f"Prediction({', '.join(parts)})"
+
+
+def _brief(value: Any) -> str:
+    """A value as one line; of large tensors and arrays the shape."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_brief, value))})"
+    if getattr(value, "ndim", 0) and getattr(value, "size", None) is not None and np.prod(value.shape) > _MOST_SHOWN:
+        return f"<{type(value).__name__} {tuple(value.shape)}>"
+    return repr(value)
 
 
 class Predictions(tuple[Any, ...]):

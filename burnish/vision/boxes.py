@@ -15,7 +15,7 @@ from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.transforms import Size
 from burnish.errors import DataError, SettingError, listed, nearest
-from burnish.evaluate.boxes import DetectionLoss, detections, fused
+from burnish.evaluate.boxes import DetectionLoss, detections, fused, without_doubles
 
 if TYPE_CHECKING:
     from burnish.data.dataloaders import DataLoaders
@@ -250,9 +250,11 @@ class BBoxLblBlock(Block):
         return detections(output)
 
     def decide(self, preds: Tensor) -> Tensor:
-        """Those with a score of at least ``threshold``; of the others the class is -1."""
+        """Those with a score of at least ``threshold``, of several at one place the most certain; of the others the class is -1."""
         kept = preds.clone()
         kept[..., 4] = torch.where(preds[..., 5] >= self.threshold, preds[..., 4], -1)
+        first = without_doubles(kept.reshape(-1, *kept.shape[-2:])).reshape(kept.shape[:-1])  # of one picture, too
+        kept[..., 4] = torch.where(first, kept[..., 4], -1)
         return kept
 
     def in_source(self, answer: Answer, dls: DataLoaders, item: Any) -> Answer:

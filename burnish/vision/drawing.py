@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-ALPHA = 0.5  # of a mask over its picture
+ALPHA = 0.4  # of a mask over its picture
 _MOST_NAMED = 6  # classes in a legend
 
 
@@ -24,18 +24,22 @@ def colours_of(n: int) -> np.ndarray:
 
 
 def draw_mask(mask: np.ndarray, codes: Sequence[str], ax: Any, alpha: float = ALPHA) -> None:
-    """A mask ``(height, width)`` of class numbers over what is drawn on `ax`, with a legend of the largest classes; numbers beyond the codes
-    are left clear."""
+    """A mask ``(height, width)`` of class numbers over what is drawn on `ax`, its borders stronger, with a legend of the largest classes in their order;
+    numbers beyond the codes are left clear."""
     from matplotlib.patches import Patch
 
     colours = colours_of(len(codes))
     known = mask < len(codes)
     shown = np.zeros((*mask.shape, 4))
-    shown[..., :3], shown[..., 3] = colours[np.where(known, mask, 0)], np.where(known, alpha, 0)
+    border = np.zeros(mask.shape, dtype=bool)
+    for axis in (0, 1):
+        border |= mask != np.roll(mask, 1, axis)
+    border[0], border[:, 0] = False, False  # where the picture ends nothing does
+    shown[..., :3], shown[..., 3] = colours[np.where(known, mask, 0)], np.where(known, np.where(border, 1.0, alpha), 0)
     ax.imshow(shown, interpolation="nearest")
     ax.set_axis_off()
     numbers, counts = np.unique(mask[known], return_counts=True)
-    largest = numbers[np.argsort(-counts)][:_MOST_NAMED]
+    largest = np.sort(numbers[np.argsort(-counts)][:_MOST_NAMED])
     ax.legend(
         handles=[Patch(color=tuple(colours[i].tolist()), label=codes[i]) for i in largest], loc="lower left", fontsize=6, framealpha=0.7, handlelength=1,
         borderpad=0.3, labelspacing=0.2,

@@ -85,7 +85,11 @@ def find_issues(
 
 
 def _checked(dls: Any, learn: Any, kinds: Any, retrain: Any, least: float) -> list[str]:
-    if not getattr(dls, "blocks", None) or not len(dls) or dls.input_blocks[0].kind != "image":
+    if getattr(dls, "blocks", None) and not len(dls):
+        raise DataError(
+            "This learner was loaded from a file and has no pictures to look at: give it some, learn.dls = ImageDataLoaders.from_folder(...), or pass these DataLoaders."
+        )
+    if not getattr(dls, "blocks", None) or dls.input_blocks[0].kind != "image":
         raise DataError(
             "find_issues looks at pictures and their labels: it needs a learner (or DataLoaders) made from a DataBlock with an ImageBlock."
         )

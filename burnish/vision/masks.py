@@ -283,6 +283,26 @@ class MaskBlock(Block):
         ranked = sorted(zip(counts.tolist(), numbers.tolist(), strict=True), reverse=True)
         return ", ".join(f"{(self.codes or [])[i]} {n / counts.sum():.0%}" for n, i in ranked[:4]) or "(nothing)"
 
+    def as_picture(self, mask: Any) -> Image.Image:
+        """A predicted mask (class numbers) as a picture to save: with the numbers, or the colours, of the masks that it was learned from; an indexed one has the
+        colours of the figures."""
+        from burnish.vision.drawing import colours_of
+
+        classes, known = np.asarray(mask).astype(np.int64), np.asarray(mask) != VOID
+        if self.palette is not None:
+            return Image.fromarray(
+                np.where(known[..., None], np.array(self.palette, np.uint8)[np.where(known, classes, 0)], 255).astype(np.uint8)
+            )
+        values = np.array(self.values if self.values is not None else range(self.n_out))
+        numbers = np.where(known, values[np.where(known, classes, 0)], VOID)
+        if values.max() > VOID:
+            return Image.fromarray(numbers.astype(np.uint16))
+        made = Image.fromarray(numbers.astype(np.uint8), "P")
+        colours = np.full((256, 3), 255, np.uint8)
+        colours[values] = (colours_of(len(values))[:, :3] * 255).round().astype(np.uint8)
+        made.putpalette(colours.reshape(-1).tolist())
+        return made
+
     def cells(self, label: Any) -> dict[str, Any]:
         numbers, codes = np.asarray(label), self.codes or []
         return {"label": self.say(label), **{f"share of {code}": float((numbers == i).mean()) for i, code in enumerate(codes)}}

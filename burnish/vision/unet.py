@@ -49,7 +49,7 @@ class UNet(nn.Module):
         self.middle = nn.Sequential(nn.BatchNorm2d(deepest), nn.ReLU(), _conv(deepest, min(deepest, 2 * WIDEST)))
         width, steps = min(deepest, 2 * WIDEST), []
         for i, joined in enumerate(reversed(channels[:-1])):
-            made = max(NARROWEST, min(WIDEST, joined))
+            made = step_width(width, joined)
             attends = self_attention and i == max(0, len(channels) - 4)
             steps.append(Step(width, joined, made, strides[-1 - i] // strides[-2 - i], blur, attends))
             width = made
@@ -74,6 +74,11 @@ class UNet(nn.Module):
         """The body's groups, then the way up."""
         inside = {id(p) for p in self.body.parameters()}
         return [g for g in (*self.body.layer_groups(), [p for p in self.parameters() if id(p) not in inside]) if g]
+
+
+def step_width(wide: int, joined: int) -> int:
+    """Channels of a step that is given `wide` ones from below, and joins a map of `joined`."""
+    return max(NARROWEST, min(WIDEST, joined))
 
 
 def unet_groups(model: nn.Module) -> list[list[nn.Parameter]]:

@@ -421,3 +421,16 @@ def test_a_box_that_is_wrong_names_its_picture(folder):
         dls = DetectionDataLoaders.from_df(table, folder, folder="JPEGImages", **OPTIONS)
         for dl in (dls.train, dls.valid):
             list(dl)
+
+
+def test_one_thing_is_told_under_one_name():
+    found = torch.tensor([[[-0.5, -0.5, 0, 0, 0, 0.9], [-0.5, -0.48, 0, 0, 1, 0.8], [-0.5, -0.5, 0, 0.2, 1, 0.7], [0, 0, 1, 1, 1, 0.2]]])
+    decided = BBoxLblBlock(["a", "b"]).decide(found)
+    assert decided[0, :, 4].tolist() == [0, -1, 1, -1], (
+        "of two names of one place the most certain; another place has its own; below the threshold"
+    )
+
+
+def test_a_prediction_is_read_at_a_glance(learn, folder):
+    shown = repr(learn.predict(folder / "JPEGImages" / "001.jpg"))
+    assert "<Tensor (100, 6)>" in shown and len(shown.splitlines()) < 12

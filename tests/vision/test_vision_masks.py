@@ -272,3 +272,16 @@ def test_a_sum_of_losses():
             loss(output, torch.zeros(5, 4, dtype=torch.long))
     with pytest.raises(ValueError, match="class indices"):
         MeanIoU()(output, target.float())
+
+
+def test_a_predicted_mask_is_saved_as_those_it_was_learned_from():
+    with captured_notes():
+        block = MaskBlock()
+        block.fit([np.where(NUMBERS == 0, 0, 200)])
+    picture = block.as_picture(np.array([[0, 1], [1, VOID]]))
+    assert picture.mode == "P" and np.asarray(picture).tolist() == [[0, 200], [200, 255]]
+    assert len({tuple(c) for c in np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()}) == 3
+    coloured_block = MaskBlock(palette=PALETTE)
+    made = coloured_block.as_picture(np.array([[0, 1]]))
+    assert made.mode == "RGB" and np.array_equal(coloured_block.open(np.asarray(made)).as_subclass(torch.Tensor), [[0, 1]])
+    assert np.asarray(_fitted().as_picture(NUMBERS)).tolist() == NUMBERS.tolist()
