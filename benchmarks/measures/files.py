@@ -9,6 +9,8 @@ from typing import Any
 
 def measure(side: Any, s: dict[str, Any]) -> dict[str, float]:
     """Figures: seconds, from the list of files (verify) or the folder (resize) to the end."""
+    import pandas  # noqa: F401  # which fastai's star import brings, and burnish imports when a table is made: imports have a benchmark of their own
+
     folder = Path(s["folder"])
     call, check = side.verifier(folder) if s["what"] == "verify" else side.resizer(folder, Path("small"), s["max_size"])
     start = perf_counter()
