@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -136,13 +137,14 @@ def resize_images(
     files = [f for f in get_image_files(root, recurse) if not (inside and target in f.parents)]
     if not files:
         raise DataError(f"{root_name(root)} holds no pictures but those in {target}, which an earlier call made.")
-    pairs = [(f, _named(target / f.relative_to(root), how.ext)) for f in files]
+    base = os.path.join(root, "")
+    pairs = [(str(f), _named(os.path.join(target, str(f)[len(base) :]), how.ext)) for f in files]
     _check_names(pairs)
-    for folder in sorted({d.parent for _, d in pairs}):
-        folder.mkdir(parents=True, exist_ok=True)
+    for folder in sorted({os.path.dirname(d) for _, d in pairs}):
+        os.makedirs(folder, exist_ok=True)
     with bar("resizing", len(pairs), show_progress) as step:
 
-        def one(pair: tuple[Path, Path]) -> tuple[_Done, bool]:
+        def one(pair: tuple[str, str]) -> tuple[_Done, bool]:
             done = _resize(*pair, how)
             step(1)
             return done
@@ -173,48 +175,47 @@ def _settings(path: Any, dest: Any, max_size: Any, ext: str | None, resample: st
     return root, target, _How(least, RESAMPLING[resample], suffix, quality, resume, root == target)
 
 
-def _named(path: Path, ext: str | None) -> Path:
-    return path if ext is None else path.with_suffix(ext)
+def _named(path: str, ext: str | None) -> str:
+    return path if ext is None else os.path.splitext(path)[0] + ext
 
 
-def _check_names(pairs: list[tuple[Path, Path]]) -> None:
+def _check_names(pairs: list[tuple[str, str]]) -> None:
     counts = Counter(d for _, d in pairs)
     twice = [d for d, n in counts.items() if n > 1]
     if twice:
-        same = [f.name for f, d in pairs if d == twice[0]]
+        same = [os.path.basename(f) for f, d in pairs if d == twice[0]]
         raise DataError(
             f"{len(twice)} name(s) would be given to more than one picture, for example {twice[0]} to {listed(same)}. Rename them, or leave ext= out."
         )
 
 
-def _resize(file: Path, dest: Path, how: _How) -> tuple[_Done, bool]:
+def _resize(file: str, dest: str, how: _How) -> tuple[_Done, bool]:
     """Makes one picture smaller; also whether its values were kept from mixing."""
-    done = _Done(str(file), str(dest))
     try:
         with Image.open(file) as image:
             upright = _upright_size(image)
             size = _fitted(upright, how.max_size)
-            done = replace(done, width=size[0], height=size[1])
+            flat, told = False, True
             if not how.in_place and how.resume and _is_there(dest, file, size):
-                return replace(done, status="there"), False
-            if size == upright and dest.suffix == file.suffix:
+                status = "there"
+            elif size == upright and os.path.splitext(dest)[1] == os.path.splitext(file)[1]:
                 image.draft("L", (1, 1))
                 image.load()  # a damaged picture isn't copied in silence
-                if how.in_place:
-                    return replace(done, status="kept"), False
-                write_whole(dest, file.read_bytes())
-                return replace(done, status="copied"), False
-            frames = getattr(image, "n_frames", 1)
-            if how.in_place and frames > 1 and image.format != "MPO":
-                raise DataError(f"it has {frames} frames, of which one would be left")
-            flat, told = _write_smaller(image, size, dest, how)
-            return replace(done, status="resized", reason="" if told else _LOST), flat
+                status = "kept" if how.in_place else "copied"
+                if not how.in_place:
+                    write_whole(Path(dest), Path(file).read_bytes())
+            else:
+                frames = getattr(image, "n_frames", 1)
+                if how.in_place and frames > 1 and image.format != "MPO":
+                    raise DataError(f"it has {frames} frames, of which one would be left")
+                status = "resized"
+                flat, told = _write_smaller(image, size, dest, how)
+            return _Done(file, dest, status, *size, reason="" if told else _LOST), flat
     except Exception as error:  # a damaged file makes decoders raise nearly anything
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise
         system = isinstance(error, OSError) and error.errno is not None
-        reason = str(error) if system or isinstance(error, DataError) else why_unreadable(str(file), error)
-        return replace(done, width=None, height=None, reason=reason), False
+        return _Done(file, dest, reason=str(error) if system or isinstance(error, DataError) else why_unreadable(file, error)), False
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
@@ -228,22 +229,43 @@ def _fitted(size: tuple[int, int], most: int) -> tuple[int, int]:
     return max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
 
 
-def _is_there(dest: Path, file: Path, size: tuple[int, int]) -> bool:
-    """Whether an earlier call made `dest` out of `file` as it is now, of this size."""
+def _is_there(dest: str, file: str, size: tuple[int, int]) -> bool:
+    """Whether an earlier call made `dest`, all of it, out of `file` as it is now, of this size."""
     try:
-        if dest.stat().st_mtime_ns < file.stat().st_mtime_ns:
+        if os.stat(dest).st_mtime_ns < os.stat(file).st_mtime_ns:
             return False
         with Image.open(dest) as made:
-            return _upright_size(made) == size
+            if _upright_size(made) != size:
+                return False
+            made.draft("L", (1, 1))
+            made.load()  # raises where a call that was killed left a part
+            return True
     except Exception:  # not there, or no picture
         return False
 
 
-def _write_smaller(image: Image.Image, size: tuple[int, int], dest: Path, how: _How) -> tuple[bool, bool]:
+@contextmanager
+def _file_for(dest: str) -> Iterator[IO[bytes]]:
+    """A file to write to: what is there is replaced in one step at the end; a new one is removed again where the block fails."""
+    if os.path.lexists(dest):
+        with whole_file(Path(dest)) as file:
+            yield file
+        return
+    try:
+        with open(dest, "wb") as file:
+            yield file
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(dest)
+        raise
+
+
+def _write_smaller(image: Image.Image, size: tuple[int, int], dest: str, how: _How) -> tuple[bool, bool]:
     """Writes the picture at `size`, upright; whether it is one whose values must not mix; and whether what its EXIF told is kept."""
-    format = Image.registered_extensions().get(dest.suffix.lower())
+    suffix = os.path.splitext(dest)[1]
+    format = Image.registered_extensions().get(suffix.lower())
     if format not in Image.SAVE:
-        raise DataError(f"pictures can't be written as {dest.suffix}: pass ext='.jpg', say")
+        raise DataError(f"pictures can't be written as {suffix}: pass ext='.jpg', say")
     needed = (size[1], size[0]) if orientation(image) >= 5 else size
     if how.resample != Image.Resampling.NEAREST:
         image.draft(None, needed)  # a JPEG is decoded at 1/2, 1/4 or 1/8, if that is still enough
@@ -258,7 +280,7 @@ def _write_smaller(image: Image.Image, size: tuple[int, int], dest: Path, how: _
     if format in ("JPEG", "BMP") and image.mode not in ("L", "RGB"):
         image = open_image(image, "L" if image.mode[:1] in "IF" else "RGB")
     image.info = {k: v for k, v in image.info.items() if k == "transparency"}
-    with whole_file(dest) as file:  # a file of the system: only into such a one does PIL write pictures while other threads go on
+    with _file_for(dest) as file:  # a file of the system: only into such a one does PIL write pictures while other threads go on
         image.save(file, format, **options, **({"quality": how.quality} if format in ("JPEG", "WEBP", "AVIF") else {}))
     return flat, told
 
@@ -284,8 +306,8 @@ def _metadata(image: Image.Image, size: tuple[int, int]) -> tuple[dict[str, Any]
         kept["icc_profile"] = profile
     try:
         before, exif = image.getexif(), Image.Exif()
-        if not len(before) and len(image.info.get("exif", b"")) > _EMPTY:
-            return kept, False
+        if not len(before):
+            return kept, len(image.info.get("exif", b"")) <= _EMPTY
         for tag in _TOLD:
             if tag in before:
                 exif[tag] = before[tag]

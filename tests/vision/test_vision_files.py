@@ -298,3 +298,15 @@ def test_sub_folders_without_recurse_and_a_folder_of_damaged_files(own_photos, t
         file.write_bytes(b"\xff\xd8\xff nothing")
     with pytest.raises(DataError, match=r"None of the 12 pictures in .* could be made smaller"):
         resize_images(own_photos / "orange", max_size=9, dest=tmp_path / "out")
+
+
+def test_what_a_killed_call_left_in_part_is_made_again(tmp_path):
+    for name in ("a.jpg", "b.png"):
+        Image.effect_noise((90, 60), 80).save(tmp_path / name)
+    first = resize_images(tmp_path, max_size=45, dest=tmp_path / "small", show_progress=False)
+    whole = {file: Path(file).read_bytes() for file in first.dest}
+    for file, content in whole.items():
+        Path(file).write_bytes(content[: len(content) // 2])
+    again = resize_images(tmp_path, max_size=45, dest=tmp_path / "small", show_progress=False)
+    assert again.status.tolist() == ["resized", "resized"] and {f: Path(f).read_bytes() for f in again.dest} == whole
+    assert resize_images(tmp_path, max_size=45, dest=tmp_path / "small", show_progress=False).status.tolist() == ["there", "there"]
