@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,7 @@ RESAMPLING = {
 }
 _LOST = "the EXIF data (time, camera, place) can't be read"
 _EMPTY = 20  # bytes of EXIF data that tell nothing: what opens them, and a list of none
+_LARGE = 2**25  # bytes of a file that isn't read at once
 _CHUNK = 32  # files a thread takes at a time
 _FEW = 64  # a picture of so few values is a mask or a drawing, and its values are not mixed
 _DETAILS, _PLACE, _WIDTH, _HEIGHT = 0x8769, 0x8825, 0xA002, 0xA003  # EXIF: time and camera, where it was taken, the size
@@ -192,7 +194,7 @@ def _check_names(pairs: list[tuple[str, str]]) -> None:
 def _resize(file: str, dest: str, how: _How) -> tuple[_Done, bool]:
     """Makes one picture smaller; also whether its values were kept from mixing."""
     try:
-        with Image.open(file) as image:
+        with Image.open(_content(file)) as image:
             upright = _upright_size(image)
             size = _fitted(upright, how.max_size)
             flat, told = False, True
@@ -216,6 +218,14 @@ def _resize(file: str, dest: str, how: _How) -> tuple[_Done, bool]:
             raise
         system = isinstance(error, OSError) and error.errno is not None
         return _Done(file, dest, reason=str(error) if system or isinstance(error, DataError) else why_unreadable(file, error)), False
+
+
+def _content(file: str) -> str | io.BytesIO:
+    """What to open a picture from: its bytes, read at once, for each small reading would make the threads wait for each other; of a large one the file."""
+    if os.stat(file).st_size > _LARGE:
+        return file
+    with open(file, "rb", buffering=0) as raw:
+        return io.BytesIO(raw.readall())
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
