@@ -168,13 +168,20 @@ def _settings(path: Any, dest: Any, max_size: Any, ext: str | None, resample: st
     if checked_whole("quality", quality, least=1) > 100:
         raise SettingError(f"quality={quality!r}: expected a whole number from 1 to 100.")
     suffix = None if ext is None else f".{ext.lower().lstrip('.')}"
-    if suffix is not None and Image.registered_extensions().get(suffix) not in Image.SAVE:
+    if suffix is not None and format_of(suffix) is None:
         raise SettingError(f"ext={ext!r} is no format that pictures can be written in; for example '.jpg', '.png' or '.webp'.")
     root, target = Path(path).expanduser().resolve(), Path(dest).expanduser().resolve()
     if suffix is not None and root == target:
         raise SettingError("ext= with dest= the folder itself would leave each picture there twice. Choose another dest.")
     least = checked_whole("max_size", max_size, least=1)
     return root, target, _How(least, RESAMPLING[resample], suffix, quality, resume, root == target)
+
+
+def format_of(suffix: str) -> str | None:
+    """PIL's name of the format that a file's ending stands for; None for one in which pictures can't be written."""
+    Image.preinit()  # the usual ones, which is soon done
+    name = Image.EXTENSION.get(suffix.lower()) or Image.registered_extensions().get(suffix.lower())
+    return name if name in Image.SAVE else None
 
 
 def _named(path: str, ext: str | None) -> str:
@@ -273,8 +280,8 @@ def _file_for(dest: str) -> Iterator[IO[bytes]]:
 def _write_smaller(image: Image.Image, size: tuple[int, int], dest: str, how: _How) -> tuple[bool, bool]:
     """Writes the picture at `size`, upright; whether it is one whose values must not mix; and whether what its EXIF told is kept."""
     suffix = os.path.splitext(dest)[1]
-    format = Image.registered_extensions().get(suffix.lower())
-    if format not in Image.SAVE:
+    format = format_of(suffix)
+    if format is None:
         raise DataError(f"pictures can't be written as {suffix}: pass ext='.jpg', say")
     needed = (size[1], size[0]) if orientation(image) >= 5 else size
     if how.resample != Image.Resampling.NEAREST:

@@ -18,6 +18,7 @@ from burnish.data.parallel import in_parallel
 from burnish.data.views import bar
 from burnish.data.whole import checked_whole, whole_number
 from burnish.errors import DataError, SettingError, UnreadableFileError, hinting, listed
+from burnish.vision.files import format_of
 
 video_extensions: frozenset[str] = frozenset({
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".mts", ".m2ts", ".3gp", ".ogv",
@@ -64,7 +65,7 @@ def extract_frames(
     _checked_av()
     step_in_time, step_in_frames = _distance(every)
     most = None if max_size is None else checked_whole("max_size", max_size, least=1)
-    if Image.registered_extensions().get(ext.lower()) not in Image.SAVE:
+    if format_of(ext) is None:
         raise SettingError(f"ext={ext!r} is no format that pictures can be written in; for example '.jpg' or '.png'.")
     given = Path(path).expanduser()
     root = given.parent if given.is_file() else given
