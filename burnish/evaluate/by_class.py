@@ -31,9 +31,9 @@ def results_by_class(learn: Any, split: int | str = "valid") -> pd.DataFrame:
     Raises:
         DataError: the target is something else.
     """
-    from burnish.evaluate.tables import Compared
+    from burnish.evaluate.tables import ByClass
 
-    return Compared(_by_class(learn, target_block(learn), split_name(split)))
+    return ByClass(_by_class(learn, target_block(learn), split_name(split)))
 
 
 def _by_class(learn: Any, block: Block | None, name: str) -> pd.DataFrame:

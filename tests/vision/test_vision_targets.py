@@ -207,3 +207,11 @@ def test_a_csv_file_is_its_folder_and_its_name(photos, tmp_path):
     assert one.table.equals(other.table)
     with pytest.raises(FileNotFoundError, match=r"There is no .*none.csv"):
         ImageDataLoaders.from_csv(tmp_path, "none.csv")
+
+
+def test_a_table_by_label_is_printed_whole(photos, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    with captured_notes():
+        table = results_by_class(vision_learner(several(photos), ARCH, pretrained=False, seed=0))
+    text = str(table)
+    assert "..." not in text and all(name in text for name in table.columns) and max(map(len, text.splitlines())) <= 60
