@@ -124,7 +124,8 @@ class ItemFunction(ItemTransform):
     def apply(self, values: Values, rng: random.Random | None) -> Values:
         made = self.function(values[0])
         before, after = (getattr(value, "size", None) for value in (values[0], made))
-        if before != after and any(type(value).__module__.startswith("torchvision.tv_tensors") for value in values[1:]):
+        resized = isinstance(before, tuple) and isinstance(after, tuple) and before != after  # PIL's: (width, height)
+        if resized and any(type(value).__module__.startswith("torchvision.tv_tensors") for value in values[1:]):
             raise DataError(
                 f"The item transform {self._name()} is a function, which is given the picture alone, and it made {after} of {before} pixels: what lies in the picture "
                 "(a mask, points, boxes) would stay behind. Use a transform that moves all of them, such as Resize, CropPad, or one of torchvision.transforms.v2; or write "

@@ -290,6 +290,8 @@ def test_a_function_that_moves_the_picture_alone_is_told_or_refused(folder):
         with pytest.raises(DataError, match=r"is a function, which is given the picture alone, and it made \(32, 32\) of"):
             dls.one_batch()
         assert "given the pictures alone: what the MaskBlock has in them stays where it is" in notes[-1]
+        same = {**OPTIONS, "item_tfms": [Resize(64), lambda im: torch.tensor(np.asarray(im)).permute(2, 0, 1)]}
+        assert SegmentationDataLoaders.from_folder(folder, **same).one_batch()[0].shape[-2:] == (64, 64), "of the same size in another form"
         dls = SegmentationDataLoaders.from_folder(folder, **{**OPTIONS, "batch_tfms": [lambda x: x[..., 8:]]})
         with pytest.raises(DataError, match="given the pictures alone, and it made"):
             dls.one_batch()
