@@ -88,6 +88,7 @@ def test_one_command_trains_reports_and_predicts(data: Path, tmp_path: Path, nam
         got.stdout[: got.stdout.index("training ")] + got.stdout[got.stdout.index("Written") :]
     )  # without the table of epochs, as wide as its metrics' names
     assert [line for line in lines.splitlines() if len(line) > 80 and not line.startswith(("24 photo", "  burnish predict"))] == []
+    assert "samples asked for" not in got.stdout, "nobody asked"
     written = {p.name for p in (tmp_path / "out").iterdir()}
     assert {"report.html", "model.burnish", "batch.png", "loss.png", "top_losses.png"} <= written and ("results.png" in written) == (
         name != "a class"

@@ -105,7 +105,7 @@ def _write_results(console: Console, learn: Any, out: Path, title: str | None = 
         "loss.png": lambda: learn.recorder.plot_loss(),
         "confusion.png": (lambda: interp.plot_confusion_matrix()) if hasattr(interp, "plot_confusion_matrix") else None,
         "results.png": None if single else lambda: learn.show_results(),
-        "top_losses.png": lambda: interp.plot_top_losses(9),
+        "top_losses.png": lambda: interp.plot_top_losses(min(9, len(interp))),
     }
     for name, draw in drawn.items():
         if draw is not None:
