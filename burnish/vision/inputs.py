@@ -65,10 +65,8 @@ class MultiInputModel(nn.Module):
     - "concat": those of each picture, in their order;
     - "symmetric": their mean, difference and product: the order of the pictures makes no difference to the answer.
 
-    Measured on what a frozen tf_efficientnet_lite0 sees in the sample's photographs, the rest trained for 6 and 8 epochs, new photographs
-    to validate, 4 splits each. "The same fruit?" of 1,000 pairs: 84 % right so; 80 % without products; 78 % and 74 % with the body's own
-    features in place of the 128, with and without differences. (Products and differences: Conneau et al. 2017, InferSent.) A label that
-    needs picture and row, of 150: 75 % right with the narrow layer (63 to 83), 67 % without (61 to 76).
+    "The same fruit?" of 1,000 pairs of the sample's photographs, a frozen tf_efficientnet_lite0, 6 epochs, new photographs to validate, means of 4 splits
+    (benchmarks/pairs.py): 85 % right with "compare", 86 % with "symmetric", 78 % with "concat". (Products and differences: Conneau et al. 2017, InferSent.)
 
     Args:
         body: of the pictures. rows: a branch for each row. kinds: of the inputs, in order: "image" or "row".
