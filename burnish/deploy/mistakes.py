@@ -101,7 +101,10 @@ def most_wrong(learn: Learner, interp: Any, samples: str, most: int = 12) -> lis
         numbers = dict.fromkeys((c for c in targets_of(learn) if c in worst), float) if is_number else {}
         return [said, as_html(worst[[*outcome, *(c for c in worst if c not in (*outcome, "split"))]].astype(numbers))]
     if is_drawn(learn.dls.target_blocks):
-        return [said, html.figure(drawn(lambda: interp.plot_top_losses(min(_MOST_DRAWN, len(interp)))), "What is true, and what was predicted")]
+        return [
+            said,
+            html.figure(drawn(lambda: interp.plot_top_losses(min(_MOST_DRAWN, len(interp)))), "What is true, and what was predicted"),
+        ]
     figures = [_wrong_figure(learn, row, *interp.in_words(int(i))) for i, row in zip(places, worst.to_dict("records"), strict=True)]
     figures = [f for f in figures if f]
     if not figures:

@@ -11,14 +11,15 @@ from torch.nn.functional import interpolate, softmax
 from burnish.errors import SettingError
 from burnish.vision.backbones import Backbone
 
-WIDEST, NARROWEST = 256, 32  # channels of a step of the way up
+WIDEST, NARROWEST = 512, 64  # channels of a step of the way up
 
 
 class UNet(nn.Module):
     """A body and the way up: outputs ``(batch, n_out, height, width)`` for pictures ``(batch, n_in, height, width)`` of any size.
 
     Each step doubles the size by a pixel shuffle, and joins the body's map of that size; the last one joins the picture itself. Steps are as wide as
-    the maps they join (32 to 256 channels): at the size of the picture, where most of the work is, 32.
+    what goes into them (64 to 512 channels). As wide as the maps they join, with 32 at the end, they are twice as quick and learn less: mean IoU 0.410 instead of 0.441 after 3 epochs
+    of resnet18 from scratch (the benchmark ``unet_epoch``, means of 3 seeds).
 
     Args:
         body: one that gives feature maps at several sizes.
@@ -46,8 +47,8 @@ class UNet(nn.Module):
         self.taken = [i for i, _, _ in sizes]
         channels, strides = [c for _, c, _ in sizes], [s for _, _, s in sizes]
         deepest = channels[-1]
-        self.middle = nn.Sequential(nn.BatchNorm2d(deepest), nn.ReLU(), _conv(deepest, min(deepest, 2 * WIDEST)))
-        width, steps = min(deepest, 2 * WIDEST), []
+        self.middle = nn.Sequential(nn.BatchNorm2d(deepest), nn.ReLU(), _conv(deepest, min(deepest, WIDEST)))
+        width, steps = min(deepest, WIDEST), []
         for i, joined in enumerate(reversed(channels[:-1])):
             made = step_width(width, joined)
             attends = self_attention and i == max(0, len(channels) - 4)
@@ -78,7 +79,7 @@ class UNet(nn.Module):
 
 def step_width(wide: int, joined: int) -> int:
     """Channels of a step that is given `wide` ones from below, and joins a map of `joined`."""
-    return max(NARROWEST, min(WIDEST, joined))
+    return max(NARROWEST, min(WIDEST, wide // 2 + joined))
 
 
 def unet_groups(model: nn.Module) -> list[list[nn.Parameter]]:
