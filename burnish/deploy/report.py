@@ -349,7 +349,8 @@ def _what(learn: Learner) -> str:
         return ", ".join(targets_of(learn)) or "results"
     vocab = next((v for b in learn.dls.target_blocks if (v := getattr(b, "vocab", None))), None)
     if vocab is None:
-        return ", ".join(next((n for b in learn.dls.target_blocks if (n := getattr(b, "names", None))), targets_of(learn))) or "results"
+        named = next((n for b in learn.dls.target_blocks if (n := getattr(b, "names", None))), targets_of(learn))
+        return ", ".join(map(str, named)) or "results"
     return ", ".join(map(str, vocab)) if len(vocab) <= 6 else f"{len(vocab)} classes"
 
 

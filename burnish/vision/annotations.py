@@ -14,12 +14,13 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from burnish.data.facts import orientation
 from burnish.data.files import get_image_files
 from burnish.data.label import is_missing
 from burnish.data.lazy import pd
 from burnish.data.notes import note
+from burnish.data.parallel import in_parallel
 from burnish.errors import DataError, UnreadableFileError, listed, nearest
+from burnish.vision.files import upright_size
 
 
 class Annotated(NamedTuple):
@@ -119,26 +120,27 @@ def _size(width: Any, height: Any) -> tuple[int, int] | None:
 
 def check_sizes(found: Sequence[Annotated]) -> None:
     """Raises DataError where a picture isn't of the size that its annotations were made for: boxes would be in other places, without a sign of it."""
-    other = []
-    for one in found:
-        if one.size is None or not one.boxes:
-            continue
-        try:
-            with Image.open(one.file) as picture:
-                turned = orientation(picture) >= 5
-                size = picture.size[::-1] if turned else picture.size
-        except Exception:  # the one who opens it tells what is wrong with it
-            continue
-        if size != one.size:
-            other.append((one, size, one.size, turned and size[::-1] == one.size))
+    told = [one for one in found if one.size is not None and one.boxes]
+    sizes = in_parallel(_sizes_of, [one.file for one in told])
+    other = [(one, *of) for one, of in zip(told, sizes, strict=True) if of is not None and of[1] != one.size]
     if not other:
         return
-    one, size, said, turned = other[0]
+    one, stored, size = other[0]
+    said, turned = one.size or (0, 0), stored == one.size
     raise DataError(
         f"{len(other)} of {len(found)} pictures aren't of the size that their annotations say, for example {one.file}: {size[0]} x {size[1]} pixels, and "
         f"{said[0]} x {said[1]} in the annotations{', which is its size before its EXIF orientation turns it upright' if turned else ''}. Its boxes would be in the wrong places. "
         "Use the pictures that were annotated, or bring the boxes and the sizes in the annotations to those of the files."
     )
+
+
+def _sizes_of(file: Path) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """The size of a picture as it is stored, and upright; None where it can't be opened, of which the one who opens it tells."""
+    try:
+        with Image.open(file) as picture:
+            return picture.size, upright_size(picture)
+    except Exception:  # a damaged file makes decoders raise nearly anything
+        return None
 
 
 def _four(box: Any, where: str) -> tuple[float, ...]:

@@ -248,8 +248,10 @@ def csv_in(path: str | Path, csv_fname: str | Path) -> tuple[Path, Path]:
 
 def _say_whole_numbers(labels: Sequence[Any]) -> None:
     """Whole numbers are classes here, and could be an amount."""
+    if not all(isinstance(label, (int, float, np.number)) and not isinstance(label, bool) for label in labels):
+        return
     different = set(labels)
-    if len(different) > 2 and all(isinstance(label, (int, float, np.number)) and not isinstance(label, bool) for label in different):
+    if len(different) > 2:
         shown = listed((f"{label:g}" for label in sorted(different)), 6)
         note(
             f"The labels are {len(different)} different whole numbers ({shown}): taken as classes, without an order. If they are an amount: y_block=RegressionBlock."

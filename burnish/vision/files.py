@@ -201,18 +201,22 @@ def _check_names(pairs: list[tuple[str, str]]) -> None:
 def _resize(file: str, dest: str, how: _How) -> tuple[_Done, bool]:
     """Makes one picture smaller; also whether its values were kept from mixing."""
     try:
-        with Image.open(_content(file)) as image:
-            upright = _upright_size(image)
+        if not how.in_place and how.resume and os.path.exists(dest):
+            with Image.open(file) as image:  # not more of it than is needed
+                size = _fitted(upright_size(image), how.max_size)
+            if _is_there(dest, file, size):
+                return _Done(file, dest, "there", *size), False
+        content = _content(file)
+        with Image.open(content) as image:
+            upright = upright_size(image)
             size = _fitted(upright, how.max_size)
             flat, told = False, True
-            if not how.in_place and how.resume and _is_there(dest, file, size):
-                status = "there"
-            elif size == upright and os.path.splitext(dest)[1] == os.path.splitext(file)[1]:
+            if size == upright and os.path.splitext(dest)[1] == os.path.splitext(file)[1]:
                 image.draft("L", (1, 1))
                 image.load()  # a damaged picture isn't copied in silence
                 status = "kept" if how.in_place else "copied"
                 if not how.in_place:
-                    write_whole(Path(dest), Path(file).read_bytes())
+                    write_whole(Path(dest), Path(file).read_bytes() if isinstance(content, str) else content.getvalue())
             else:
                 frames = getattr(image, "n_frames", 1)
                 if how.in_place and frames > 1 and image.format != "MPO":
@@ -235,7 +239,8 @@ def _content(file: str) -> str | io.BytesIO:
         return io.BytesIO(raw.readall())
 
 
-def _upright_size(image: Image.Image) -> tuple[int, int]:
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an opened picture, turned as its EXIF orientation says."""
     width, height = image.size
     return (height, width) if orientation(image) >= 5 else (width, height)
 
@@ -252,7 +257,7 @@ def _is_there(dest: str, file: str, size: tuple[int, int]) -> bool:
         if os.stat(dest).st_mtime_ns < os.stat(file).st_mtime_ns:
             return False
         with Image.open(dest) as made:
-            if _upright_size(made) != size:
+            if upright_size(made) != size:
                 return False
             made.draft("L", (1, 1))
             made.load()  # raises where a call that was killed left a part
