@@ -35,6 +35,7 @@ WORDS = (
         r"\1, in Python: ",
     ),
     (r"unasked: learn\.baselines\(\)", "here: in Python learn.baselines()"),
+    (r"suffix='(\w+)'", r"--suffix \1"),
     (r"y_block=RegressionBlock\(\)", "--task number"),
     (r"y_block=CategoryBlock\(\)", "--task class"),
     (r"splitter=(Group|Time)Splitter\('([^']+)'\)", lambda m: f"--{m[1].lower()} {m[2]}"),

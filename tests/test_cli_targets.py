@@ -126,6 +126,17 @@ def test_masks_are_written(data: Path, tmp_path: Path) -> None:
     mask = np.asarray(Image.open(tmp_path / "masks" / "00.png"))
     assert mask.shape == (48, 56) and set(np.unique(mask)) <= {0, 1}
     assert Image.open(tmp_path / "masks" / "00.png").mode == "P", "in colours that can be seen"
+    photo, drawn = data / "seg/images/00.png", tmp_path / "drawn"
+    done = process("predict", tmp_path / "out" / "model.burnish", photo, data / "none.png", "--draw", drawn)
+    assert done.returncode == 1 and [f.name for f in drawn.iterdir()] == ["00.png"] and f"Drawn in {drawn}" in done.stdout.replace("\n", "")
+    lines = done.stdout.splitlines()
+    assert (
+        "00.png" in done.stdout
+        and "more columns: --csv" in done.stdout
+        and all(len(line) <= 80 for line in lines if str(drawn) not in line)
+    ), lines
+    refused = process("predict", tmp_path / "out" / "model.burnish", photo, "--threshold", "0.2")
+    assert refused.returncode == 2 and "--threshold is of a model of boxes, or of several labels" in refused.stderr
 
 
 @pytest.mark.slow
@@ -140,6 +151,9 @@ def test_a_csv_file_has_a_row_a_box_and_labels_as_one_text(data: Path, tmp_path:
     burnish("train", *of_table("--target", "tags", "--delim", " "), *QUICK, "--out", tmp_path / "tags", cwd=data)
     done = process("predict", tmp_path / "tags" / "model.burnish", data / "seg/images/00.png", "--csv")
     assert "[" not in done.stdout
+    for threshold, labels in (("0", "blue; red; warm"), ("1", "nan")):
+        done = process("predict", tmp_path / "tags" / "model.burnish", data / "seg/images/00.png", "--csv", "--threshold", threshold)
+        assert str(pd.read_csv(StringIO(done.stdout)).label[0]) == labels, "those from that probability on"
 
 
 def test_what_a_table_holds_besides_is_said(data: Path) -> None:
@@ -147,7 +161,32 @@ def test_what_a_table_holds_besides_is_said(data: Path) -> None:
     table.assign(is_valid=0, tags=table.tags + ";x").to_csv(data / "more.csv", index=False)
     got = burnish("show", "more.csv", "--pictures", "file", "--target", "tags", cwd=data)
     said = " ".join((got.stdout + got.stderr).split())
-    assert "The column 'is_valid' isn't used here" in said and "hold ';' ('blue;x'). Several labels each? --delim ';' says so" in said
+    assert (
+        "The column 'is_valid' isn't used: the pictures that validate are drawn. --valid-col is_valid splits by it" in said
+        and "hold ';' ('blue;x'). Several labels each? --delim ';' says so" in said
+    )
+
+
+@pytest.mark.parametrize("target", ["colour", "tags", "place", "left_x,left_y", "mask", "left_x,left_y,right_x,right_y,colour"])
+def test_a_column_says_what_validates(data: Path, target: str) -> None:
+    table = pd.read_csv(data / "table.csv")
+    table.assign(side=["valid" if i in (1, 4, 9, 16, 20) else "train" for i in range(N)]).to_csv(data / "sides.csv", index=False)
+    more = ("--delim", " ") if target == "tags" else ()
+    got = burnish("show", "sides.csv", "--pictures", "file", "--target", target, *more, "--valid-col", "side", "--size", 32, cwd=data)
+    assert got.returncode == 0, got.stderr
+    assert "19 train, 5 valid" in got.stdout or re.search(r"all +19 +5\b", got.stdout), got.stdout
+    assert "--valid-col side" in got.stdout and "isn't used" not in got.stderr
+
+
+def test_masks_whose_names_have_something_more(data: Path, tmp_path: Path) -> None:
+    for file in sorted((data / "seg").rglob("*.png")):
+        made = tmp_path / file.parent.name / (f"{file.stem}_mask.png" if file.parent.name == "masks" else file.name)
+        made.parent.mkdir(exist_ok=True)
+        made.write_bytes(file.read_bytes())
+    got = burnish("show", tmp_path, cwd=data)
+    assert got.returncode == 2 and "have no mask of their name" in got.stderr and "--suffix _mask" in got.stderr, got.stderr
+    got = burnish("show", tmp_path, "--suffix", "_mask", "--codes", "rest,square", "--out", data / "b.png", cwd=data)
+    assert got.returncode == 0 and "24 photographs and their masks" in got.stdout and "--suffix _mask" in got.stdout, got.stderr
 
 
 def test_show_says_the_command_that_trains(data: Path, tmp_path: Path) -> None:
@@ -172,6 +211,11 @@ WRONG = {
     "masks without folders": (("seg/images", "--task", "masks"), "has no folder 'images', 'masks'"),
     "a target of COCO": (("coco.json", "--target", "colour"), "taken as a COCO file"),
     "options of pictures": (("table.csv", "--target", "colour", "--delim", " "), r"options of photographs \(--pictures COLUMN"),
+    "names of masks for classes": (("seg/images", "--codes", "a,b"), "--codes: an option of masks"),
+    "names of masks for numbers": (of_table("--target", "place", "--codes", "a,b"), "--codes: an option of masks, and 'table.csv' is a table of numbers"),
+    "a suffix in a table": (of_table("--target", "mask", "--codes", "a,b", "--suffix", "_m"), "--suffix: an option of a folder of masks"),
+    "no such column of sides": (of_table("--target", "colour", "--valid-col", "file2"), "--valid-col 'file2': the table has no such column"),
+    "two ways to split": (of_table("--target", "colour", "--valid-col", "is_red", "--valid", "0.2"), "--valid-col and --valid were both given"),
     "options of tables": (of_table("--target", "colour", "--group", "file"), "--group: these are options of a table"),
 }  # fmt: skip
 

@@ -86,6 +86,10 @@ Delim = Annotated[str | None, typer.Option(help="(--pictures) What stands betwee
 Codes = Annotated[
     str | None, typer.Option(help="(masks) The names of the classes 0, 1, 2 ..., with commas between them; default: the file codes.txt.")
 ]
+Suffix = Annotated[str | None, typer.Option(help="(masks) What a mask's name has beyond its picture's: '_mask'.")]
+ValidCol = Annotated[
+    str | None, typer.Option(help="(table) The column that says which rows validate: True or False, or 'train', 'valid' and 'test'.")
+]
 Categories = Annotated[str | None, typer.Option(help="(table) The columns that are categories, with commas between them.")]
 Numbers = Annotated[str | None, typer.Option(help="(table) The columns that are numbers, with commas between them.")]
 User = Annotated[str | None, typer.Option(help="(ratings) The column of users.")]
@@ -119,9 +123,9 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; defaul
 @app.command()
 def train(
     context: typer.Context, data: Data, arch: Arch = None, epochs: Epochs = None, freeze_epochs: FreezeEpochs = 1, size: Size = 224,
-    pictures: Pictures = None, target: Target = None, task: Task = "auto", delim: Delim = None, codes: Codes = None, categories: Categories = None, numbers: Numbers = None, user: User = None, item: Item = None,
-    rating: Rating = None, factors: Factors = None, titles: Titles = None, sep: Sep = None, encoding: Encoding = None,
-    decimal: Decimal = None, group: Group = None, time: Time = None, valid: Valid = None, test: Test = 0.0, seed: Seed = 42, out: Out = None,
+    pictures: Pictures = None, target: Target = None, task: Task = "auto", delim: Delim = None, codes: Codes = None, suffix: Suffix = None, categories: Categories = None, numbers: Numbers = None,
+    user: User = None, item: Item = None, rating: Rating = None, factors: Factors = None, titles: Titles = None, sep: Sep = None, encoding: Encoding = None,
+    decimal: Decimal = None, group: Group = None, time: Time = None, valid_col: ValidCol = None, valid: Valid = None, test: Test = 0.0, seed: Seed = 42, out: Out = None,
     pretrained: Pretrained = True, weights: Weights = None, bs: BatchSize = None, lr: Rate = None, augment: Augment = True,
     balance: Balance = None, device: Device = None,
 ) -> None:  # fmt: skip
@@ -133,12 +137,16 @@ def train(
         "arch": arch, "epochs": epochs, "valid": valid, "test": test, "seed": seed, "out": out, "bs": bs, "lr": lr, "balance": balance, "device": device,
     }  # fmt: skip
     of_photos = {"freeze_epochs": freeze_epochs, "size": size, "pretrained": pretrained, "weights": weights, "augment": augment}
+    if valid_col is not None and (given := _given(context, ("valid", "test", "group", "time"))):
+        raise SettingError(
+            f"--valid-col and {listed(given)} were both given, and the column says which rows validate, and test. Leave out one of them."
+        )
     of_table = {
         "target": target, "task": task, "categories": categories, "numbers": numbers, "user": user, "item": item, "rating": rating,
-        "factors": factors, "titles": titles, "group": group, "time": time,
+        "factors": factors, "titles": titles, "group": group, "time": time, "valid_col": valid_col,
     }  # fmt: skip
     if tables.is_table(data) and pictures is None:
-        _refuse_others(context, (*of_photos, "delim", "codes"), OF_PICTURES, data)
+        _refuse_others(context, (*of_photos, "delim", "codes", "suffix"), OF_PICTURES, data)
         of_ratings = _given(context, ("user", "item", "rating"))
         if of_ratings and (unknown := _given(context, NOT_OF_RATINGS)):
             raise SettingError(
@@ -146,9 +154,9 @@ def train(
             )
         tables.train(data, **of_table, written=tables.Written(sep, encoding, decimal), **shared)
     else:
-        own = ("target", "task", *(tables.Written._fields if tables.is_table(data) else ()))
+        own = ("target", "task", "valid_col", *(tables.Written._fields if tables.is_table(data) else ()))
         _refuse_others(context, [name for name in (*of_table, *tables.Written._fields) if name not in own], OF_TABLES, data)
-        asked = Asked(pictures, target, task, delim, codes, tables.Written(sep, encoding, decimal))
+        asked = Asked(pictures, target, task, delim, codes, suffix, valid_col, tables.Written(sep, encoding, decimal))
         images.train(data, asked=asked, **of_photos, **shared)
 
 
@@ -177,6 +185,15 @@ def predict(
     masks: Annotated[
         Path | None, typer.Option(help="(a model of masks) A folder that gets the predicted masks, as PNGs of class numbers.")
     ] = None,
+    draw: Annotated[
+        Path | None, typer.Option(help="(photographs) A folder that gets each photograph with what is said of it drawn over it, as a PNG.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="(a model of boxes, or of several labels) Tell those from this score on; default: the model's own."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where it runs.")] = "cpu",
 ) -> None:
     """Say what photographs show, or predict rows of a table.
@@ -197,13 +214,15 @@ def predict(
             "In Python: Predictor(model).predict((first, second))."
         )
     if rows_only(inputs):
-        if masks is not None:
-            raise SettingError("--masks is of photographs, and this model is of a table. Leave it out.")
+        if given := [f"--{name}" for name, value in (("masks", masks), ("draw", draw), ("threshold", threshold)) if value is not None]:
+            raise SettingError(f"{listed(given)}: of photographs, and this model is of a table. Leave it out.")
         tables.predict(predictor.learn, files, tables.Written(sep, encoding, decimal), as_json, as_csv)
     else:
         if any(value is not None for value in (sep, encoding, decimal)):
             raise SettingError("--sep, --encoding and --decimal are of tables, and this model is of photographs. Leave them out.")
-        images.predict(predictor, files, as_json, as_csv, masks)
+        if threshold is not None:
+            images.set_threshold(predictor, threshold)
+        images.predict(predictor, files, as_json, as_csv, masks, draw)
 
 
 @app.command()
@@ -229,6 +248,8 @@ def show(
     task: Task = "auto",
     delim: Delim = None,
     codes: Codes = None,
+    suffix: Suffix = None,
+    valid_col: ValidCol = None,
     user: User = None,
     item: Item = None,
     rating: Rating = None,
@@ -242,12 +263,14 @@ def show(
     Prints counts and checks; of photographs it draws a training batch.
     """
     if tables.is_table(data) and pictures is None:
-        _refuse_others(context, ("out", "size", "valid", "task", "delim", "codes"), OF_PICTURES, data)
+        _refuse_others(context, ("out", "size", "valid", "valid_col", "task", "delim", "codes", "suffix"), OF_PICTURES, data)
         pairs = {"user": user, "item": item, "rating": rating}
         tables.show(data, target=target, pairs=pairs, written=tables.Written(sep, encoding, decimal), seed=seed)
     else:
         _refuse_others(context, ("user", "item", "rating", *(() if tables.is_table(data) else tables.Written._fields)), OF_TABLES, data)
-        asked = Asked(pictures, target, task, delim, codes, tables.Written(sep, encoding, decimal))
+        asked = Asked(pictures, target, task, delim, codes, suffix, valid_col, tables.Written(sep, encoding, decimal))
+        if valid_col is not None and valid is not None:
+            raise SettingError("--valid-col and --valid were both given, and the column says which rows validate. Leave out one of them.")
         images.show(data, asked=asked, out=out, size=size, valid=valid, seed=seed)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from burnish.cli import targets
 from burnish.cli.places import as_picture, for_shell, made, place
-from burnish.cli.saying import console_of, counted, end_of, plain, save, say_test, table_of
+from burnish.cli.saying import check_follows, console_of, counted, end_of, plain, save, say_test, table_of
 from burnish.cli.targets import Asked, Found
 from burnish.errors import DataError, SettingError, listed, short
 from burnish.wording import in_options
@@ -132,11 +132,15 @@ WRITTEN = {
 }
 
 
-def predict(model: Any, files: list[str], as_json: bool, as_csv: bool, masks: Path | None = None) -> None:
-    """Says what photographs show. Exit code 1 when some can't be read. `model` is a Predictor. `masks`: where predicted masks go, as PNGs."""
+def predict(model: Any, files: list[str], as_json: bool, as_csv: bool, masks: Path | None = None, drawings: Path | None = None) -> None:
+    """Says what photographs show. Exit code 1 when some can't be read. `model` is a Predictor. `masks`, `drawings`: see ``Predictor.table``."""
     if masks is not None and model.learn.dls.target_blocks[0].kind != "mask":
         raise SettingError("--masks is of a model that predicts masks, and this one doesn't. Leave it out.")
-    table = model.table(_expanded(files), all_probabilities=as_json or as_csv, masks=masks)
+    if drawings is not None:
+        import matplotlib
+
+        matplotlib.use("Agg")
+    table = model.table(_expanded(files), all_probabilities=as_json or as_csv, masks=masks, drawings=drawings)
     if as_json:
         print(json.dumps([_record(row) for row in table.to_dict("records")], indent=1, ensure_ascii=False))
     elif as_csv:
@@ -145,6 +149,17 @@ def predict(model: Any, files: list[str], as_json: bool, as_csv: bool, masks: Pa
         _say_predictions(table)
     if any(table["error"] != ""):
         raise typer.Exit(1)
+
+
+def set_threshold(model: Any, threshold: float) -> None:
+    """From which score, or probability, boxes and labels are told."""
+    block = model.learn.dls.target_blocks[0]
+    if hasattr(block, "thresholds"):
+        block.thresholds = [threshold] * block.n_out
+    elif hasattr(block, "threshold"):
+        block.threshold = threshold
+    else:
+        raise SettingError("--threshold is of a model of boxes, or of several labels a photograph, and this one is neither. Leave it out.")
 
 
 def _expanded(files: list[str]) -> list[str]:
@@ -182,36 +197,48 @@ def _plain_cells(table: Any) -> Any:
 
 
 def _say_predictions(table: Any) -> None:
-    sure = "probability" in table and table["probability"].notna().any()
-    more = [c for c in table if c not in ("file", "label", "probability", "error") and not any(isinstance(v, list) for v in table[c])][
-        :_MOST_COLUMNS
-    ]
-    console, shown = (
-        console_of(sys.stdout),
-        table_of("file", *(["label"] if "label" in table else []), *(["probability"] if sure else []), *map(str, more)),
-    )
-    for column in shown.columns[1:]:
-        column.no_wrap = True
-    for column in shown.columns[2 if sure else len(shown.columns) - len(more) :]:
-        column.justify = "right"
+    """Prints the predictions, of their numbers as many columns as there is room for."""
+    console = console_of(sys.stdout)
+    more = [c for c in table if c not in _NOT_COLUMNS and not any(isinstance(v, list) for v in table[c])]
+    shown, left_out = _as_table(table, more[:_MOST_COLUMNS]), len(more[_MOST_COLUMNS:])
+    unbounded = console.options.update(width=10_000)
+    while len(more) > left_out and console.measure(shown, options=unbounded).maximum > console.width:
+        left_out += 1
+        shown = _as_table(table, more[: len(more) - left_out])
+    console.print(shown)
+    if left_out:
+        console.print(f"({left_out} more column{'s' * (left_out > 1)}: --csv and --json have them)", highlight=False)
+    for name, said in (("mask", "The masks are"), ("drawing", "Drawn")):
+        if name in table:
+            console.print(f"{said} in {Path(str(table[name].dropna().iloc[0])).parent}.", highlight=False, markup=False)
+    for error in table.loc[table["error"] != "", "error"]:
+        print(f"burnish: {in_options(error)}", file=sys.stderr)
+
+
+_NOT_COLUMNS = ("file", "label", "probability", "mask", "drawing", "error")
+
+
+def _as_table(table: Any, more: list[str]) -> Any:
+    """Predictions as a table of the console: files, labels, how sure they are, and the columns `more`."""
+    labelled, sure = "label" in table, "probability" in table and table["probability"].notna().any()
+    shown = table_of("file", *(["label"] if labelled else []), *(["probability"] if sure else []), *map(str, more))
+    shown.columns[0].min_width = min(24, max((len(end_of(file)) for file in table["file"]), default=1))
+    for column in shown.columns[1 + labelled :]:
+        column.no_wrap, column.justify = True, "right"
     for row in table.to_dict("records"):
-        label = row.get("label")
-        said = (
-            ", ".join(map(str, label)) or "(none)"
-            if isinstance(label, (list, tuple))
-            else short(label)
-            if isinstance(label, float)
-            else label
-        )
-        cells = [plain(said)] if "label" in table else []
+        cells = [plain(_said(row["label"]))] if labelled else []
         cells += ["" if row["probability"] != row["probability"] else f"{row['probability']:.1%}"] if sure else []
         cells += [short(row[c]) if isinstance(row[c], float) else plain(row[c]) for c in more]
         if row["error"]:
             cells = ["can't be read", *("" for _ in cells[1:])]
         shown.add_row(plain(end_of(row["file"])), *cells)
-    console.print(shown)
-    for error in table.loc[table["error"] != "", "error"]:
-        print(f"burnish: {in_options(error)}", file=sys.stderr)
+    return shown
+
+
+def _said(label: Any) -> str:
+    if isinstance(label, (list, tuple)):
+        return ", ".join(map(str, label)) or "(none)"
+    return short(label) if isinstance(label, float) else str(label)
 
 
 def show(folder: str, *, asked: Asked, out: Path | None, size: int, valid: float | None, seed: int) -> None:
@@ -219,14 +246,23 @@ def show(folder: str, *, asked: Asked, out: Path | None, size: int, valid: float
     found = targets.find(folder, asked)
     in_folder = found is None or Path(folder).is_dir()
     console, out = console_of(), as_picture(place(out, photos_in(folder), "batch.png") if in_folder else out or Path("batch.png"))
-    dls = _loaders(folder, found, size=size, valid=valid, test=0.0, seed=seed, bs=None, augment=True, balance=None, device="cpu")
+    with check_follows():
+        dls = _loaders(folder, found, size=size, valid=valid, test=0.0, seed=seed, bs=None, augment=True, balance=None, device="cpu")
     _say(console, found, dls, folder)
     console.print()
     print(in_options(str(dls.check())))
     with made(out.parent):
         save(out, lambda: dls.show_batch(max_n=9))
     console.print(f"\nA training batch is drawn in {out}. Next:", highlight=False)
-    given = {"pictures": asked.pictures, "target": asked.target, "delim": asked.delim, "codes": asked.codes, **asked.written._asdict()}
+    given = {
+        "pictures": asked.pictures,
+        "target": asked.target,
+        "delim": asked.delim,
+        "codes": asked.codes,
+        "suffix": asked.suffix,
+        "valid-col": asked.valid_col,
+        **asked.written._asdict(),
+    }
     options = "".join(f" --{name} {for_shell(value)}" for name, value in given.items() if value is not None)
     options += f" --task {asked.task}" if asked.task != "auto" else ""
     console.print(f"  burnish train {for_shell(folder)}{options}", highlight=False, soft_wrap=True)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burnish.data.findings import TELLS_ALL
+from burnish.data.notes import worded
 from burnish.errors import short
+from burnish.wording import in_options
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def check_follows() -> AbstractContextManager[None]:
+    """Within it a short check of the data isn't said: the whole one is printed after it."""
+    return worded(lambda message: "" if message.endswith(TELLS_ALL) else in_options(message))
 
 
 def counted(n: int, what: str, ending: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burnish.cli.places import for_shell, made
-from burnish.cli.saying import console_of, plain, save, say_test, table_of
+from burnish.cli.saying import check_follows, console_of, plain, save, say_test, table_of
 from burnish.data.notes import captured_notes, note
 from burnish.errors import DataError, SettingError, listed, short
 from burnish.wording import in_options
@@ -56,14 +56,14 @@ def read(file: str, written: Written | None = None) -> pd.DataFrame:
 
 
 def train(
-    file: str, *, target: str | None, task: str, categories: str | None, numbers: str | None, user: str | None, item: str | None, rating: str | None, group: str | None, time: str | None,
+    file: str, *, target: str | None, task: str, categories: str | None, numbers: str | None, user: str | None, item: str | None, rating: str | None, group: str | None, time: str | None, valid_col: str | None,
     factors: int | None, titles: str | None, written: Written, arch: str | None, epochs: int | None, valid: float | None, test: float, seed: int, out: Path | None, bs: int | None, lr: float | None,
     balance: str | None, device: str | None,
 ) -> None:  # fmt: skip
     """Trains a model on a table, to predict one of its columns; or on ratings, to recommend. Writes the model, a report and pictures."""
     console, out = console_of(), out or Path("burnish-out")
     frame = read(file, written)
-    splitter = _splitter(group, time, valid, test, seed)
+    splitter = _splitter(group, time, valid_col, valid, test, seed)
     console.print(f"{len(frame):,} rows and {len(frame.columns)} columns, from {file}", highlight=False, markup=False)
     if (user or item or rating) is not None:
         if target is not None:
@@ -94,8 +94,8 @@ def train(
         _write(console, learn, out, others)
 
 
-def _splitter(group: str | None, time: str | None, valid: float | None, test: float, seed: int) -> Any:
-    from burnish.data.split import GroupSplitter, RandomSplitter, TimeSplitter
+def _splitter(group: str | None, time: str | None, valid_col: str | None, valid: float | None, test: float, seed: int) -> Any:
+    from burnish.data.split import ColSplitter, GroupSplitter, RandomSplitter, TimeSplitter
 
     share = 0.2 if valid is None else valid
     if group is not None and time is not None:
@@ -104,6 +104,8 @@ def _splitter(group: str | None, time: str | None, valid: float | None, test: fl
         return GroupSplitter(group, share, test, seed)
     if time is not None:
         return TimeSplitter(time, share, test)
+    if valid_col is not None:
+        return ColSplitter(valid_col)
     return None if valid is None and not test else RandomSplitter(share, seed, test)
 
 
@@ -317,7 +319,9 @@ def show(file: str, *, target: str | None, pairs: dict[str, str | None], written
         options = f" --target NAME{options}"
     else:
         console.print()
-        print(in_options(str(_checked(frame, target, pairs, seed))))
+        with check_follows():
+            found = _checked(frame, target, pairs, seed)
+        print(in_options(str(found)))
         console.print("\nNext:", highlight=False)
     console.print(f"  burnish train {for_shell(file)}{options}", highlight=False, soft_wrap=True)
 

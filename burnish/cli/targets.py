@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +31,8 @@ class Asked(NamedTuple):
     task: str = "auto"
     delim: str | None = None
     codes: str | None = None
+    suffix: str | None = None
+    valid_col: str | None = None
     written: Written = Written()
 
 
@@ -65,15 +68,23 @@ def find(data: str, asked: Asked) -> Found | None:
         return _of_table(path, asked)
     if asked.task == "masks" or ((path / IMAGES).is_dir() and (path / MASKS).is_dir()):
         return _masks(path, asked)
-    wrong = [
-        f"--{name}" for name, value in (("pictures", asked.pictures), ("target", asked.target), ("delim", asked.delim)) if value is not None
-    ]
+    _refuse_of_masks(asked, ("codes", "suffix"), f"{data!r} is a folder without {IMAGES!r} and {MASKS!r} in it")
+    wrong = [f"--{name.replace('_', '-')}" for name in ("pictures", "target", "delim", "valid_col") if getattr(asked, name) is not None]
     if wrong or asked.task not in ("auto", "class"):
         wrong = wrong or [f"--task {asked.task}"]
         raise SettingError(
             f"{listed(wrong)}: these are options of a table that names pictures, and {data!r} is a folder, whose sub-folders are the classes. Give the table, or leave it out."
         )
     return None
+
+
+def _refuse_of_masks(asked: Asked, names: tuple[str, ...], where: str) -> None:
+    """Raises SettingError for options of masks that were given where there are none."""
+    given = [f"--{name}" for name in names if getattr(asked, name) is not None]
+    if given:
+        raise SettingError(
+            f"{listed(given)}: an option of {'a folder of ' if names == ('suffix',) else ''}masks, and {where}. Leave it out."
+        )
 
 
 # -- folders and annotation files ---------------------------------------------------------------------------------------
@@ -94,7 +105,7 @@ def _masks(root: Path, asked: Asked) -> Found:
         root,
         "masks",
         f"{n} photographs and their masks, from {root}",
-        lambda **options: SegmentationDataLoaders.from_folder(root, codes=codes, **options),
+        lambda **options: SegmentationDataLoaders.from_folder(root, codes=codes, suffix=asked.suffix or "", **options),
         n,
     )
 
@@ -103,10 +114,11 @@ def _coco(file: Path, asked: Asked) -> Found:
     from burnish.vision.annotations import annotated_coco
     from burnish.vision.detection import DetectionDataLoaders
 
-    if asked.target or asked.delim or asked.task not in ("auto", "boxes"):
+    if asked.target or asked.delim or asked.valid_col or asked.task not in ("auto", "boxes"):
         raise SettingError(
-            f"{str(file)!r} is taken as a COCO file of boxes; --target, --delim and other tasks are of tables. Leave them out."
+            f"{str(file)!r} is taken as a COCO file of boxes; --target, --delim, --valid-col and other tasks are of tables. Leave them out."
         )
+    _refuse_of_masks(asked, ("codes", "suffix"), f"{str(file)!r} is taken as a COCO file of boxes")
     folder = asked.pictures or "."
     n = len(annotated_coco(file))
     made = f"{n} photographs and their boxes, from {file}"
@@ -138,10 +150,17 @@ def _of_table(file: Path, asked: Asked) -> Found:
             f"--target {unknown[0]!r}: the table has no such column. It has: {listed(frame.columns, 20)}.{nearest(unknown[0], map(str, frame.columns))}"
         )
     task = _task(frame, targets, asked, file.parent) if asked.task == "auto" else asked.task
-    _say_what_else(frame, targets, task)
+    _refuse_of_masks(asked, ("suffix",) if task == "masks" else ("codes", "suffix"), f"{file.name!r} is a table of {SAID[task]}")
+    _say_what_else(frame, targets, task, asked)
     made = {"class": _classes, "labels": _labels, "number": _numbers, "points": _points, "masks": _mask_column, "boxes": _boxes}[task](
         frame, targets, asked, file.parent
     )
+    if asked.valid_col is not None:
+        if asked.valid_col not in frame.columns:
+            raise SettingError(
+                f"--valid-col {asked.valid_col!r}: the table has no such column. It has: {listed(frame.columns, 20)}.{nearest(asked.valid_col, map(str, frame.columns))}"
+            )
+        made = functools.partial(made, valid_col=asked.valid_col)
     n: Any = frame[asked.pictures].nunique()
     return Found(file.parent, task, f"{n} photographs with {SAID[task]} ({listed(targets, 8)}), from {file}", made, n)
 
@@ -173,13 +192,11 @@ def _task(frame: pd.DataFrame, targets: list[str], asked: Asked, root: Path) -> 
     )
 
 
-def _say_what_else(frame: pd.DataFrame, targets: list[str], task: str) -> None:
+def _say_what_else(frame: pd.DataFrame, targets: list[str], task: str, asked: Asked) -> None:
     """Says what a table seems to hold and the command doesn't use."""
     split = next((c for c in frame.columns if str(c).lower() in ("is_valid", "is_test", "split", "fold")), None)
-    if split is not None:
-        note(
-            f"The column {split!r} isn't used here: the pictures that validate are drawn (--valid). In Python valid_col={split!r} of ImageDataLoaders.from_csv splits by it."
-        )
+    if split is not None and asked.valid_col is None:
+        note(f"The column {split!r} isn't used: the pictures that validate are drawn. --valid-col {split} splits by it.")
     texts = frame[targets[0]].dropna().astype(str) if task == "class" else ()
     mark = next((mark for mark in (";", "|") if len(texts) and sum(mark in t for t in texts) > len(texts) / 2), None)
     if mark is not None:
@@ -229,7 +246,7 @@ def _numbers(frame: pd.DataFrame, targets: list[str], asked: Asked, root: Path) 
 
 def _points(frame: pd.DataFrame, targets: list[str], asked: Asked, root: Path) -> Callable[..., Any]:
     from burnish.data.datablock import DataBlock
-    from burnish.data.split import RandomSplitter
+    from burnish.data.split import ColSplitter, RandomSplitter
     from burnish.vision.blocks import ImageBlock
     from burnish.vision.points import PointBlock
 
@@ -240,10 +257,11 @@ def _points(frame: pd.DataFrame, targets: list[str], asked: Asked, root: Path) -
     places = frame[targets].to_numpy(dtype=float).reshape(len(frame), -1, 2)
     samples = [(root / str(file), place) for file, place in zip(frame[asked.pictures], places, strict=True)]
 
-    def loaders(valid_pct: float, test_pct: float, seed: int, item_tfms: Any, batch_tfms: Any, **options: Any) -> Any:
-        made = DataBlock(
-            blocks=(ImageBlock, block), splitter=RandomSplitter(valid_pct, seed, test_pct), item_tfms=item_tfms, batch_tfms=batch_tfms
-        )
+    def loaders(
+        valid_pct: float, test_pct: float, seed: int, item_tfms: Any, batch_tfms: Any, valid_col: Any = None, **options: Any
+    ) -> Any:
+        splitter = RandomSplitter(valid_pct, seed, test_pct) if valid_col is None else ColSplitter(list(frame[valid_col]))
+        made = DataBlock(blocks=(ImageBlock, block), splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms)
         return made.dataloaders(samples, seed=seed, **options)
 
     return loaders

@@ -105,6 +105,10 @@ class Block(Configurable):
         """What raw cells to predict have that the training rows had not, where that matters; for a note."""
         return []
 
+    def labels_in(self, raw: Any) -> list[Any] | None:
+        """The labels that a raw cell holds, each once, where it may hold several: by them the data is checked. None where there are none to compare."""
+        return None
+
     def joined(self, following: Block) -> Block | None:
         """One block for what this and the block behind it hold, where they are two parts of one thing; or None."""
         return None

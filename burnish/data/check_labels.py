@@ -52,7 +52,12 @@ def check_labels(values: Sequence[Any], splits: Sequence[str | None], column: st
         label, at = next(iter(where.items()))
         message = f"All rows have the same {column}, {label!r}: there is nothing to tell apart."
         return [Issue("one_class", "high", message, "Check the labelling function, or add samples of other classes.", at)]
-    return [*spellings(where, column), *_rare(where, column), *_missing(where, splits, column), *_uneven(where, splits, column)]
+    return [
+        *spellings(where, column),
+        *_rare(where, column),
+        *_missing(where, splits, column, any(len(r) > 1 for r in rows)),
+        *_uneven(where, splits, column),
+    ]
 
 
 def _classes(value: Any) -> list[Any]:
@@ -102,7 +107,8 @@ def _rare(where: dict[Any, list[int]], column: str) -> Iterator[Issue]:
         yield Issue("tiny_class", "medium", message, advice, [where[label][0] for label in single])
 
 
-def _missing(where: dict[Any, list[int]], splits: Sequence[str | None], column: str) -> Iterator[Issue]:
+def _missing(where: dict[Any, list[int]], splits: Sequence[str | None], column: str, several: bool) -> Iterator[Issue]:
+    """Args: several: whether a row may have several classes, by which no split can be stratified."""
     sides = [s for s in ("train", "valid", "test") if s in set(splits)]
     present = {label: {splits[r] for r in rows} for label, rows in where.items()}
     for side in sides if len(sides) > 1 else ():
@@ -112,7 +118,8 @@ def _missing(where: dict[Any, list[int]], splits: Sequence[str | None], column: 
                 ("high", "the model can't learn them") if side == "train" else ("medium", "nothing shows how well they are told apart")
             )
             message = f"{len(absent)} of {len(where)} classes of {column} are missing from {side}, so {means}: {listed(map(repr, absent))}."
-            advice = "Split so that each class is on both sides: TrainTestSplitter(stratify=True)."
+            how = "draw another split (seed=), or collect more." if several else "TrainTestSplitter(stratify=True)."
+            advice = f"Split so that each class is on both sides: {how}"
             yield Issue("missing_class", severity, message, advice, sorted(r for label in absent for r in where[label]))
 
 

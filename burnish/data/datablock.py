@@ -27,7 +27,6 @@ from burnish.data.table import (
     build_table,
     column_names,
     find_items,
-    label_columns,
     label_items,
     rows_of_columns,
     with_labels_read,
@@ -189,11 +188,11 @@ class DataBlock:
             verbose: print a summary.
         """
         table = self.table(source, seed)
-        targets, white = label_columns(self.blocks, self.n_inp), white_of(self.blocks[: self.n_inp])
-        readable = with_labels_read(table, self.blocks, self.n_inp)
+        white = white_of(self.blocks[: self.n_inp])
+        readable, targets = with_labels_read(table, self.blocks, self.n_inp, quick=True)
         quick = check_table(readable, table.attrs["inputs"], targets, quick=True, white=white)
         if quick:
-            note(f"{quick.brief()} (dls.check() tells all)")
+            note(quick.announcement())
         dls = DataLoaders.from_table(
             table, self.blocks, n_inp=self.n_inp, item_tfms=as_item_transforms(self.item_tfms), batch_tfms=as_batch_transforms(self.batch_tfms),
             bs=bs, val_bs=val_bs, path=path, seed=seed, device=device, num_workers=num_workers, shuffle=shuffle, drop_last=drop_last,

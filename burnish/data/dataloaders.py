@@ -24,7 +24,7 @@ from burnish.data.loader import DataLoader, PlainLoader
 from burnish.data.notes import note
 from burnish.data.randomness import fresh_seed
 from burnish.data.reader import Reader
-from burnish.data.table import column_names, label_columns, rows_of, with_labels_read
+from burnish.data.table import column_names, rows_of, with_labels_read
 from burnish.data.transforms import BatchTransform, ItemTransform
 from burnish.data.whole import whole_number
 from burnish.errors import DataError, NotTrainableError, SettingError, UnreadableFileError, listed, nearest
@@ -343,8 +343,9 @@ class DataLoaders:
         self._need_blocks("be checked", "check_table(table, inputs, targets) of burnish.data.check checks a DataFrame of files and labels.")
         self._loader(0, "train")  # or there is no data to check
         n_inp = self._n_inp or 1
-        inputs, targets = column_names(self.blocks)[:n_inp], label_columns(self.blocks, n_inp)
-        return check_table(with_labels_read(self.table, self.blocks, n_inp), inputs, targets, white=white_of(self.blocks[:n_inp]))
+        inputs = column_names(self.blocks)[:n_inp]
+        table, targets = with_labels_read(self.table, self.blocks, n_inp)
+        return check_table(table, inputs, targets, white=white_of(self.blocks[:n_inp]))
 
     def _need_blocks(self, what: str, instead: str) -> None:
         """Raises DataError for what only DataLoaders with blocks can do."""

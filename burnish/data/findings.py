@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from burnish.data.lazy import pd
 from burnish.errors import listed
 
+TELLS_ALL = "(dls.check() tells all)"
 SEVERITIES = ("high", "medium", "low")
 
 KINDS = {
@@ -90,6 +91,10 @@ class Report:
         graver = [k for k in counts if k[0] != "low"] or list(counts)
         said = list(dict.fromkeys(KINDS[kind].format(n=counts[severity, kind]) for severity, kind in graver))
         return f"The data has {', '.join(said)}." if said else f"Nothing found ({self.scope})."
+
+    def announcement(self) -> str:
+        """The same, and where the rest is told."""
+        return f"{self.brief()} {TELLS_ALL}"
 
     def __repr__(self) -> str:
         if not self:

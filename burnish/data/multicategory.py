@@ -185,6 +185,9 @@ class MultiCategoryBlock(Block):
     def decode(self, encoded: Tensor) -> list[Any]:
         return [label for label, there in zip(self.vocab or [], (encoded > 0.5).tolist(), strict=True) if there]
 
+    def labels_in(self, raw: Any) -> list[Any]:
+        return self.open(raw)
+
     def say(self, value: Any) -> str:
         return "; ".join(map(str, value)) if len(value) else "(none)"
 

@@ -16,6 +16,8 @@ def note(message: str) -> None:
         _captured[-1].append(message)
     else:
         said = _wordings[-1](message) if _wordings else message
+        if not said:
+            return
         print(f"burnish: {said}", file=sys.stderr, flush=True)
 
 
@@ -38,7 +40,7 @@ def captured_notes() -> Iterator[list[str]]:
 
 @contextmanager
 def worded(wording: Callable[[str], str]) -> Iterator[None]:
-    """Notes printed inside the block are said in other words: what `wording` makes of them."""
+    """Notes printed inside the block are said in other words: what `wording` makes of them ("" leaves one out)."""
     _wordings.append(wording)
     try:
         yield

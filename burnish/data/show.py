@@ -66,6 +66,9 @@ def set_title(ax: Any, text: str, color: str = "black", size: float = 9) -> None
     Args:
         size: of the font in points.
     """
+    if ax.get_subplotspec() is None:  # placed by hand
+        ax.set_title(text, fontsize=size, color=color, parse_math=False)
+        return
     figure, cells = ax.figure, ax.get_subplotspec().get_gridspec()
     width, height = 72 * figure.get_figwidth() / cells.ncols, 72 * figure.get_figheight() / cells.nrows
     lines = text.split("\n")

@@ -310,18 +310,18 @@ class ColSplitter(Splitter):
     equal it (or are in it, for a list) validate and all others train.
 
     Args:
-        col: the column's name, or its position in the DataFrame that is the source.
+        col: the column's name, or its position in the DataFrame that is the source; or the values themselves, one an item.
     """
 
     advice = "The column must send some rows to each side; pass on= if other values mean valid."
 
-    def __init__(self, col: str | int = "is_valid", on: Any = None) -> None:
+    def __init__(self, col: str | int | Sequence[Any] = "is_valid", on: Any = None) -> None:
         self.col, self.on = col, on
 
     def split(self, items: Any, table: pd.DataFrame | None) -> Sides:
         values = column_values(self.col, items, table, "col")
         if self.on is None:
-            return sides_of_marks(values, f"The column {self.col!r}", lenient=False)
+            return sides_of_marks(values, f"The column {self.col!r}" if isinstance(self.col, (str, int)) else "col=", lenient=False)
         wanted = list(self.on) if isinstance(self.on, (list, tuple, set, frozenset, np.ndarray, pd.Series)) else [self.on]
         mask = np.array([v in wanted for v in values])
         if not mask.any():

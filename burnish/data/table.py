@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from burnish.data.collections import L
 from burnish.data.columns import frame_rows
 from burnish.data.lazy import pd
 from burnish.data.notes import note
+from burnish.data.parallel import in_parallel
 from burnish.data.split import Splitter, check_sides
 from burnish.errors import DataError, listed
 
@@ -88,21 +90,29 @@ def column_names(blocks: Sequence[Block]) -> list[str]:
     return names
 
 
-def label_columns(blocks: Sequence[Block], n_inp: int) -> list[str]:
-    """The columns of the targets that are labels: those whose block has a vocabulary."""
-    return [name for name, block in list(zip(column_names(blocks), blocks, strict=True))[n_inp:] if hasattr(block, "vocab")]
+def with_labels_read(table: pd.DataFrame, blocks: Sequence[Block], n_inp: int, quick: bool = False) -> tuple[pd.DataFrame, list[str]]:
+    """The table, its targets of several labels as lists of them, however they are written, missing where a cell can't be read; and the columns of
+    the targets that are labels.
 
-
-def with_labels_read(table: pd.DataFrame, blocks: Sequence[Block], n_inp: int) -> pd.DataFrame:
-    """The table, its targets of several labels as lists of them, however they are written; missing where a cell can't be read."""
+    Args:
+        quick: leave out those of which files would have to be read (masks).
+    """
+    columns = list[str]()
     for name, block in list(zip(column_names(blocks), blocks, strict=True))[n_inp:]:
-        if block.kind == "multicategory":
-            cells: list[Any] = [None] * len(table)
-            for i, raw in enumerate(table[name]):
-                with suppress(DataError):
-                    cells[i] = block.open(raw)
+        several, in_files = type(block).labels_in is not Block.labels_in, block.kind == "mask"
+        if not (several or hasattr(block, "vocab")) or (quick and in_files):
+            continue
+        columns.append(name)
+        if several:
+            cells = in_parallel(functools.partial(_labels_in, block), list(table[name]), None if in_files else 0)
             table = table.assign(**{name: pd.Series(cells, index=table.index, dtype=object)})
-    return table
+    return table, columns
+
+
+def _labels_in(block: Block, raw: Any) -> list[Any] | None:
+    with suppress(DataError, OSError):
+        return block.labels_in(raw)
+    return None
 
 
 def label_items(items: Sequence[Any], getters: Sequence[Getter | None], names: Sequence[str]) -> dict[str, list[Any]]:

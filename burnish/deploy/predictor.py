@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from burnish.data.notes import captured_notes
 from burnish.data.reader import describe_failure
 from burnish.errors import DataError, SettingError
 from burnish.train.export import load_learner
+from burnish.train.predict import Prediction
 
 _AT_ONCE = 16  # pictures of which all predictions are held: a mask is as large as its picture
 
@@ -41,7 +42,10 @@ class Predictor:
 
     __call__ = predict
 
-    def table(self, items: Iterable[Any], all_probabilities: bool = False, masks: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    def table(
+        self, items: Iterable[Any], all_probabilities: bool = False, masks: str | os.PathLike[str] | None = None,
+        drawings: str | os.PathLike[str] | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
         """Predictions of many items as a table, a row an item in the order given.
 
         Columns: file (the item), label, probability, error (why an item could not be read, else empty), and with
@@ -50,6 +54,7 @@ class Predictor:
 
         Args:
             masks: of a model of masks, a folder that gets each as a PNG, under the name of its picture: with the numbers or colours of the masks that it was learned from.
+            drawings: a folder that gets each item drawn with what is said of it, as a PNG (see ``learn.show_prediction``).
         """
         if isinstance(items, (str, bytes, Path)):
             raise SettingError(
@@ -58,9 +63,9 @@ class Predictor:
         items = list(items)
         errors: dict[int, str] = {}
         if not items:
-            return self._frame([], {}, {}, all_probabilities)
+            return self._frame([], {}, {}, all_probabilities, _Folder(None))
         if any(block.located for block in self.learn.dls.target_blocks):
-            return self._located(items, None if masks is None else Path(masks))
+            return self._located(items, _Folder(masks), _Folder(drawings))
         try:
             probs, errors = self._probabilities(items, range(len(items)))
         except DataError:  # not one of a whole batch could be read: find out which, and predict the others
@@ -69,7 +74,7 @@ class Predictor:
             if len(good) == len(items):
                 raise
             probs = self._probabilities([items[i] for i in good], good)[0] if good else {}
-        return self._frame(items, probs, errors, all_probabilities)
+        return self._frame(items, probs, errors, all_probabilities, _Folder(drawings))
 
     def _probabilities(self, items: list[Any], positions: Iterable[int]) -> tuple[dict[int, torch.Tensor], dict[int, str]]:
         """Activated predictions by position, and what could not be read."""
@@ -79,13 +84,12 @@ class Predictor:
             got = self.learn.get_preds(dl=dl)
         return {where[row]: p for row, p in zip(got.rows, got[0], strict=True)}, {where[row]: why for row, why in dl.skipped.items()}
 
-    def _located(self, items: list[Any], masks: Path | None) -> pd.DataFrame:
+    def _located(self, items: list[Any], masks: _Folder, drawings: _Folder) -> pd.DataFrame:
         """The table of what has places in the picture."""
         blocks = self.learn.dls.target_blocks
         errors = {i: why for i, item in enumerate(items) if (why := self._unreadable(item))}
         good = [i for i in range(len(items)) if i not in errors]
         found: dict[int, dict[str, Any]] = {}
-        taken = set[Path]()
         for some in (good[k : k + _AT_ONCE] for k in range(0, len(good), _AT_ONCE)):
             for i, made in zip(some, self.learn.predict([items[i] for i in some]), strict=True):
                 labels = (made.label,) if len(blocks) == 1 else made.label
@@ -93,8 +97,11 @@ class Predictor:
                 found[i] = {
                     (name if len(blocks) == 1 else f"target {k}: {name}"): v for k, part in enumerate(cells) for name, v in part.items()
                 }
-                if masks is not None and blocks[0].kind == "mask":
-                    found[i]["mask"] = str(_write_mask(blocks[0], labels[0], items[i], masks, taken))
+                if masks and blocks[0].kind == "mask":
+                    picture = blocks[0].as_picture(labels[0])  # type: ignore[attr-defined]
+                    found[i]["mask"] = masks.write(items[i], picture.save)
+                if drawings:
+                    found[i]["drawing"] = drawings.write(items[i], self._drawn(items[i], made))
         rows = [{"file": _named(item), **found.get(i, {}), "error": errors.get(i, "")} for i, item in enumerate(items)]
         columns = list(dict.fromkeys(c for row in sorted(rows, key=len, reverse=True) for c in row))
         return pd.DataFrame(rows, columns=columns)
@@ -109,7 +116,24 @@ class Predictor:
             return describe_failure(item, error)
         return None
 
-    def _frame(self, items: list[Any], probs: dict[int, torch.Tensor], errors: dict[int, str], all_probabilities: bool) -> pd.DataFrame:
+    def _drawn(self, item: Any, prediction: Prediction) -> Callable[[Path], None]:
+        """What writes a picture of an item with its prediction to a file."""
+
+        def save(file: Path) -> None:
+            import matplotlib.pyplot as plt
+
+            open_before = set(plt.get_fignums())
+            self.learn.show_prediction(item, prediction=prediction)
+            figure = plt.gcf()
+            figure.savefig(file, dpi=150, bbox_inches="tight")
+            for number in set(plt.get_fignums()) - open_before:
+                plt.close(number)
+
+        return save
+
+    def _frame(
+        self, items: list[Any], probs: dict[int, torch.Tensor], errors: dict[int, str], all_probabilities: bool, drawings: _Folder
+    ) -> pd.DataFrame:
         block = self.learn.dls.target_blocks[0]
         rows = []
         for i, item in enumerate(items):
@@ -120,20 +144,33 @@ class Predictor:
                 row["probability"] = float(probs[i][int(chosen)]) if block.kind == "category" else float("nan")
                 if all_probabilities and self.vocab is not None:
                     row |= {f"p({label})": float(p) for label, p in zip(self.vocab, probs[i], strict=True)}
+                if drawings:
+                    row["drawing"] = drawings.write(items[i], self._drawn(items[i], Prediction(row["label"], chosen, probs[i])))
             rows.append(row)
         return pd.DataFrame(rows, columns=None if rows else ["file", "label", "probability", "error"])
 
 
-def _write_mask(block: Any, mask: Any, item: Any, folder: Path, taken: set[Path]) -> Path:
-    """Writes a mask as a PNG; gives its file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = Path(item).stem if isinstance(item, (str, Path)) else "mask"
-    file, n = folder / f"{stem}.png", 2
-    while file in taken:
-        file, n = folder / f"{stem}_{n}.png", n + 1
-    taken.add(file)
-    block.as_picture(mask).save(file)
-    return file
+class _Folder:
+    """A folder (or none) that gets a PNG of each of some items, under the item's name."""
+
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        self.path = None if path is None else Path(path)
+        self.taken: set[Path] = set()
+
+    def __bool__(self) -> bool:
+        return self.path is not None
+
+    def write(self, item: Any, save: Callable[[Path], Any]) -> str:
+        """Has `save` write the file of an item; gives its name."""
+        assert self.path is not None
+        self.path.mkdir(parents=True, exist_ok=True)
+        stem = Path(item).stem if isinstance(item, (str, Path)) else "item"
+        file, n = self.path / f"{stem}.png", 2
+        while file in self.taken:
+            file, n = self.path / f"{stem}_{n}.png", n + 1
+        self.taken.add(file)
+        save(file)
+        return str(file)
 
 
 def _named(item: Any) -> str:

@@ -170,7 +170,7 @@ class TabularDataLoaders(DataLoaders):
         dls.say_small()
         quick = check_prepared(to, quick=True)
         if quick:
-            note(f"{quick.brief()} (dls.check() tells all)")
+            note(quick.announcement())
         return dls
 
     # -- looking at it ------------------------------------------------------------------------------------------

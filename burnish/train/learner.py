@@ -463,6 +463,7 @@ class Learner(HasCallbacks):
     predict = prediction.predict
     tta = prediction.tta
     show_results = showing.show_results
+    show_prediction = showing.show_prediction
 
     # -- keeping --------------------------------------------------------------------------------------------------
     save = storage.save

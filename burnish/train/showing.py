@@ -13,10 +13,12 @@ from burnish.data.block import Block
 from burnish.data.randomness import torch_rng
 from burnish.data.show import draw_inputs, grid, how_many, room_of, rows_only, set_title
 from burnish.errors import SettingError, hinting
-from burnish.train.predict import Predictions, Split, get_preds, loader_of
+from burnish.train.predict import Prediction, Predictions, Split, get_preds, loader_of, predict
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
+
+_LONGER_SIDE = 6.0  # inches: of one picture
 
 
 @hinting
@@ -59,6 +61,55 @@ def show_results(
     room = room_of(learn.dls.input_blocks, samples)
     for i, ax in enumerate(grid(len(samples), nrows, ncols, figsize, lines=targets * (1 + labelled), heading=heading, **room)):
         _draw_one(learn, samples[i], _as_tuple(found.targs, i), _as_tuple(found.decoded, i), ax)
+
+
+@hinting
+def show_prediction(
+    learn: Learner, item: Any, ax: Any = None, figsize: tuple[float, float] | None = None, prediction: Prediction | None = None
+) -> Prediction:
+    """Draws one item whole, as it was given, with what the model says of it: masks, points and boxes over it, all else as its title.
+
+    Args:
+        item: whatever the input block opens: a path, bytes, a picture, an array.
+        ax: matplotlib axes to draw on. figsize: of the figure without them, in inches.
+        prediction: what ``predict`` said of it, where that is known already.
+
+    Returns:
+        the prediction, as ``predict`` gives it.
+    """
+    inputs, targets = learn.dls.input_blocks, learn.dls.target_blocks
+    if not targets or rows_only(inputs):
+        raise SettingError(
+            "show_prediction draws pictures and their like, and this data has none, or is loaded in PyTorch's own way. Use predict."
+        )
+    if learn.dls.several(item) is not None:
+        raise SettingError(
+            "show_prediction takes one item, and this is a list. Draw them one by one, or several with show_results(dl=learn.dls.test_dl(items))."
+        )
+    made = predict(learn, item) if prediction is None else prediction
+    opened = [block.open(part) for block, part in zip(inputs, (item,) if len(inputs) == 1 else item, strict=True)]
+    if ax is None:
+        (ax,) = grid(1, figsize=figsize or _size_for(opened), lines=len(targets), **room_of(inputs, [opened]))
+    draw_inputs(inputs, opened, ax)
+    decided, sure = (each if len(targets) > 1 else (each,) for each in (made.index, made.probs))
+    said = []
+    for block, index, probs in zip(targets, decided, sure, strict=True):
+        value = block.decode(index)
+        if type(block).draw is not Block.draw:
+            block.draw(value, ax)
+        said.append(f"{block.say(value)} {float(probs[int(index)]):.1%}" if block.kind == "category" else block.say(value))
+    set_title(ax, "\n".join(said))
+    return made
+
+
+def _size_for(opened: Sequence[Any]) -> tuple[float, float] | None:
+    """A figure's size in inches for one picture and its title; None for several."""
+    size = getattr(opened[0], "size", None)
+    if len(opened) > 1 or not isinstance(size, tuple):
+        return None
+    ratio = min(2.0, max(0.3, size[1] / size[0]))
+    side = _LONGER_SIDE / max(1.0, ratio)
+    return side, side * ratio + 0.3
 
 
 def _decoded(blocks: Sequence[Block], encoded: Sequence[Any]) -> list[Any]:

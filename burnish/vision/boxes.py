@@ -129,6 +129,10 @@ class BBoxLblBlock(Block):
             raise DataError(f"{where}: box {missing[0]} has no label. Give it one, or leave the box out.")
         return boxes, labels
 
+    def labels_in(self, raw: Any) -> list[Any] | None:
+        """None where there is one class alone: that says nothing of a picture."""
+        return list(dict.fromkeys(self._read(raw, "A sample")[1])) if self.n_out > 1 else None
+
     # -- opening ----------------------------------------------------------------------------------------------------
     def open(self, raw: Any, size: Size | None = None) -> tuple[Any, np.ndarray]:
         from torchvision import tv_tensors
@@ -148,7 +152,7 @@ class BBoxLblBlock(Block):
         if unknown is not None:
             raise DataError(f"A box has the class {unknown!r}, which is none of the classes: {listed(map(repr, index), 8)}.")
         made = torch.from_numpy(boxes.astype(np.float32).reshape(-1, 4))
-        value = tv_tensors.BoundingBoxes(made, format="XYXY", canvas_size=(size[1], size[0]))  # type: ignore[call-overload]
+        value = tv_tensors.BoundingBoxes(made, format="XYXY", canvas_size=(size[1], size[0]), clamping_mode=None)  # type: ignore[call-overload]
         return value, np.array([index[label] for label in labels], dtype=np.int64)
 
     def _corners(self, boxes: np.ndarray) -> np.ndarray:

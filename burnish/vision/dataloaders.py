@@ -148,7 +148,7 @@ class ImageDataLoaders(DataLoaders):
             )
         y_block, get_y = _targets(df, fn_col, label_cols, label_delim, y_block, vocab)
         root = Path(path) / folder if folder is not None else Path(path)
-        splitter = _random(valid_pct, test_pct, seed, y_block) if valid_col is None else ColSplitter(column_of(df, valid_col, "valid_col"))
+        splitter = _random(valid_pct, test_pct, seed, y_block) if valid_col is None else by_column(df, valid_col, test_pct)
         block = DataBlock(
             blocks=(image_block(img_cls), y_block), get_x=lambda row: _file(row, root, fn_col, suff), get_y=get_y, splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms,
         )  # fmt: skip
@@ -343,6 +343,15 @@ def image_block(img_cls: Any) -> Block:
     if isinstance(img_cls, Block):
         return img_cls
     return ImageBlock() if img_cls is None else ImageBlock(cls=img_cls)
+
+
+def by_column(df: pd.DataFrame, valid_col: int | str, test_pct: float) -> ColSplitter:
+    """The split that a column says."""
+    if test_pct:
+        raise SettingError(
+            f"valid_col={valid_col!r} and test_pct={test_pct} were both given, and the column says which rows test: those with the text 'test'. Leave test_pct out."
+        )
+    return ColSplitter(column_of(df, valid_col, "valid_col"))
 
 
 def column_of(df: pd.DataFrame, column: int | str, argument: str) -> str:

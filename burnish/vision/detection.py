@@ -12,10 +12,12 @@ from torch import Tensor
 
 from burnish.data.datablock import DataBlock
 from burnish.data.dataloaders import DataLoaders
+from burnish.data.label import is_missing
 from burnish.data.lazy import pd
+from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.data.sides import check_shares
-from burnish.data.split import RandomSplitter, Splitter
+from burnish.data.split import ColSplitter, RandomSplitter, Splitter
 from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.evaluate.joint import default_metrics
 from burnish.evaluate.metrics import resolve_metrics
@@ -24,11 +26,12 @@ from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.annotations import Annotated, annotated_coco, annotated_rows, annotated_voc, check_sizes
 from burnish.vision.backbones import ArchLike, create_body
 from burnish.vision.boxes import BBoxLblBlock
-from burnish.vision.dataloaders import LoaderOptions, csv_in, image_block, known_options
+from burnish.vision.dataloaders import LoaderOptions, by_column, column_of, csv_in, image_block, known_options
 from burnish.vision.detector import FINEST, Detector
 from burnish.vision.inputs import check_one_picture
 from burnish.vision.learner import Splitter as GroupsOf
-from burnish.vision.learner import VisionLearner, channels_of, first_pictures, named, normalized_already, with_size
+from burnish.vision.learner import VisionLearner, channels_of, named, normalized_already, with_size
+from burnish.vision.normalization import first_batch, first_pictures
 from burnish.vision.unet import unet_groups
 from burnish.vision.weights import Source
 
@@ -69,34 +72,52 @@ class DetectionDataLoaders(DataLoaders):
     def from_df(
         cls, df: pd.DataFrame, path: str | Path = ".", valid_pct: float = 0.2, seed: int | None = None, fn_col: str = "file",
         box_cols: Sequence[str] = ("x1", "y1", "x2", "y2"), label_col: str | None = "label", folder: str | Path | None = None, vocab: Any = None, item_tfms: Any = None,
-        batch_tfms: Any = None, img_cls: Any = None, *, bbox: BBoxLblBlock | None = None, test_pct: float = 0.0, splitter: Splitter | None = None,
-        **options: Unpack[LoaderOptions],
+        batch_tfms: Any = None, img_cls: Any = None, *, valid_col: str | None = None, bbox: BBoxLblBlock | None = None, test_pct: float = 0.0,
+        splitter: Splitter | None = None, **options: Unpack[LoaderOptions],
     ) -> DataLoaders:  # fmt: skip
         """From a table with a row a box; a row without numbers names a picture without objects.
 
         Args:
             fn_col, box_cols, label_col: the columns of the file (in `path` and `folder`), of four numbers, and of the label (None: all are of one kind).
+            valid_col: a column that says which pictures validate (True/False, or "train"/"valid"/"test"), the same in all rows of a picture.
         """
         root = Path(path) / folder if folder is not None else Path(path)
         if len(box_cols) != 4:
             raise SettingError(f"box_cols={list(box_cols)}: expected the names of four columns, such as ('x1', 'y1', 'x2', 'y2').")
         columns = [fn_col, *box_cols, *([] if label_col is None else [label_col])]
         found = annotated_rows(df, columns, root, "xyxy" if bbox is None else bbox.format)
+        if valid_col is not None:
+            splitter = _by_column(df, fn_col, valid_col, test_pct, splitter)
         return _loaders(cls, found, valid_pct, seed, vocab, item_tfms, batch_tfms, img_cls, bbox, test_pct, splitter, options)
 
     @classmethod
     def from_csv(
         cls, path: str | Path, csv_fname: str | Path = "boxes.csv", valid_pct: float = 0.2, seed: int | None = None, fn_col: str = "file",
         box_cols: Sequence[str] = ("x1", "y1", "x2", "y2"), label_col: str | None = "label", folder: str | Path | None = None, vocab: Any = None, item_tfms: Any = None,
-        batch_tfms: Any = None, img_cls: Any = None, *, bbox: BBoxLblBlock | None = None, test_pct: float = 0.0, splitter: Splitter | None = None,
-        **options: Unpack[LoaderOptions],
+        batch_tfms: Any = None, img_cls: Any = None, *, valid_col: str | None = None, bbox: BBoxLblBlock | None = None, test_pct: float = 0.0,
+        splitter: Splitter | None = None, **options: Unpack[LoaderOptions],
     ) -> DataLoaders:  # fmt: skip
         """From a CSV file in `path`; see ``from_df``."""
         path, file = csv_in(path, csv_fname)
         return cls.from_df(
-            pd.read_csv(file), path, valid_pct, seed, fn_col, box_cols, label_col, folder, vocab, item_tfms, batch_tfms, img_cls, bbox=bbox, test_pct=test_pct,
-            splitter=splitter, **options,
+            pd.read_csv(file), path, valid_pct, seed, fn_col, box_cols, label_col, folder, vocab, item_tfms, batch_tfms, img_cls, valid_col=valid_col, bbox=bbox,
+            test_pct=test_pct, splitter=splitter, **options,
         )  # fmt: skip
+
+
+def _by_column(df: pd.DataFrame, fn_col: str, valid_col: str, test_pct: float, splitter: Splitter | None) -> Splitter:
+    """The split of the pictures, by a column of their rows."""
+    if splitter is not None:
+        raise SettingError("valid_col= and splitter= were both given: the pictures are split by one of them.")
+    by_column(df, valid_col, test_pct)  # refuses what can't be
+    files, marks = df[fn_col].astype(str), df[column_of(df, valid_col, "valid_col")]
+    first = dict[str, Any]()
+    for row, (file, mark) in enumerate(zip(files, marks, strict=True)):
+        if first.setdefault(file, mark) != mark and not (is_missing(mark) and is_missing(first[file])):
+            raise DataError(
+                f"Row {row} of the table says {valid_col}={mark!r} of {file}, and a row before it {first[file]!r}. A picture is on one side with all its boxes: mend the column."
+            )
+    return ColSplitter(list(first.values()))
 
 
 def _check_format(bbox: BBoxLblBlock | None, what: str) -> None:
@@ -139,6 +160,20 @@ class DetectionLearner(VisionLearner):
     """A learner whose model finds the objects of a picture."""
 
 
+def _say_small(pictures: Tensor, boxes: Tensor, finest: int) -> None:
+    """Says so where many objects of a batch are smaller than the steps in which the model looks for them."""
+    height, width = pictures.shape[-2:]
+    there = boxes[boxes[..., 4] >= 0]
+    sides = (there[:, 2:4] - there[:, :2]) / 2 * torch.tensor([width, height], device=there.device)
+    small = int((sides.amin(1) < finest).sum())
+    if small > len(there) / 4:
+        finer = ", or finest=4" if finest > 4 else ""
+        note(
+            f"{small} of the {len(there)} objects in a first batch are less than {finest} pixels wide or high as the model sees them, in pictures of {width} x {height}: "
+            f"it will find few of those. Larger pictures help (Resize({2 * max(height, width)}, ...)){finer}."
+        )
+
+
 @hinting
 def detection_learner(
     dls: DataLoaders, arch: ArchLike, *, normalize: bool = True, pretrained: bool | None = None, weights: Source | None = None,
@@ -164,7 +199,9 @@ def detection_learner(
             f"detection_learner is for boxes, and the target is {kinds}. Make the data with a BBoxLblBlock, or use vision_learner or unet_learner."
         )
     check_one_picture(dls, "detection_learner")
-    look = functools.cache(lambda: first_pictures(dls))
+    batch = first_batch(dls)
+    look = functools.cache(lambda: first_pictures(dls, batch))
+    _say_small(look(), batch[1], finest)
     config = {
         "builder": "detection", "arch": arch, "n_in": channels_of(dls, n_in, look), "n_out": dls.c, "normalize": normalize and not normalized_already(dls, look),
         "arch_args": with_size(arch, arch_args or {}, look), "finest": finest,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from burnish.data.files import get_files
+from burnish.data.files import get_files, image_extensions
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.parallel import in_parallel
@@ -89,6 +90,7 @@ def extract_frames(
     _tell(names, results, root)
     rows = [(file, name, time) for name, (frames, _) in zip(names, results, strict=True) for file, time in frames]
     table = pd.DataFrame(rows, columns=["file", "clip", "time"])
+    _tell_of_others(out, table["file"])
     table.assign(file=[os.path.relpath(f, out) for f in table["file"]]).to_csv(out / FRAMES, index=False)
     return table
 
@@ -178,6 +180,16 @@ def _picture(frame: Any, stream: Any, most: int | None) -> Image.Image:
         image = image.resize(size, Image.Resampling.BILINEAR)
     turn = _TURNS.get(round(frame.rotation) % 360)
     return image if turn is None else image.transpose(turn)
+
+
+def _tell_of_others(out: Path, written: Iterable[str]) -> None:
+    """Pictures of the folder that this call didn't write, of an earlier one most likely: who reads the folder gets them too."""
+    others = sorted(set(map(str, get_files(out, image_extensions))) - set(written))
+    if others:
+        note(
+            f"{out} holds {len(others)} pictures that this call didn't write (an earlier one?): {listed((os.path.relpath(f, out) for f in others), 3)}. "
+            f"The table and {FRAMES} leave them out; from_folder and get_image_files would take them. Remove them, or choose another dest=."
+        )
 
 
 def _tell(names: list[str], results: list[tuple[list[tuple[str, float]], str | None]], root: Path) -> None:

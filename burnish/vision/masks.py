@@ -242,6 +242,11 @@ class MaskBlock(Block):
             codes = np.where(codes == (self.codes or []).index(self.void), VOID, codes)
         return codes.astype(np.uint8)
 
+    def labels_in(self, raw: Any) -> list[Any]:
+        """The classes of a mask's pixels. Reads the mask."""
+        numbers = np.unique(self.decode(self.encode(self.open(raw))))
+        return [(self.codes or [])[i] for i in numbers.tolist() if i != VOID]
+
     # -- tensors ------------------------------------------------------------------------------------------------------
     def encode(self, value: Any) -> Tensor:
         if not isinstance(value, Tensor):
@@ -281,7 +286,8 @@ class MaskBlock(Block):
     def say(self, value: Any) -> str:
         numbers, counts = np.unique(np.asarray(value)[np.asarray(value) != VOID], return_counts=True)
         ranked = sorted(zip(counts.tolist(), numbers.tolist(), strict=True), reverse=True)
-        return ", ".join(f"{(self.codes or [])[i]} {n / counts.sum():.0%}" for n, i in ranked[:4]) or "(nothing)"
+        shares = [(n / counts.sum(), (self.codes or [])[i]) for n, i in ranked[:4]]
+        return ", ".join(f"{code} {share:.0%}" for share, code in shares if share >= 0.005 or share == shares[0][0]) or "(nothing)"
 
     def as_picture(self, mask: Any) -> Image.Image:
         """A predicted mask (class numbers) as a picture to save: with the numbers, or the colours, of the masks that it was learned from; an indexed one has the

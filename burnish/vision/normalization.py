@@ -123,18 +123,23 @@ def _alike(a: tuple[list[float], list[float]], b: tuple[list[float], list[float]
     return all(len(x) == len(y) and all(abs(v - w) < 1e-4 for v, w in zip(x, y, strict=True)) for x, y in zip(a, b, strict=True))
 
 
-def first_pictures(dls: DataLoaders) -> Tensor:
-    """The pictures of a training batch ``(batch, channel, height, width)``. The user's random generators stay as they are.
+def first_batch(dls: DataLoaders) -> Any:
+    """A training batch. The user's random generators, and the loader, stay as they are."""
+    loader = loader_states(dls.train)
+    try:
+        with own_globals(0):
+            return dls.one_batch()
+    finally:
+        set_loader_states(dls.train, loader)
+
+
+def first_pictures(dls: DataLoaders, batch: Any = None) -> Tensor:
+    """The pictures of a training batch ``(batch, channel, height, width)``: of `batch`, or the first.
 
     Raises:
         SettingError: its first part is no such thing.
     """
-    loader = loader_states(dls.train)
-    try:
-        with own_globals(0):
-            batch = dls.one_batch()
-    finally:
-        set_loader_states(dls.train, loader)
+    batch = first_batch(dls) if batch is None else batch
     at = next((i for i, block in enumerate(dls.input_blocks) if block.kind == "image"), 0)
     x = batch[at] if isinstance(batch, (tuple, list)) else batch
     if not isinstance(x, Tensor) or x.ndim != 4:

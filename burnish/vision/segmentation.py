@@ -19,14 +19,14 @@ from burnish.data.label import is_missing
 from burnish.data.lazy import pd
 from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.data.sides import check_shares
-from burnish.data.split import ColSplitter, RandomSplitter, Splitter
+from burnish.data.split import RandomSplitter, Splitter
 from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.evaluate.joint import default_metrics
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.train.learner import Callbacks
 from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.backbones import ArchLike, create_body
-from burnish.vision.dataloaders import LoaderOptions, column_of, csv_in, image_block, known_options
+from burnish.vision.dataloaders import LoaderOptions, by_column, column_of, csv_in, image_block, known_options
 from burnish.vision.inputs import check_one_picture
 from burnish.vision.learner import Splitter as GroupsOf
 from burnish.vision.learner import VisionLearner, channels_of, first_pictures, named, normalized_already, outputs_of, with_size
@@ -90,7 +90,7 @@ class SegmentationDataLoaders(DataLoaders):
         """From a table with a column of pictures and one of masks, files in `path` (and `folder`). `valid_col` says which rows validate."""
         fn_col, mask_col = column_of(df, fn_col, "fn_col"), column_of(df, mask_col, "mask_col")
         root = Path(path) / folder if folder is not None else Path(path)
-        splitter = _drawn(valid_pct, test_pct, seed) if valid_col is None else ColSplitter(column_of(df, valid_col, "valid_col"))
+        splitter = _drawn(valid_pct, test_pct, seed) if valid_col is None else by_column(df, valid_col, test_pct)
         block = _block(codes, img_cls, splitter, item_tfms, batch_tfms, get_x=_Cell(root, fn_col), get_y=_Cell(root, mask_col))
         return block.dataloaders(df, seed=seed, **known_options(options, cls.__name__))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from PIL import Image
@@ -54,6 +55,13 @@ def test_the_table_has_a_row_an_item_in_their_order(predictor: Predictor, folder
 def test_all_probabilities_on_request(predictor: Predictor, folder: Path) -> None:
     table = predictor.table([folder / "red" / "0.png"], all_probabilities=True)
     assert table[["p(blue)", "p(red)"]].sum(axis=1).tolist() == pytest.approx([1], abs=1e-5)
+
+
+def test_drawings_on_request(predictor: Predictor, folder: Path, tmp_path: Path) -> None:
+    before = plt.get_fignums()
+    table = predictor.table([folder / "red" / "0.png", folder / "none.png", folder / "blue" / "0.png"], drawings=tmp_path / "drawn")
+    assert [Path(f).name if isinstance(f, str) else f for f in table["drawing"].fillna("")] == ["0.png", "", "0_2.png"]
+    assert all(Image.open(f).width > 100 for f in table["drawing"].dropna()) and plt.get_fignums() == before
 
 
 @pytest.mark.parametrize("bad", [[0], [1], [0, 1, 2], [2]], ids=str)

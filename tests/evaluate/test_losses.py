@@ -161,3 +161,15 @@ def test_class_weights_are_scikit_learns_in_the_order_of_the_vocabulary() -> Non
         class_weights(labels, [*vocab, "d"])
     with pytest.raises(SettingError, match="kind='inverse'; expected one of 'balanced', 'sqrt'"):
         class_weights(labels, vocab, "inverse")
+
+
+@pytest.mark.parametrize("settings", [{}, {"weight": WEIGHT}])
+@pytest.mark.parametrize("name", CLASS_LOSSES)
+def test_a_batch_of_which_nothing_counts_has_no_loss(name: str, settings: dict) -> None:
+    """As of masks whose every pixel is void: the mean over nothing would be nan, and the weights after it."""
+    loss, output = LOSSES[name](**settings), LOGITS.clone().requires_grad_()
+    value = loss(output, torch.full((8,), -100))
+    value.backward()
+    assert value.item() == 0 and output.grad is not None and (output.grad == 0).all()
+    some = torch.where(torch.arange(8) < 3, LABELS, -100)
+    assert loss(LOGITS, some).item() == pytest.approx(loss(LOGITS[:3], LABELS[:3]).item(), rel=1e-5)

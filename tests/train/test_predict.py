@@ -211,6 +211,7 @@ def test_callbacks_that_change_outputs_take_part() -> None:
         (lambda learn: learn.tta(), "tta needs training transforms"),
         (lambda learn: learn.tta(n=0), "at least one augmented pass"),
         (lambda learn: learn.show_results(), "show_results draws with the blocks"),
+        (lambda learn: learn.show_prediction(0), "show_prediction draws pictures and their like"),
     ],
 )
 def test_what_cannot_be_predicted_says_why(call, message: str) -> None:

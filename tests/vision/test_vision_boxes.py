@@ -104,6 +104,23 @@ def test_boxes_are_cut_at_the_edge_and_dropped_when_nearly_gone():
     assert (settled[2:, :4] == 0).all()
 
 
+@pytest.mark.parametrize(
+    "cut", [v2.CenterCrop(40), v2.RandomCrop(40), v2.RandomAffine(0, (0.3, 0.3)), v2.RandomResizedCrop(40, (0.3, 0.5))]
+)
+def test_min_visible_holds_behind_crops_of_torchvision(cut):
+    """A box that a crop left a sliver of isn't asked for: what is beyond the edge is known until the batch is made."""
+    block = BBoxLblBlock(["a"], min_visible=0.5)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        moved = cut(block.open(([(0, 0, 96, 72)], ["a"]), SIZE)[0])
+        height, width = moved.canvas_size
+        x1, y1, x2, y2 = moved[0].tolist()
+        share = max(0, min(x2, width) - max(x1, 0)) * max(0, min(y2, height) - max(y1, 0)) / ((x2 - x1) * (y2 - y1))
+        assert x2 - x1 >= 40 and abs(share - 0.5) > 1e-4
+        there = block.settle(block.collate([block.encode((moved, np.zeros(1, np.int64)))]))[0, 0, 4] == 0
+        assert bool(there) == (share >= 0.5)
+
+
 def test_pictures_without_boxes_and_many_boxes_make_batches():
     samples = [(painted(i)[0], ([(1, 1, 9, 9)] * i, ["x"] * i)) for i in range(8)]
     with captured_notes():

@@ -97,6 +97,50 @@ def test_every_factory_gives_the_same_data(folder, factory):
     assert any("40 of 120 pictures have no XML file" in said for said in notes) == (factory == "from_voc")
 
 
+def test_a_column_says_which_pictures_validate(folder):
+    table = pd.read_csv(folder / "boxes.csv")
+    number = table.file.str[:3].astype(int)
+    told = table.assign(side=np.where(number % 4 == 0, "valid", np.where(number % 4 == 1, "test", "train")))
+    with captured_notes():
+        dls = DetectionDataLoaders.from_df(told, folder, folder="JPEGImages", valid_col="side", **OPTIONS)
+    for remainder, split in ((0, "valid"), (1, "test"), (2, "train"), (3, "train")):
+        assert {s for f, s in zip(dls.table.image, dls.table.split, strict=True) if int(f.stem) % 4 == remainder} == {split}
+    split_in_two = told.assign(side=["valid", *["train"] * (len(told) - 1)])
+    two = split_in_two.file[split_in_two.file.duplicated()].iloc[0]
+    split_in_two.loc[split_in_two.index[split_in_two.file == two][0], "side"] = "valid"
+    for wrong, options, said in (
+        (told, {"valid_col": "sides"}, "valid_col='sides': the table has no such column.*Did you mean: side"),
+        (told, {"valid_col": "side", "test_pct": 0.1}, "valid_col='side' and test_pct=0.1 were both given"),
+        (told, {"valid_col": "side", "splitter": RandomSplitter()}, "valid_col= and splitter= were both given"),
+        (split_in_two, {"valid_col": "side"}, f"says side='train' of {two}, and a row before it 'valid'"),
+        (told.assign(side="maybe"), {"valid_col": "side"}, "120 value.s. that don't say which side an item is on: 'maybe'"),
+    ):
+        with pytest.raises((DataError, SettingError), match=said):
+            DetectionDataLoaders.from_df(wrong, folder, folder="JPEGImages", **options, **OPTIONS)
+
+
+def test_boxes_too_small_to_be_found_are_told(folder):
+    for size, told in ((96, False), (24, True)):
+        with captured_notes():
+            dls = DetectionDataLoaders.from_csv(folder, folder="JPEGImages", **{**OPTIONS, "item_tfms": Resize(size, "squish")})
+        with captured_notes() as notes:
+            detection_learner(dls, "resnet18", pretrained=False)
+        assert any("as the model sees them, in pictures of 24 x 24" in note and "finest=4" in note for note in notes) == told, notes
+
+
+def test_the_labels_of_boxes_are_checked(folder):
+    table = pd.read_csv(folder / "boxes.csv")
+    table.loc[table.index[table.label == "ball"][:3], "label"] = "Ball"
+    with captured_notes() as notes:
+        dls = DetectionDataLoaders.from_df(table, folder, folder="JPEGImages", **OPTIONS)
+    found = dls.check().issues
+    said = found.message[found.kind == "similar_labels"].tolist()
+    assert len(said) == 1 and "'Ball' (2 rows)" in said[0] and any("written in more than one way" in note for note in notes)
+    with captured_notes():
+        dls = DetectionDataLoaders.from_df(table, folder, folder="JPEGImages", label_col=None, **OPTIONS)
+    assert not set(dls.check().issues.kind) & {"one_class", "similar_labels"}, "of one kind there is nothing to compare"
+
+
 def test_annotations_as_people_read_them(folder):
     files, told = get_annotations(folder / "annotations.json", prefix="train/")
     assert len(files) == len(told) == 80 and files[0] == "train/001.jpg"
@@ -312,6 +356,13 @@ def test_what_is_drawn(learn):
         learn.show_results(max_n=4)
         titles = [ax.get_title() for ax in plt.gcf().axes]
         assert titles[:2] == ["target", "prediction"]
+        file = next(f for f in learn.dls.table.image if int(f.stem) % 3 == 2)
+        found = learn.show_prediction(file).label
+        (ax,) = plt.gcf().axes
+        x1, y1, x2, y2 = found.boxes[0]
+        drawn = ax.patches[0].get_bbox()
+        assert ax.images[0].get_array().shape == (72, 96, 3), "the picture as it was given"
+        assert np.allclose([drawn.x0, drawn.y0, drawn.x1, drawn.y1], np.array([x1, y1, x2, y2]) - 0.5, atol=0.1)
         interp = Interpretation.from_learner(learn)
         interp.plot_top_losses(4)
         assert "loss" in " ".join(ax.get_title() for ax in plt.gcf().axes)

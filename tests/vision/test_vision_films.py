@@ -65,6 +65,14 @@ def test_the_right_frames(tmp_path, every, numbers):
     assert {Path(f).parent for f in table["file"]} == {tmp_path / "a-frames"} and set(table["clip"]) == {"a.mp4"}
 
 
+def test_pictures_of_an_earlier_call_are_told(tmp_path):
+    frames(clip(tmp_path / "a.mp4"), 7)
+    table, notes = frames(tmp_path / "a.mp4", 10)
+    assert len(table) == 3 and len(notes) == 1
+    assert "a-frames holds 4 pictures that this call didn't write" in notes[0] and "a_000007.jpg" in notes[0]
+    assert frames(tmp_path / "a.mp4", 1)[1] == [], "which writes all of them again"
+
+
 def test_times_are_the_films_own_where_its_rate_changes(tmp_path):
     times = [0, 100, 200, 1900, 2000, 2100, 5000]
     table, _ = frames(clip(tmp_path / "a.mkv", 0.7, times=times), "1s")

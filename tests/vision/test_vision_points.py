@@ -232,6 +232,9 @@ def test_it_is_exported_drawn_and_interpreted(learn, tmp_path):
     assert np.allclose(again.predict(picture).label, learn.predict(picture).label, atol=0.05)
     learn.dls.show_batch()
     learn.show_results(max_n=2)
+    _, (left, right) = plt.subplots(1, 2)
+    found = learn.show_prediction(picture, ax=right).label
+    assert not left.images and np.allclose(right.collections[0].get_offsets(), found - 0.5, atol=0.01)
     interp = Interpretation.from_learner(learn)
     interp.plot_top_losses(2)
     told = interp.results().set_index("metric")

@@ -188,9 +188,29 @@ def test_the_body_is_frozen_first_and_then_trained(folder):
     assert changed and not [k for k in changed if k.startswith("body.")]
 
 
+def test_the_classes_of_masks_are_checked(folder, tmp_path):
+    """Which of them the pictures to validate on don't show."""
+    (tmp_path / "masks").mkdir()
+    for file in get_image_files(folder / "masks"):
+        mask = np.array(Image.open(file))
+        mask[:8, :8] = 2 if int(file.stem) % 4 else mask[:8, :8]
+        Image.fromarray(mask).save(tmp_path / "masks" / file.name)
+    told = table(folder).assign(image=[str(f) for f in get_image_files(folder / "images")])
+    with captured_notes():
+        dls = SegmentationDataLoaders.from_df(told, tmp_path, valid_col="late", **{**OPTIONS, "codes": [*CODES, "corner"]})
+    found = dls.check().issues
+    (message,) = found.message[found.kind == "missing_class"]
+    assert "1 of 3 classes of mask are missing from valid" in message and "'corner'" in message
+    assert "another split" in found.advice[found.kind == "missing_class"].iloc[0]
+
+
 def test_what_is_drawn(learn):
     learn.dls.show_batch()
     assert all(len(ax.images) == 2 for ax in plt.gcf().axes if ax.images)
+    picture = learn.dls.table.iloc[0, 0]
+    mask = learn.show_prediction(picture).label
+    photo, over = plt.gcf().axes[0].images
+    assert photo.get_array().shape[:2] == over.get_array().shape[:2] == mask.shape
     learn.show_results(max_n=3)
     titles = [ax.get_title() for ax in plt.gcf().axes if ax.images]
     assert titles == ["target", "prediction"] * 3

@@ -76,6 +76,11 @@ def test_it_learns_and_shows_its_metrics(learn):
 
 
 def test_it_is_drawn(learn):
+    item = learn.dls.table.iloc[0, 0]
+    with captured_notes():
+        label = learn.show_prediction(item).label
+    (ax,) = plt.gcf().axes
+    assert ax.images and ax.get_title() == learn.dls.target_blocks[0].say(label) and label == learn.predict(item).label
     for draw in (learn.dls.show_batch, learn.show_results, lambda: Interpretation.from_learner(learn).plot_top_losses(4)):
         draw()
         assert [ax for ax in plt.gcf().axes if ax.images and ax.get_title()]
