@@ -178,6 +178,20 @@ def test_how_a_file_is_written_can_be_said(folder):
     assert len(pd.read_csv(io.StringIO(got.stdout))) == 300
 
 
+def test_a_column_of_a_table_says_what_validates(folder):
+    frame = pd.read_csv(folder / "people.csv")
+    frame.assign(side=["test" if i % 4 == 0 else "valid" if i % 4 == 1 else "train" for i in range(len(frame))]).to_csv(
+        folder / "sides.csv", index=False
+    )
+    got = cli("show", "sides.csv", "--target", "rich", "--valid-col", "side", cwd=folder)
+    assert got.returncode == 0 and "burnish train sides.csv --target rich --valid-col side" in got.stdout, got.stderr
+    got = cli("train", "sides.csv", "--target", "rich", "--valid-col", "side", "--epochs", "1", "--out", "sides", cwd=folder)
+    assert got.returncode == 0, got.stderr
+    assert load_learner(folder / "sides" / "model.burnish").record["data"] == {"train": 150, "valid": 75, "test": 75}
+    got = cli("train", "sides.csv", "--target", "rich", "--valid-col", "side", "--test", "0.1", cwd=folder)
+    assert got.returncode == 2 and "--valid-col and --test were both given" in got.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -263,9 +263,9 @@ def show(
     Prints counts and checks; of photographs it draws a training batch.
     """
     if tables.is_table(data) and pictures is None:
-        _refuse_others(context, ("out", "size", "valid", "valid_col", "task", "delim", "codes", "suffix"), OF_PICTURES, data)
+        _refuse_others(context, ("out", "size", "valid", "task", "delim", "codes", "suffix"), OF_PICTURES, data)
         pairs = {"user": user, "item": item, "rating": rating}
-        tables.show(data, target=target, pairs=pairs, written=tables.Written(sep, encoding, decimal), seed=seed)
+        tables.show(data, target=target, pairs=pairs, valid_col=valid_col, written=tables.Written(sep, encoding, decimal), seed=seed)
     else:
         _refuse_others(context, ("user", "item", "rating", *(() if tables.is_table(data) else tables.Written._fields)), OF_TABLES, data)
         asked = Asked(pictures, target, task, delim, codes, suffix, valid_col, tables.Written(sep, encoding, decimal))

@@ -180,7 +180,11 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
     clean = {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
     probs = {k[2:-1]: v for k, v in clean.items() if k.startswith("p(")}
     kept = {k: v for k, v in clean.items() if not k.startswith("p(") and (k != "probability" or probs)}
-    return {**kept, "error": kept["error"] or None, **({"probabilities": probs if kept["label"] is not None else None} if probs else {})}
+    return {
+        **kept,
+        "error": in_options(str(kept["error"])) or None,
+        **({"probabilities": None if kept["error"] else probs} if probs else {}),
+    }
 
 
 def _plain_cells(table: Any) -> Any:

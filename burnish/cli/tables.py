@@ -296,7 +296,9 @@ def _say_predictions(table: pd.DataFrame, given: list[str]) -> None:
         note(f"{len(table) - MOST_SHOWN} more rows; --csv prints all.")
 
 
-def show(file: str, *, target: str | None, pairs: dict[str, str | None], written: Written, seed: int) -> None:
+def show(
+    file: str, *, target: str | None, pairs: dict[str, str | None], valid_col: str | None, written: Written, seed: int
+) -> None:  # fmt: skip
     """Prints what the columns of a table hold and, with a target or the columns of ratings, the checks."""
     import pandas as pd
 
@@ -312,7 +314,7 @@ def show(file: str, *, target: str | None, pairs: dict[str, str | None], written
         examples = ", ".join(map(str, pd.unique(cells)[:3]))
         shown.add_row(plain(name), str(frame[name].dtype), f"{cells.nunique():,}", f"{frame[name].isna().mean():.0%}", plain(examples[:40]))
     console.print(shown)
-    said = {"target": target, **pairs, **written._asdict()}
+    said = {"target": target, **pairs, "valid-col": valid_col, **written._asdict()}
     options = "".join(f" --{name} {for_shell(value)}" for name, value in said.items() if value is not None)
     if target is None and not any(pairs.values()):
         console.print("\nWith --target NAME the data is checked for what would spoil a model. Next:", highlight=False)
@@ -320,17 +322,21 @@ def show(file: str, *, target: str | None, pairs: dict[str, str | None], written
     else:
         console.print()
         with check_follows():
-            found = _checked(frame, target, pairs, seed)
+            found = _checked(frame, target, pairs, valid_col, seed)
         print(in_options(str(found)))
         console.print("\nNext:", highlight=False)
     console.print(f"  burnish train {for_shell(file)}{options}", highlight=False, soft_wrap=True)
 
 
-def _checked(frame: pd.DataFrame, target: str | None, pairs: dict[str, str | None], seed: int) -> Report:
+def _checked(frame: pd.DataFrame, target: str | None, pairs: dict[str, str | None], valid_col: str | None, seed: int) -> Report:
+    from burnish.data.split import ColSplitter
+
+    splitter = None if valid_col is None else ColSplitter(valid_col)
     if target is not None:
         from burnish.tabular.dataloaders import TabularDataLoaders
 
-        return TabularDataLoaders.from_df(frame, y_names=target, seed=seed, device="cpu").check()
+        return TabularDataLoaders.from_df(frame, y_names=target, splitter=splitter, seed=seed, device="cpu").check()
     from burnish.collab.dataloaders import CollabDataLoaders
 
-    return CollabDataLoaders.from_df(frame, **{f"{name}_name": column for name, column in pairs.items()}, seed=seed, device="cpu").check()  # type: ignore[arg-type]
+    names: Any = {f"{name}_name": column for name, column in pairs.items()}
+    return CollabDataLoaders.from_df(frame, **names, splitter=splitter, seed=seed, device="cpu").check()

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from burnish.data.block import Block
 from burnish.data.lazy import pd
 from burnish.data.notes import captured_notes
 from burnish.data.reader import describe_failure
+from burnish.data.table import column_names
 from burnish.errors import DataError, SettingError
 from burnish.train.export import load_learner
 from burnish.train.predict import Prediction
@@ -62,10 +66,11 @@ class Predictor:
             )
         items = list(items)
         errors: dict[int, str] = {}
+        to_masks, to_drawings = _Files(masks, items), _Files(drawings, items)
+        if any(block.located for block in self.learn.dls.target_blocks) and items:
+            return self._located(items, to_masks, to_drawings)
         if not items:
-            return self._frame([], {}, {}, all_probabilities, _Folder(None))
-        if any(block.located for block in self.learn.dls.target_blocks):
-            return self._located(items, _Folder(masks), _Folder(drawings))
+            return self._frame([], {}, {}, all_probabilities, to_drawings)
         try:
             probs, errors = self._probabilities(items, range(len(items)))
         except DataError:  # not one of a whole batch could be read: find out which, and predict the others
@@ -74,19 +79,22 @@ class Predictor:
             if len(good) == len(items):
                 raise
             probs = self._probabilities([items[i] for i in good], good)[0] if good else {}
-        return self._frame(items, probs, errors, all_probabilities, _Folder(drawings))
+        return self._frame(items, probs, errors, all_probabilities, to_drawings)
 
-    def _probabilities(self, items: list[Any], positions: Iterable[int]) -> tuple[dict[int, torch.Tensor], dict[int, str]]:
-        """Activated predictions by position, and what could not be read."""
+    def _probabilities(self, items: list[Any], positions: Iterable[int]) -> tuple[dict[int, tuple[torch.Tensor, ...]], dict[int, str]]:
+        """Activated predictions by position, one a target, and what could not be read."""
         where = list(positions)
         dl = self.learn.dls.test_dl(items, on_error="skip")
         with captured_notes():  # what can't be read is told in the table
             got = self.learn.get_preds(dl=dl)
-        return {where[row]: p for row, p in zip(got.rows, got[0], strict=True)}, {where[row]: why for row, why in dl.skipped.items()}
+        each = got.preds if isinstance(got.preds, tuple) else (got.preds,)
+        return {where[row]: p for row, p in zip(got.rows, zip(*each, strict=True), strict=True)}, {
+            where[row]: why for row, why in dl.skipped.items()
+        }
 
-    def _located(self, items: list[Any], masks: _Folder, drawings: _Folder) -> pd.DataFrame:
+    def _located(self, items: list[Any], masks: _Files, drawings: _Files) -> pd.DataFrame:
         """The table of what has places in the picture."""
-        blocks = self.learn.dls.target_blocks
+        blocks, names = self.learn.dls.target_blocks, self._names()
         errors = {i: why for i, item in enumerate(items) if (why := self._unreadable(item))}
         good = [i for i in range(len(items)) if i not in errors]
         found: dict[int, dict[str, Any]] = {}
@@ -95,13 +103,15 @@ class Predictor:
                 labels = (made.label,) if len(blocks) == 1 else made.label
                 cells = [block.cells(label) for block, label in zip(blocks, labels, strict=True)]
                 found[i] = {
-                    (name if len(blocks) == 1 else f"target {k}: {name}"): v for k, part in enumerate(cells) for name, v in part.items()
+                    (what if len(blocks) == 1 else f"{name}: {what}"): value
+                    for name, part in zip(names, cells, strict=True)
+                    for what, value in part.items()
                 }
                 if masks and blocks[0].kind == "mask":
                     picture = blocks[0].as_picture(labels[0])  # type: ignore[attr-defined]
-                    found[i]["mask"] = masks.write(items[i], picture.save)
+                    found[i]["mask"] = masks.write(i, lambda file, picture=picture: picture.save(file, pnginfo=_marked()))
                 if drawings:
-                    found[i]["drawing"] = drawings.write(items[i], self._drawn(items[i], made))
+                    found[i]["drawing"] = drawings.write(i, self._drawn(items[i], made))
         rows = [{"file": _named(item), **found.get(i, {}), "error": errors.get(i, "")} for i, item in enumerate(items)]
         columns = list(dict.fromkeys(c for row in sorted(rows, key=len, reverse=True) for c in row))
         return pd.DataFrame(rows, columns=columns)
@@ -125,52 +135,106 @@ class Predictor:
             open_before = set(plt.get_fignums())
             self.learn.show_prediction(item, prediction=prediction)
             figure = plt.gcf()
-            figure.savefig(file, dpi=150, bbox_inches="tight")
+            figure.savefig(file, dpi=150, bbox_inches="tight", metadata={_MARK: _MADE_BY})
             for number in set(plt.get_fignums()) - open_before:
                 plt.close(number)
 
         return save
 
+    def _names(self) -> list[str]:
+        """What the targets are called."""
+        dls = self.learn.dls
+        return column_names(dls.blocks)[len(dls.input_blocks) :]
+
     def _frame(
-        self, items: list[Any], probs: dict[int, torch.Tensor], errors: dict[int, str], all_probabilities: bool, drawings: _Folder
+        self,
+        items: list[Any],
+        probs: dict[int, tuple[torch.Tensor, ...]],
+        errors: dict[int, str],
+        all_probabilities: bool,
+        drawings: _Files,
     ) -> pd.DataFrame:
-        block = self.learn.dls.target_blocks[0]
+        blocks, names = self.learn.dls.target_blocks, self._names()
         rows = []
         for i, item in enumerate(items):
-            row: dict[str, Any] = {"file": _named(item), "label": None, "probability": float("nan"), "error": errors.get(i, "")}
-            if i in probs:
-                chosen = block.decide(probs[i][None])[0]
-                row["label"] = block.decode(chosen)
-                row["probability"] = float(probs[i][int(chosen)]) if block.kind == "category" else float("nan")
-                if all_probabilities and self.vocab is not None:
-                    row |= {f"p({label})": float(p) for label, p in zip(self.vocab, probs[i], strict=True)}
-                if drawings:
-                    row["drawing"] = drawings.write(items[i], self._drawn(items[i], Prediction(row["label"], chosen, probs[i])))
+            row: dict[str, Any] = {"file": _named(item)}
+            made = [_Answer(block, p[None]) for block, p in zip(blocks, probs[i], strict=True)] if i in probs else [None] * len(blocks)
+            for name, answer in zip(names, made, strict=True):
+                label, sure = ("label", "probability") if len(blocks) == 1 else (name, f"{name} probability")
+                row[label] = None if answer is None else answer.label
+                if len(blocks) == 1 or blocks[names.index(name)].kind == "category":
+                    row[sure] = float("nan") if answer is None else answer.sure
+            row["error"] = errors.get(i, "")
+            if i in probs and all_probabilities:
+                for name, block, p in zip(names, blocks, probs[i], strict=True):
+                    first = "" if len(blocks) == 1 else f"{name}="
+                    row |= {f"p({first}{label})": float(v) for label, v in zip(getattr(block, "vocab", None) or (), p, strict=False)}
+            if i in probs and drawings:
+                label, index = (tuple(getattr(answer, what) for answer in made) for what in ("label", "index"))
+                parts = (label, index, probs[i]) if len(blocks) > 1 else (label[0], index[0], probs[i][0])
+                row["drawing"] = drawings.write(i, self._drawn(item, Prediction(*parts)))
             rows.append(row)
         return pd.DataFrame(rows, columns=None if rows else ["file", "label", "probability", "error"])
 
 
-class _Folder:
-    """A folder (or none) that gets a PNG of each of some items, under the item's name."""
+class _Answer:
+    """What one target's activated predictions ``(1, ...)`` of an item say: label, index, and how sure they are (nan where that isn't known)."""
 
-    def __init__(self, path: str | os.PathLike[str] | None) -> None:
-        self.path = None if path is None else Path(path)
-        self.taken: set[Path] = set()
+    def __init__(self, block: Block, probs: torch.Tensor) -> None:
+        self.index = block.decide(probs)[0]
+        self.label = block.decode(self.index)
+        self.sure = float(probs[0][int(self.index)]) if block.kind == "category" else float("nan")
+
+
+_MARK, _MADE_BY = "Software", "burnish"  # by which PNGs that were written here are known
+
+
+def _marked() -> PngInfo:
+    info = PngInfo()
+    info.add_text(_MARK, _MADE_BY)
+    return info
+
+
+class _Files:
+    """Where a PNG of each of some items goes: a folder (or None, for nowhere), and in it the item's name.
+
+    Raises:
+        SettingError: a file of such a name is there that wasn't written so: a photograph, or a mask that somebody drew, would be lost.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None, items: list[Any]) -> None:
+        self.files: list[Path] = []
+        taken = set[str]()
+        for item in items if folder is not None else ():
+            stem, n = Path(item).stem if isinstance(item, (str, Path)) else "item", 2
+            name = f"{stem}.png"
+            while name in taken:
+                name, n = f"{stem}_{n}.png", n + 1
+            taken.add(name)
+            self.files.append(Path(folder or ".") / name)
+        foreign = [file for file in self.files if file.exists() and not _is_ours(file)]
+        if foreign:
+            raise SettingError(
+                f"{len(foreign)} of the pictures to write are in {folder} already and are no predictions, such as {foreign[0].name}: they would be lost. Choose another folder."
+            )
 
     def __bool__(self) -> bool:
-        return self.path is not None
+        return bool(self.files)
 
-    def write(self, item: Any, save: Callable[[Path], Any]) -> str:
-        """Has `save` write the file of an item; gives its name."""
-        assert self.path is not None
-        self.path.mkdir(parents=True, exist_ok=True)
-        stem = Path(item).stem if isinstance(item, (str, Path)) else "item"
-        file, n = self.path / f"{stem}.png", 2
-        while file in self.taken:
-            file, n = self.path / f"{stem}_{n}.png", n + 1
-        self.taken.add(file)
+    def write(self, i: int, save: Callable[[Path], Any]) -> str:
+        """Has `save` write the file of the item at place `i`; gives its name."""
+        file = self.files[i]
+        file.parent.mkdir(parents=True, exist_ok=True)
         save(file)
         return str(file)
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        with Image.open(file) as picture:
+            return picture.info.get(_MARK) == _MADE_BY
+    except OSError:
+        return False
 
 
 def _named(item: Any) -> str:

@@ -9,9 +9,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from burnish.data.category import CategoryBlock
+from burnish.data.datablock import DataBlock
+from burnish.data.files import get_image_files
+from burnish.data.label import parent_label
 from burnish.data.notes import captured_notes
+from burnish.data.number import RegressionBlock
+from burnish.data.split import RandomSplitter
 from burnish.deploy.predictor import Predictor
 from burnish.errors import ModelFileError, SettingError
+from burnish.vision.blocks import ImageBlock
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.learner import vision_learner
 from burnish.vision.transforms import Resize
@@ -62,6 +69,33 @@ def test_drawings_on_request(predictor: Predictor, folder: Path, tmp_path: Path)
     table = predictor.table([folder / "red" / "0.png", folder / "none.png", folder / "blue" / "0.png"], drawings=tmp_path / "drawn")
     assert [Path(f).name if isinstance(f, str) else f for f in table["drawing"].fillna("")] == ["0.png", "", "0_2.png"]
     assert all(Image.open(f).width > 100 for f in table["drawing"].dropna()) and plt.get_fignums() == before
+
+
+def test_what_others_made_is_not_written_over(predictor: Predictor, folder: Path, tmp_path: Path) -> None:
+    """A folder of photographs, or of masks that somebody drew, given for the results."""
+    before = {f: f.read_bytes() for f in folder.glob("red/*.png")}
+    with pytest.raises(SettingError, match=r"6 of the pictures to write are in .* already and are no predictions, such as 0.png"):
+        predictor.table(sorted(folder.glob("red/*.png")), drawings=folder / "red")
+    assert {f: f.read_bytes() for f in folder.glob("red/*.png")} == before
+    for _ in range(2):  # its own it makes again
+        table = predictor.table([folder / "red" / "0.png"], drawings=tmp_path / "drawn")
+    assert [f.name for f in (tmp_path / "drawn").iterdir()] == ["0.png"] and table["drawing"][0].endswith("0.png")
+
+
+def test_several_targets_have_columns_each(folder: Path, tmp_path: Path) -> None:
+    block = DataBlock(
+        (ImageBlock, CategoryBlock, RegressionBlock), n_inp=1, get_items=get_image_files, get_y=[parent_label, lambda f: float(f.stem) / 2],
+        item_tfms=Resize(32), splitter=RandomSplitter(0.3, seed=0),
+    )  # fmt: skip
+    with captured_notes():
+        learn = vision_learner(block.dataloaders(folder, bs=4, device="cpu"), "resnet18", pretrained=False, seed=1, lin_ftrs=[16])
+    both, item = Predictor(learn.export(tmp_path / "m.burnish")), folder / "red" / "1.png"
+    table = both.table([item, folder / "none.png"], all_probabilities=True, drawings=tmp_path / "drawn")
+    alone = both.predict(item)
+    assert list(table.columns) == ["file", "label", "label probability", "number", "error", "p(label=blue)", "p(label=red)", "drawing"]
+    assert (table["label"][0], table["number"][0]) == (alone.label[0], pytest.approx(alone.label[1], abs=1e-4))
+    assert table["label probability"][0] == pytest.approx(float(alone.probs[0].max()), abs=1e-5)
+    assert "none.png" in table["error"][1] and pd.isna(table["label"][1]) and Image.open(table["drawing"][0]).width > 100
 
 
 @pytest.mark.parametrize("bad", [[0], [1], [0, 1, 2], [2]], ids=str)
