@@ -19,6 +19,7 @@ from burnish.errors import DataError, SettingError, UnreadableFileError
 from burnish.evaluate.boxes import COLUMNS, DetectionLoss, MeanAP, detections, fused, match
 from burnish.evaluate.by_class import results_by_class
 from burnish.evaluate.interpret import Interpretation
+from burnish.train.callbacks.mix import CutMix, MixUp
 from burnish.train.export import load_learner
 from burnish.vision.annotations import annotated_coco, annotated_voc, get_annotations
 from burnish.vision.augment import aug_transforms
@@ -139,6 +140,20 @@ def test_the_labels_of_boxes_are_checked(folder):
     with captured_notes():
         dls = DetectionDataLoaders.from_df(table, folder, folder="JPEGImages", label_col=None, **OPTIONS)
     assert not set(dls.check().issues.kind) & {"one_class", "similar_labels"}, "of one kind there is nothing to compare"
+
+
+def test_pictures_with_boxes_are_blended_and_not_pasted(folder):
+    with captured_notes():
+        dls = DetectionDataLoaders.from_csv(folder, folder="JPEGImages", **OPTIONS)
+        learn = detection_learner(dls, "resnet18", pretrained=False, seed=0)
+        with (
+            pytest.raises(SettingError, match="what the BBoxLblBlock tells of, which would still be asked for"),
+            learn.no_logging(),
+        ):
+            learn.fit(1, cbs=CutMix())
+        with learn.no_logging():
+            learn.fit(1, cbs=MixUp())
+    assert np.isfinite(learn.recorder.raw_losses).all()
 
 
 def test_annotations_as_people_read_them(folder):

@@ -20,7 +20,7 @@ from burnish.evaluate.losses_masks import CombinedLoss, DiceLoss, FocalLoss
 from burnish.evaluate.metrics import metric_by_name
 from burnish.evaluate.summary import assess
 from burnish.train.callback import Callback
-from burnish.train.callbacks.mix import CutMix
+from burnish.train.callbacks.mix import CutMix, MixUp
 from burnish.train.export import load_learner
 from burnish.train.readout import sample_losses
 from burnish.vision.augment import aug_transforms
@@ -302,6 +302,28 @@ def test_cutmix_pastes_the_mask_with_its_picture(folder):
         assert (same.flatten(1).float().mean(1) > 0).any() and same.any(dim=0).all()
         agrees = (same & (masks == mask)).any(dim=0)
         assert agrees.all(), "every pixel has the class of the picture it comes from"
+
+
+@pytest.mark.parametrize("loss", [None, DiceLoss(), CombinedLoss(torch.nn.CrossEntropyLoss(), DiceLoss())])
+def test_mixup_counts_both_masks_by_their_parts(folder, loss):
+    seen = []
+
+    class Look(Callback):
+        order = 1000
+
+        def after_loss(self, learn):
+            if learn.training:
+                partner, part = mix._partner, mix._part
+                own, other = (sample_losses(learn.loss_func, learn.pred, (y,)) for y in (learn.yb[0], learn.yb[0][partner]))
+                seen.append((learn.loss.item(), (part * own + (1 - part) * other).mean().item()))
+
+    mix = MixUp(1.0)
+    with captured_notes():
+        dls = SegmentationDataLoaders.from_folder(folder, **OPTIONS)
+        learn = Learner(dls, torch.nn.Conv2d(3, 2, 1), loss_func=loss, cbs=[mix, Look()], seed=0)
+        with learn.no_logging():
+            learn.fit(1)
+    assert len(seen) > 3 and all(a == pytest.approx(b, rel=1e-4) for a, b in seen)
 
 
 def test_a_function_that_moves_the_picture_alone_is_told_or_refused(folder):

@@ -127,6 +127,14 @@ class CutMix(Mix):
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__(alpha)
 
+    def before_fit(self, learn: Learner) -> None:
+        super().before_fit(learn)
+        placed = [type(block).__name__ for block in learn.dls.target_blocks if block.located and block.kind != "mask"]
+        if placed:
+            raise SettingError(
+                f"CutMix covers a part of each picture, and with it what the {placed[0]} tells of, which would still be asked for. Use MixUp, or leave it out."
+            )
+
     def mix(
         self, xb: tuple[Tensor, ...], partner: Tensor, drawn: np.ndarray, rng: np.random.Generator
     ) -> tuple[tuple[Tensor, ...], np.ndarray]:
@@ -225,7 +233,8 @@ def mixed_loss(
     total = (share * losses[0] + (1 - share) * losses[1]).sum()
     if weights[0] is None or weights[1] is None:
         return total / losses[0].numel()
-    return total / (share * weights[0] + (1 - share) * weights[1]).sum()
+    counted = (share * weights[0] + (1 - share) * weights[1]).sum()
+    return total / counted.clamp(min=torch.finfo(counted.dtype).tiny)  # a batch may have nothing that counts
 
 
 def _by_sample(losses: Tensor, n: int) -> Tensor:
