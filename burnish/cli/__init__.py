@@ -191,7 +191,7 @@ def predict(
     threshold: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=1.0, help="(a model of boxes, or of several labels) Tell those from this score on; default: the model's own."
+            min=0.0, max=1.0, help="(a model of boxes, or of several labels) Tell those above this score; default: the model's own."
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where it runs.")] = "cpu",

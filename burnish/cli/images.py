@@ -134,7 +134,7 @@ WRITTEN = {
 
 def predict(model: Any, files: list[str], as_json: bool, as_csv: bool, masks: Path | None = None, drawings: Path | None = None) -> None:
     """Says what photographs show. Exit code 1 when some can't be read. `model` is a Predictor. `masks`, `drawings`: see ``Predictor.table``."""
-    if masks is not None and model.learn.dls.target_blocks[0].kind != "mask":
+    if masks is not None and all(block.kind != "mask" for block in model.learn.dls.target_blocks):
         raise SettingError("--masks is of a model that predicts masks, and this one doesn't. Leave it out.")
     if drawings is not None:
         import matplotlib
@@ -153,13 +153,14 @@ def predict(model: Any, files: list[str], as_json: bool, as_csv: bool, masks: Pa
 
 def set_threshold(model: Any, threshold: float) -> None:
     """From which score, or probability, boxes and labels are told."""
-    block = model.learn.dls.target_blocks[0]
-    if hasattr(block, "thresholds"):
-        block.thresholds = [threshold] * block.n_out
-    elif hasattr(block, "threshold"):
-        block.threshold = threshold
-    else:
+    blocks = [block for block in model.learn.dls.target_blocks if block.kind in ("multicategory", "boxes")]
+    if not blocks:
         raise SettingError("--threshold is of a model of boxes, or of several labels a photograph, and this one is neither. Leave it out.")
+    for block in blocks:
+        if block.kind == "boxes":
+            block.threshold = threshold
+        else:
+            block.thresholds = [threshold] * block.n_out
 
 
 def _expanded(files: list[str]) -> list[str]:
@@ -203,7 +204,7 @@ def _plain_cells(table: Any) -> Any:
 def _say_predictions(table: Any) -> None:
     """Prints the predictions, of their numbers as many columns as there is room for."""
     console = console_of(sys.stdout)
-    more = [c for c in table if c not in _NOT_COLUMNS and not any(isinstance(v, list) for v in table[c])]
+    more = [c for c in table if c not in _NOT_COLUMNS and not c.endswith("boxes")]
     shown, left_out = _as_table(table, more[:_MOST_COLUMNS]), len(more[_MOST_COLUMNS:])
     unbounded = console.options.update(width=10_000)
     while len(more) > left_out and console.measure(shown, options=unbounded).maximum > console.width:
@@ -232,7 +233,7 @@ def _as_table(table: Any, more: list[str]) -> Any:
     for row in table.to_dict("records"):
         cells = [plain(_said(row["label"]))] if labelled else []
         cells += ["" if row["probability"] != row["probability"] else f"{row['probability']:.1%}"] if sure else []
-        cells += [short(row[c]) if isinstance(row[c], float) else plain(row[c]) for c in more]
+        cells += [plain(_said(row[c])) for c in more]
         if row["error"]:
             cells = ["can't be read", *("" for _ in cells[1:])]
         shown.add_row(plain(end_of(row["file"])), *cells)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from burnish.cli.places import for_shell, made
 from burnish.cli.saying import check_follows, console_of, plain, save, say_test, table_of
 from burnish.data.notes import captured_notes, note
-from burnish.errors import DataError, SettingError, listed, short
+from burnish.errors import DataError, SettingError, listed, nearest, short
 from burnish.wording import in_options
 
 if TYPE_CHECKING:
@@ -314,6 +314,10 @@ def show(
         examples = ", ".join(map(str, pd.unique(cells)[:3]))
         shown.add_row(plain(name), str(frame[name].dtype), f"{cells.nunique():,}", f"{frame[name].isna().mean():.0%}", plain(examples[:40]))
     console.print(shown)
+    if valid_col is not None and valid_col not in frame.columns:
+        raise SettingError(
+            f"--valid-col {valid_col!r}: the table has no such column. It has: {listed(frame.columns, 20)}.{nearest(valid_col, map(str, frame.columns))}"
+        )
     said = {"target": target, **pairs, "valid-col": valid_col, **written._asdict()}
     options = "".join(f" --{name} {for_shell(value)}" for name, value in said.items() if value is not None)
     if target is None and not any(pairs.values()):

@@ -196,13 +196,25 @@ def _say_what_else(frame: pd.DataFrame, targets: list[str], task: str, asked: As
     """Says what a table seems to hold and the command doesn't use."""
     split = next((c for c in frame.columns if str(c).lower() in ("is_valid", "is_test", "split", "fold")), None)
     if split is not None and asked.valid_col is None:
-        note(f"The column {split!r} isn't used: the pictures that validate are drawn. --valid-col {split} splits by it.")
+        by_it = f" --valid-col {split} splits by it." if _says_sides(frame, split) else ""
+        note(f"The column {split!r} isn't used: the pictures that validate are drawn.{by_it}")
     texts = frame[targets[0]].dropna().astype(str) if task == "class" else ()
     mark = next((mark for mark in (";", "|") if len(texts) and sum(mark in t for t in texts) > len(texts) / 2), None)
     if mark is not None:
         note(
             f"The cells of {targets[0]!r} hold {mark!r} ({next(t for t in texts if mark in t)!r}). Several labels each? --delim {mark!r} says so."
         )
+
+
+def _says_sides(frame: pd.DataFrame, column: str) -> bool:
+    """Whether a column says of each row which side it is on; "is_test" says something else of True."""
+    from burnish.data.sides import sides_of_marks
+
+    try:
+        sides_of_marks(list(frame[column]), column, lenient=False)
+    except DataError:
+        return False
+    return str(column).lower() != "is_test"
 
 
 def _in_pairs(targets: list[str]) -> bool:
@@ -245,26 +257,14 @@ def _numbers(frame: pd.DataFrame, targets: list[str], asked: Asked, root: Path) 
 
 
 def _points(frame: pd.DataFrame, targets: list[str], asked: Asked, root: Path) -> Callable[..., Any]:
-    from burnish.data.datablock import DataBlock
-    from burnish.data.split import ColSplitter, RandomSplitter
-    from burnish.vision.blocks import ImageBlock
+    from burnish.vision.dataloaders import ImageDataLoaders
     from burnish.vision.points import PointBlock
 
     if len(targets) % 2:
         raise SettingError(f"--task points: columns x, y for each point were expected, and --target names {len(targets)}.")
     names = [_shared(a, b) for a, b in zip(targets[::2], targets[1::2], strict=True)]
     block = PointBlock(names=names if len(set(names)) == len(names) else None, n=None if len(set(names)) == len(names) else len(names))
-    places = frame[targets].to_numpy(dtype=float).reshape(len(frame), -1, 2)
-    samples = [(root / str(file), place) for file, place in zip(frame[asked.pictures], places, strict=True)]
-
-    def loaders(
-        valid_pct: float, test_pct: float, seed: int, item_tfms: Any, batch_tfms: Any, valid_col: Any = None, **options: Any
-    ) -> Any:
-        splitter = RandomSplitter(valid_pct, seed, test_pct) if valid_col is None else ColSplitter(list(frame[valid_col]))
-        made = DataBlock(blocks=(ImageBlock, block), splitter=splitter, item_tfms=item_tfms, batch_tfms=batch_tfms)
-        return made.dataloaders(samples, seed=seed, **options)
-
-    return loaders
+    return lambda **options: ImageDataLoaders.from_df(frame, root, fn_col=str(asked.pictures), label_col=targets, y_block=block, **options)
 
 
 def _shared(x: str, y: str) -> str:

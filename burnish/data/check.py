@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -32,7 +32,7 @@ _SMALL, _HUGE, _NARROW = 32, 50_000_000, 4.0  # least side in pixels, most pixel
 def check_table(
     table: pd.DataFrame,
     inputs: Sequence[str],
-    targets: Sequence[str],
+    targets: Sequence[str] | Mapping[str, str],
     quick: bool = False,
     n_workers: int | None = None,
     white: int = WHITE,
@@ -46,7 +46,7 @@ def check_table(
     Args:
         table: one row a sample, with the columns named in `inputs` and `targets`, and perhaps `split`.
         inputs: columns whose cells may name files (paths or text); others are not looked into.
-        targets: columns of labels. Texts, truth values, whole numbers and lists of labels count as classes; fractions,
+        targets: columns of labels (or what kind of target each is, by column: "category", "multicategory", "mask" ...). Texts, truth values, whole numbers and lists of labels count as classes; fractions,
             paths and arrays don't.
         quick: only what is cheap: files aren't decoded, nearly identical pictures not looked for.
         n_workers: threads that decode; None one a processor.
@@ -60,9 +60,9 @@ def check_table(
     splits = _splits(table)
     issues = [*check_sizes_of_sides(splits)]
     for target in targets:
-        issues += check_labels(list(table[target]), splits, target)
+        issues += check_labels(list(table[target]), splits, target, targets[target] if isinstance(targets, Mapping) else "category")
     files = _Files(table, inputs, quick, n_workers)
-    issues += [*files.unusable(), *files.odd(), *files.narrow(white), *_repeated(files, splits, _labels(table, targets))]
+    issues += [*files.unusable(), *files.odd(), *files.narrow(white), *_repeated(files, splits, _labels(table, list(targets)))]
     return Report(issues, _scope(table, files, quick))
 
 

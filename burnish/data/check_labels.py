@@ -14,6 +14,12 @@ from burnish.data.label import is_missing
 from burnish.errors import listed
 
 _FEW_TO_MEASURE, _FEW_TO_TRAIN = 30, 20  # rows of a side below which it is called very small
+_STRATIFIED = ("category", "multicategory")  # kinds of targets by which a split may keep the shares
+_MADE_UP = {
+    "category": '; balance="sample" or balance="loss" makes up for it',
+    "mask": '; balance="loss" makes up for it',
+}  # what DataLoaders can do about uneven classes
+_USUAL = {"category": "accuracy", "mask": "pixel_accuracy"}
 _UNEVEN, _VERY_UNEVEN = 5, 20  # times that the largest class may exceed the smallest
 
 
@@ -35,10 +41,13 @@ def check_sizes_of_sides(splits: Sequence[str | None]) -> Iterator[Issue]:
             yield Issue("tiny_split", "medium", message, f"Give {side} a larger share, or collect more.", where)
 
 
-def check_labels(values: Sequence[Any], splits: Sequence[str | None], column: str) -> list[Issue]:
+def check_labels(values: Sequence[Any], splits: Sequence[str | None], column: str, kind: str = "category") -> list[Issue]:
     """One class only, rare and uneven classes, classes missing from a side, and labels that differ only in spelling.
 
     Nothing is found in columns that hold no classes (fractions, paths, arrays).
+
+    Args:
+        kind: of the target, by which there is something to do about it.
     """
     rows = [[(label, r) for label in _classes(v)] for r, v in enumerate(values) if splits[r] is not None and not is_missing(v)]
     if not rows or not all(r for r in rows if r) or not _are_classes(values):
@@ -55,8 +64,8 @@ def check_labels(values: Sequence[Any], splits: Sequence[str | None], column: st
     return [
         *spellings(where, column),
         *_rare(where, column),
-        *_missing(where, splits, column, any(len(r) > 1 for r in rows)),
-        *_uneven(where, splits, column),
+        *_missing(where, splits, column, kind),
+        *_uneven(where, splits, column, kind),
     ]
 
 
@@ -107,8 +116,7 @@ def _rare(where: dict[Any, list[int]], column: str) -> Iterator[Issue]:
         yield Issue("tiny_class", "medium", message, advice, [where[label][0] for label in single])
 
 
-def _missing(where: dict[Any, list[int]], splits: Sequence[str | None], column: str, several: bool) -> Iterator[Issue]:
-    """Args: several: whether a row may have several classes, by which no split can be stratified."""
+def _missing(where: dict[Any, list[int]], splits: Sequence[str | None], column: str, kind: str) -> Iterator[Issue]:
     sides = [s for s in ("train", "valid", "test") if s in set(splits)]
     present = {label: {splits[r] for r in rows} for label, rows in where.items()}
     for side in sides if len(sides) > 1 else ():
@@ -118,17 +126,17 @@ def _missing(where: dict[Any, list[int]], splits: Sequence[str | None], column: 
                 ("high", "the model can't learn them") if side == "train" else ("medium", "nothing shows how well they are told apart")
             )
             message = f"{len(absent)} of {len(where)} classes of {column} are missing from {side}, so {means}: {listed(map(repr, absent))}."
-            how = "draw another split (seed=), or collect more." if several else "TrainTestSplitter(stratify=True)."
-            advice = f"Split so that each class is on both sides: {how}"
+            how = "TrainTestSplitter(stratify=True)" if kind in _STRATIFIED else "draw another split (seed=), or collect more"
+            advice = f"Split so that each class is on both sides: {how}."
             yield Issue("missing_class", severity, message, advice, sorted(r for label in absent for r in where[label]))
 
 
-def _uneven(where: dict[Any, list[int]], splits: Sequence[str | None], column: str) -> Iterator[Issue]:
+def _uneven(where: dict[Any, list[int]], splits: Sequence[str | None], column: str, kind: str) -> Iterator[Issue]:
     counts = Counter({label: sum(splits[r] == "train" for r in rows) for label, rows in where.items()})
     ranked = [(label, n) for label, n in counts.most_common() if n]
     if not ranked or ranked[0][1] < _UNEVEN * ranked[-1][1]:
         return
     (most, n_most), (least, n_least) = ranked[0], ranked[-1]
     message = f"Classes of {column} are uneven in train: {most!r} has {n_most} samples ({n_most / sum(counts.values()):.0%}), {least!r} has {n_least}."
-    advice = 'Look at each class\'s own results besides accuracy; balance="sample" or balance="loss" makes up for it.'
+    advice = f"Look at each class's own results besides {_USUAL.get(kind, 'the mean')}{_MADE_UP.get(kind, '')}."
     yield Issue("imbalance", "medium" if n_most >= _VERY_UNEVEN * n_least else "low", message, advice)

@@ -66,9 +66,6 @@ def set_title(ax: Any, text: str, color: str = "black", size: float = 9) -> None
     Args:
         size: of the font in points.
     """
-    if ax.get_subplotspec() is None:  # placed by hand
-        ax.set_title(text, fontsize=size, color=color, parse_math=False)
-        return
     figure, cells = ax.figure, ax.get_subplotspec().get_gridspec()
     width, height = 72 * figure.get_figwidth() / cells.ncols, 72 * figure.get_figheight() / cells.nrows
     lines = text.split("\n")
@@ -113,6 +110,8 @@ def draw_inputs(blocks: Sequence[Block], values: Sequence[Any], ax: Any) -> None
         block, shown = blocks[places[0]], [values[i] for i in places]
         block.draw(shown[0] if len(shown) == 1 else block.beside(shown), ax, title="")
         ax.autoscale(len(shown) == 1)  # a mask over the first of several must not hide the others
+        if len(shown) > 1:
+            block.draw(shown[0], ax, title="")  # in its place again: what has places is drawn by the size of the last picture
     if not kinds:
         ax.set_axis_off()
     beneath = [block.say(value) for block, value in zip(blocks, values, strict=True) if block.of_row]

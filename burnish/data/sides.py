@@ -156,8 +156,8 @@ def sides_of_marks(marks: Sequence[Any], what: str, lenient: bool) -> Sides:
     if bad:
         shown = listed(dict.fromkeys(repr(marks[i]) for i in bad))
         raise DataError(
-            f"{what} has {len(bad)} value(s) that don't say which side an item is on: {shown} (positions {listed(bad)}). "
-            "Expected True (valid) or False (train), or the texts 'train', 'valid' and 'test'; with other values pass on=, the value(s) that mean valid."
+            f"{what[:1].upper()}{what[1:]} has {len(bad)} value(s) that don't say which side an item is on: {shown} (positions {listed(bad)}). "
+            "Expected True (valid) or False (train), or the texts 'train', 'valid' and 'test'. Where other values mean valid, ColSplitter(column, on=[...]) says which."
         )
     array = np.array(names, dtype=object)
     sides = tuple(np.flatnonzero(array == name) for name in SIDES)

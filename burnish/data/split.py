@@ -321,14 +321,17 @@ class ColSplitter(Splitter):
     def split(self, items: Any, table: pd.DataFrame | None) -> Sides:
         values = column_values(self.col, items, table, "col")
         if self.on is None:
-            return sides_of_marks(values, f"The column {self.col!r}" if isinstance(self.col, (str, int)) else "col=", lenient=False)
+            return sides_of_marks(values, self._called(), lenient=False)
         wanted = list(self.on) if isinstance(self.on, (list, tuple, set, frozenset, np.ndarray, pd.Series)) else [self.on]
         mask = np.array([v in wanted for v in values])
         if not mask.any():
             raise DataError(
-                f"No row has {self.on!r} in the column {self.col!r}; it has: {listed(dict.fromkeys(map(repr, values)), 10)}. Change on=."
+                f"No row has {self.on!r} in {self._called()}; it has: {listed(dict.fromkeys(map(repr, values)), 10)}. Change on=."
             )
         return np.flatnonzero(~mask), np.flatnonzero(mask)
+
+    def _called(self) -> str:
+        return f"the column {self.col!r}" if isinstance(self.col, (str, int)) else "the values of col="
 
 
 class GroupSplitter(Splitter):

@@ -90,19 +90,19 @@ def column_names(blocks: Sequence[Block]) -> list[str]:
     return names
 
 
-def with_labels_read(table: pd.DataFrame, blocks: Sequence[Block], n_inp: int, quick: bool = False) -> tuple[pd.DataFrame, list[str]]:
+def with_labels_read(table: pd.DataFrame, blocks: Sequence[Block], n_inp: int, quick: bool = False) -> tuple[pd.DataFrame, dict[str, str]]:
     """The table, its targets of several labels as lists of them, however they are written, missing where a cell can't be read; and the columns of
-    the targets that are labels.
+    the targets that are labels, with the kind of each.
 
     Args:
         quick: leave out those of which files would have to be read (masks).
     """
-    columns = list[str]()
+    columns = dict[str, str]()
     for name, block in list(zip(column_names(blocks), blocks, strict=True))[n_inp:]:
         several, in_files = type(block).labels_in is not Block.labels_in, block.kind == "mask"
         if not (several or hasattr(block, "vocab")) or (quick and in_files):
             continue
-        columns.append(name)
+        columns[name] = block.kind
         if several:
             cells = in_parallel(functools.partial(_labels_in, block), list(table[name]), None if in_files else 0)
             table = table.assign(**{name: pd.Series(cells, index=table.index, dtype=object)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,9 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from burnish.data.block import Block
 from burnish.data.lazy import pd
 from burnish.data.notes import captured_notes
 from burnish.data.reader import describe_failure
-from burnish.data.table import column_names
 from burnish.errors import DataError, SettingError
 from burnish.train.export import load_learner
 from burnish.train.predict import Prediction
@@ -54,7 +52,7 @@ class Predictor:
 
         Columns: file (the item), label, probability, error (why an item could not be read, else empty), and with
         `all_probabilities` one column a label. Of points there is an x and a y of each, in pixels; of masks the share of each class; of boxes how many there are of which
-        class, and all of them. An item that can't be read has no label and doesn't stop the others.
+        class, and all of them. Several targets have columns each, which begin with the target's name. An item that can't be read has no label and doesn't stop the others.
 
         Args:
             masks: of a model of masks, a folder that gets each as a PNG, under the name of its picture: with the numbers or colours of the masks that it was learned from.
@@ -64,57 +62,93 @@ class Predictor:
             raise SettingError(
                 f"table() got one item, {str(items)[:80]!r}; expected a list of items, e.g. table([item]). For one item use predict(item)."
             )
-        items = list(items)
+        items, blocks = list(items), self.learn.dls.target_blocks
+        if masks is not None and all(block.kind != "mask" for block in blocks):
+            raise SettingError("masks= is of a model that predicts masks, and this one doesn't. Leave it out.")
+        if masks is not None and drawings is not None and Path(masks).resolve() == Path(drawings).resolve():
+            raise SettingError(
+                f"masks= and drawings= are both {str(masks)!r}, and their files would have the same names. Give each its own folder."
+            )
+        to = _Files(masks, items, "mask"), _Files(drawings, items, "drawing")
         errors: dict[int, str] = {}
-        to_masks, to_drawings = _Files(masks, items), _Files(drawings, items)
-        if any(block.located for block in self.learn.dls.target_blocks) and items:
-            return self._located(items, to_masks, to_drawings)
-        if not items:
-            return self._frame([], {}, {}, all_probabilities, to_drawings)
-        try:
-            probs, errors = self._probabilities(items, range(len(items)))
-        except DataError:  # not one of a whole batch could be read: find out which, and predict the others
-            errors = {i: why for i, item in enumerate(items) if (why := self._unreadable(item))}
-            good = [i for i in range(len(items)) if i not in errors]
-            if len(good) == len(items):
-                raise
-            probs = self._probabilities([items[i] for i in good], good)[0] if good else {}
-        return self._frame(items, probs, errors, all_probabilities, to_drawings)
+        located = any(block.located for block in blocks)
+        found = {
+            i: self._row(i, items[i], made, all_probabilities, *to)
+            for i, made in (self._in_place if located else self._in_batches)(items, errors)
+        }
+        blank = {} if located or len(blocks) > 1 else {"label": None, "probability": float("nan")}
+        rows = [found.get(i) or {"file": _named(item), **blank, "error": errors[i]} for i, item in enumerate(items)]
+        columns = list(dict.fromkeys(c for row in sorted(rows, key=len, reverse=True) for c in row)) or [
+            "file",
+            "label",
+            "probability",
+            "error",
+        ]
+        return pd.DataFrame(rows, columns=columns)
 
-    def _probabilities(self, items: list[Any], positions: Iterable[int]) -> tuple[dict[int, tuple[torch.Tensor, ...]], dict[int, str]]:
-        """Activated predictions by position, one a target, and what could not be read."""
-        where = list(positions)
+    def _in_batches(self, items: list[Any], errors: dict[int, str]) -> Iterator[tuple[int, Prediction]]:
+        """The prediction of each item that can be read, with its place; the others' places and what was wrong go to `errors`."""
+        where = list(range(len(items)))
+        try:
+            got, skipped = self._preds(items) if items else ({}, {})
+        except DataError:  # not one of a whole batch could be read: find out which, and predict the others
+            errors |= {i: why for i, item in enumerate(items) if (why := self._unreadable(item))}
+            where = [i for i in where if i not in errors]
+            if len(where) == len(items):
+                raise
+            got, skipped = self._preds([items[i] for i in where]) if where else ({}, {})
+        errors |= {where[row]: why for row, why in skipped.items()}
+        blocks = self.learn.dls.target_blocks
+        for row, probs in got.items():
+            index = tuple(block.decide(p[None])[0] for block, p in zip(blocks, probs, strict=True))
+            label = tuple(block.decode(one) for block, one in zip(blocks, index, strict=True))
+            yield where[row], Prediction(label, index, probs) if len(blocks) > 1 else Prediction(label[0], index[0], probs[0])
+
+    def _preds(self, items: list[Any]) -> tuple[dict[int, tuple[torch.Tensor, ...]], dict[int, str]]:
+        """Activated predictions by place, one a target, and what could not be read."""
         dl = self.learn.dls.test_dl(items, on_error="skip")
         with captured_notes():  # what can't be read is told in the table
             got = self.learn.get_preds(dl=dl)
         each = got.preds if isinstance(got.preds, tuple) else (got.preds,)
-        return {where[row]: p for row, p in zip(got.rows, zip(*each, strict=True), strict=True)}, {
-            where[row]: why for row, why in dl.skipped.items()
-        }
+        return dict(zip(got.rows.tolist(), zip(*each, strict=True), strict=True)), dict(dl.skipped)
 
-    def _located(self, items: list[Any], masks: _Files, drawings: _Files) -> pd.DataFrame:
-        """The table of what has places in the picture."""
-        blocks, names = self.learn.dls.target_blocks, self._names()
-        errors = {i: why for i, item in enumerate(items) if (why := self._unreadable(item))}
+    def _in_place(self, items: list[Any], errors: dict[int, str]) -> Iterator[tuple[int, Prediction]]:
+        """The same of what has places in the picture, some at a time."""
+        errors |= {i: why for i, item in enumerate(items) if (why := self._unreadable(item))}
         good = [i for i in range(len(items)) if i not in errors]
-        found: dict[int, dict[str, Any]] = {}
         for some in (good[k : k + _AT_ONCE] for k in range(0, len(good), _AT_ONCE)):
-            for i, made in zip(some, self.learn.predict([items[i] for i in some]), strict=True):
-                labels = (made.label,) if len(blocks) == 1 else made.label
-                cells = [block.cells(label) for block, label in zip(blocks, labels, strict=True)]
-                found[i] = {
-                    (what if len(blocks) == 1 else f"{name}: {what}"): value
-                    for name, part in zip(names, cells, strict=True)
-                    for what, value in part.items()
-                }
-                if masks and blocks[0].kind == "mask":
-                    picture = blocks[0].as_picture(labels[0])  # type: ignore[attr-defined]
-                    found[i]["mask"] = masks.write(i, lambda file, picture=picture: picture.save(file, pnginfo=_marked()))
-                if drawings:
-                    found[i]["drawing"] = drawings.write(i, self._drawn(items[i], made))
-        rows = [{"file": _named(item), **found.get(i, {}), "error": errors.get(i, "")} for i, item in enumerate(items)]
-        columns = list(dict.fromkeys(c for row in sorted(rows, key=len, reverse=True) for c in row))
-        return pd.DataFrame(rows, columns=columns)
+            yield from zip(some, self.learn.predict([items[i] for i in some]), strict=True)
+
+    def _row(self, i: int, item: Any, made: Prediction, all_probabilities: bool, masks: _Files, drawings: _Files) -> dict[str, Any]:
+        """A prediction as a row of the table."""
+        blocks, names = self.learn.dls.target_blocks, [" ".join(names) for names in self.learn.dls.target_names]
+        alone, more = len(blocks) == 1, dict[str, Any]()
+        row: dict[str, Any] = {"file": _named(item)}
+        for block, name, label, index, probs in zip(blocks, names, *(((one,) if alone else one) for one in made), strict=True):
+            if block.located:
+                row |= {what if alone else f"{name}: {what}": value for what, value in block.cells(label).items()}
+            else:
+                row["label" if alone else name] = label
+            if block.kind == "category" or (alone and not block.located):
+                sure = float(probs[int(index)]) if block.kind == "category" else float("nan")
+                row["probability" if alone else f"{name} probability"] = sure
+            if all_probabilities and block.kind in ("category", "multicategory"):
+                more |= {f"p({'' if alone else f'{name}='}{v})": float(p) for v, p in zip(block.vocab, probs, strict=True)}  # type: ignore[attr-defined]
+            if masks and block.kind == "mask":
+                picture = block.as_picture(label)  # type: ignore[attr-defined]
+                more["mask"] = masks.write(i, lambda file, picture=picture: picture.save(file, pnginfo=masks.mark()))
+        if drawings:
+            more["drawing"] = drawings.write(i, lambda file: self._draw(item, made, file, drawings.marks))
+        return {**row, "error": "", **more}
+
+    def _draw(self, item: Any, prediction: Prediction, file: Path, marks: dict[str, str]) -> None:
+        import matplotlib.pyplot as plt
+
+        before = set(plt.get_fignums())
+        self.learn.show_prediction(item, prediction=prediction)
+        plt.gcf().savefig(file, dpi=150, bbox_inches="tight", metadata=marks)
+        for number in set(plt.get_fignums()) - before:
+            plt.close(number)
 
     def _unreadable(self, item: Any) -> str | None:
         blocks = self.learn.dls.input_blocks
@@ -126,83 +160,19 @@ class Predictor:
             return describe_failure(item, error)
         return None
 
-    def _drawn(self, item: Any, prediction: Prediction) -> Callable[[Path], None]:
-        """What writes a picture of an item with its prediction to a file."""
-
-        def save(file: Path) -> None:
-            import matplotlib.pyplot as plt
-
-            open_before = set(plt.get_fignums())
-            self.learn.show_prediction(item, prediction=prediction)
-            figure = plt.gcf()
-            figure.savefig(file, dpi=150, bbox_inches="tight", metadata={_MARK: _MADE_BY})
-            for number in set(plt.get_fignums()) - open_before:
-                plt.close(number)
-
-        return save
-
-    def _names(self) -> list[str]:
-        """What the targets are called."""
-        dls = self.learn.dls
-        return column_names(dls.blocks)[len(dls.input_blocks) :]
-
-    def _frame(
-        self,
-        items: list[Any],
-        probs: dict[int, tuple[torch.Tensor, ...]],
-        errors: dict[int, str],
-        all_probabilities: bool,
-        drawings: _Files,
-    ) -> pd.DataFrame:
-        blocks, names = self.learn.dls.target_blocks, self._names()
-        rows = []
-        for i, item in enumerate(items):
-            row: dict[str, Any] = {"file": _named(item)}
-            made = [_Answer(block, p[None]) for block, p in zip(blocks, probs[i], strict=True)] if i in probs else [None] * len(blocks)
-            for name, answer in zip(names, made, strict=True):
-                label, sure = ("label", "probability") if len(blocks) == 1 else (name, f"{name} probability")
-                row[label] = None if answer is None else answer.label
-                if len(blocks) == 1 or blocks[names.index(name)].kind == "category":
-                    row[sure] = float("nan") if answer is None else answer.sure
-            row["error"] = errors.get(i, "")
-            if i in probs and all_probabilities:
-                for name, block, p in zip(names, blocks, probs[i], strict=True):
-                    first = "" if len(blocks) == 1 else f"{name}="
-                    row |= {f"p({first}{label})": float(v) for label, v in zip(getattr(block, "vocab", None) or (), p, strict=False)}
-            if i in probs and drawings:
-                label, index = (tuple(getattr(answer, what) for answer in made) for what in ("label", "index"))
-                parts = (label, index, probs[i]) if len(blocks) > 1 else (label[0], index[0], probs[i][0])
-                row["drawing"] = drawings.write(i, self._drawn(item, Prediction(*parts)))
-            rows.append(row)
-        return pd.DataFrame(rows, columns=None if rows else ["file", "label", "probability", "error"])
-
-
-class _Answer:
-    """What one target's activated predictions ``(1, ...)`` of an item say: label, index, and how sure they are (nan where that isn't known)."""
-
-    def __init__(self, block: Block, probs: torch.Tensor) -> None:
-        self.index = block.decide(probs)[0]
-        self.label = block.decode(self.index)
-        self.sure = float(probs[0][int(self.index)]) if block.kind == "category" else float("nan")
-
-
-_MARK, _MADE_BY = "Software", "burnish"  # by which PNGs that were written here are known
-
-
-def _marked() -> PngInfo:
-    info = PngInfo()
-    info.add_text(_MARK, _MADE_BY)
-    return info
-
 
 class _Files:
     """Where a PNG of each of some items goes: a folder (or None, for nowhere), and in it the item's name.
+
+    Args:
+        kind: of picture. It is written into each, so that those of an earlier call are known, and made again.
 
     Raises:
         SettingError: a file of such a name is there that wasn't written so: a photograph, or a mask that somebody drew, would be lost.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None, items: list[Any]) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None, items: list[Any], kind: str) -> None:
+        self.marks = {"Software": f"burnish ({kind})"}
         self.files: list[Path] = []
         taken = set[str]()
         for item in items if folder is not None else ():
@@ -212,10 +182,11 @@ class _Files:
                 name, n = f"{stem}_{n}.png", n + 1
             taken.add(name)
             self.files.append(Path(folder or ".") / name)
-        foreign = [file for file in self.files if file.exists() and not _is_ours(file)]
+        foreign = [file for file in self.files if file.exists() and not self._is_own(file)]
         if foreign:
             raise SettingError(
-                f"{len(foreign)} of the pictures to write are in {folder} already and are no predictions, such as {foreign[0].name}: they would be lost. Choose another folder."
+                f"{len(foreign)} of the pictures to write are in {folder} already and are no {kind}s of an earlier call, such as {foreign[0].name}: they would be lost. "
+                "Choose another folder."
             )
 
     def __bool__(self) -> bool:
@@ -228,13 +199,19 @@ class _Files:
         save(file)
         return str(file)
 
+    def mark(self) -> PngInfo:
+        """What PIL is to write into each."""
+        info = PngInfo()
+        for name, text in self.marks.items():
+            info.add_text(name, text)
+        return info
 
-def _is_ours(file: Path) -> bool:
-    try:
-        with Image.open(file) as picture:
-            return picture.info.get(_MARK) == _MADE_BY
-    except OSError:
-        return False
+    def _is_own(self, file: Path) -> bool:
+        try:
+            with Image.open(file) as picture:
+                return self.marks.items() <= picture.info.items()
+        except OSError:
+            return False
 
 
 def _named(item: Any) -> str:

@@ -106,7 +106,7 @@ class CrossEntropyLossFlat(_Loss):
         flat, actual = class_outputs(output, target, self.axis, type(self).__name__)
         if self.reduction == "mean":  # torch's own is nan where nothing counts
             total = F.cross_entropy(flat, actual, ignore_index=self.ignore_index, **{**options, "reduction": "sum"})
-            return _mean(total, _counted(actual, self.ignore_index, weight, flat.dtype))
+            return mean_of_counted(total, counted(actual, self.ignore_index, weight, flat.dtype))
         loss = F.cross_entropy(flat, actual, ignore_index=self.ignore_index, **options)
         return loss.reshape(target.shape) if self.reduction == "none" else loss
 
@@ -156,11 +156,11 @@ class FocalLossFlat(_Loss):
         output = _precise(output)
         flat, actual = class_outputs(output, target, self.axis, "FocalLossFlat")
         plain = F.cross_entropy(flat, actual, ignore_index=self.ignore_index, reduction="none")
-        counted = _counted(actual, self.ignore_index, _class_weight(self.weight, output, self.axis), plain.dtype)
-        loss = counted * (-torch.expm1(-plain)).clamp(min=1e-12) ** self.gamma * plain
+        counts = counted(actual, self.ignore_index, _class_weight(self.weight, output, self.axis), plain.dtype)
+        loss = counts * (-torch.expm1(-plain)).clamp(min=1e-12) ** self.gamma * plain
         if self.reduction == "none":
             return loss.reshape(target.shape)
-        return _mean(loss.sum(), counted) if self.reduction == "mean" else loss.sum()
+        return mean_of_counted(loss.sum(), counts) if self.reduction == "mean" else loss.sum()
 
     activation = CrossEntropyLossFlat.activation  # type: ignore[assignment]
     decodes = CrossEntropyLossFlat.decodes  # type: ignore[assignment]
@@ -237,15 +237,15 @@ def _class_weight(weight: Tensor | None, output: Tensor, axis: int) -> Tensor | 
     return weight.to(output)
 
 
-def _counted(actual: Tensor, ignore_index: int, weight: Tensor | None, dtype: torch.dtype) -> Tensor:
+def counted(actual: Tensor, ignore_index: int, weight: Tensor | None, dtype: torch.dtype) -> Tensor:
     """How much each target counts: the weight of its class, 0 where it is ignored."""
-    counted = (actual != ignore_index).to(dtype)
-    return counted if weight is None else counted * weight[actual.clamp(0, len(weight) - 1)]
+    counts = (actual != ignore_index).to(dtype)
+    return counts if weight is None else counts * weight[actual.clamp(0, len(weight) - 1)]
 
 
-def _mean(total: Tensor, counted: Tensor) -> Tensor:
+def mean_of_counted(total: Tensor, counts: Tensor) -> Tensor:
     """The mean over what counts, as torch's cross-entropy has it; 0, not nan, where nothing does."""
-    return total / counted.sum().clamp(min=torch.finfo(counted.dtype).tiny)
+    return total / counts.sum().clamp(min=torch.finfo(counts.dtype).tiny)
 
 
 def weights_of_classes(loss_func: Any) -> Tensor | None:

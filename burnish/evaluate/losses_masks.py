@@ -11,14 +11,15 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from burnish.errors import SettingError
-from burnish.evaluate.losses import FocalLossFlat, Weights, _Loss
+from burnish.evaluate.losses import FocalLossFlat, Weights, _Loss, counted, mean_of_counted
 from burnish.evaluate.segmentation import IGNORED
 from burnish.train.guards import as_loss, loss_name
 from burnish.train.readout import mean_of_each
 
-__all__ = ["CombinedLoss", "DiceLoss", "FocalLoss", "LovaszLoss"]
+__all__ = ["CombinedLoss", "DiceLoss", "FocalLoss", "LovaszLoss", "PixelCrossEntropy"]
 
 
 class _MaskLoss(_Loss):
@@ -47,6 +48,18 @@ class _MaskLoss(_Loss):
     def decodes(self, activated: Tensor) -> Tensor:
         """Class indices."""
         return activated.argmax(1)
+
+
+class PixelCrossEntropy(nn.CrossEntropyLoss):
+    """``nn.CrossEntropyLoss``, but 0 for a batch of which no pixel counts: the mean over nothing is nan, and so would be the weights."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        if self.reduction != "mean" or target.is_floating_point():
+            return super().forward(input, target)
+        total = F.cross_entropy(
+            input, target, self.weight, ignore_index=self.ignore_index, reduction="sum", label_smoothing=self.label_smoothing
+        )
+        return mean_of_counted(total, counted(target, self.ignore_index, self.weight, total.dtype))
 
 
 class DiceLoss(_MaskLoss):
@@ -101,6 +114,13 @@ class FocalLoss(FocalLossFlat):
         super().__init__(gamma, 1, weight, ignore_index, reduction)
 
 
+def _whole(loss: Any) -> Any:
+    """torch's cross-entropy as the one that is never nan."""
+    if type(loss) is not nn.CrossEntropyLoss:
+        return loss
+    return PixelCrossEntropy(loss.weight, ignore_index=loss.ignore_index, reduction=loss.reduction, label_smoothing=loss.label_smoothing)
+
+
 class CombinedLoss(_Loss):
     """A weighted sum of losses: ``CombinedLoss(nn.CrossEntropyLoss(), DiceLoss())``.
 
@@ -113,7 +133,7 @@ class CombinedLoss(_Loss):
     axis: int = 1
 
     def __init__(self, *losses: Any, weights: Sequence[float] | None = None, reduction: str = "mean") -> None:
-        made = [as_loss(loss) for loss in losses]
+        made = [_whole(as_loss(loss)) for loss in losses]
         if not made or (weights is not None and len(weights) != len(made)):
             raise SettingError(
                 f"CombinedLoss of {len(made)} losses with weights={weights}: give one or more losses, and one weight for each."

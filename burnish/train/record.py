@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import burnish.artifact as artifact
 from burnish.data.lazy import pd
+from burnish.data.table import SPLITS
 from burnish.errors import listed, short
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def class_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for split, rows in table.groupby("split", sort=False, observed=True)[targets[0]]:
         counts[str(split)] = {str(k): n for k, n in sorted(Counter(rows).items(), key=lambda kn: str(kn[0]))}
-    return counts
+    return {split: counts[split] for split in sorted(counts, key=SPLITS.index)}
 
 
 def finite(value: Any) -> Any:

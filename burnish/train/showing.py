@@ -87,8 +87,9 @@ def show_prediction(
             "show_prediction takes one item, and this is a list. Draw them one by one, or several with show_results(dl=learn.dls.test_dl(items))."
         )
     made = predict(learn, item) if prediction is None else prediction
-    opened = [block.open(part) for block, part in zip(inputs, (item,) if len(inputs) == 1 else item, strict=True)]
-    if ax is None:
+    opened = [_as_given(block, part) for block, part in zip(inputs, (item,) if len(inputs) == 1 else item, strict=True)]
+    own = ax is None
+    if own:
         (ax,) = grid(1, figsize=figsize or _size_for(opened), lines=len(targets), **room_of(inputs, [opened]))
     draw_inputs(inputs, opened, ax)
     decided, sure = (each if len(targets) > 1 else (each,) for each in (made.index, made.probs))
@@ -98,8 +99,17 @@ def show_prediction(
         if type(block).draw is not Block.draw:
             block.draw(value, ax)
         said.append(f"{block.say(value)} {float(probs[int(index)]):.1%}" if block.kind == "category" else block.say(value))
-    set_title(ax, "\n".join(said))
+    if own:
+        set_title(ax, "\n".join(said))
+    else:  # in a figure of the user's, whose layout is theirs
+        ax.set_title("\n".join(said), parse_math=False)
     return made
+
+
+def _as_given(block: Block, part: Any) -> Any:
+    """An input as it is drawn: a picture whole, of a row what the model gets."""
+    opened = block.open(part)
+    return block.decode(block.encode(opened)) if block.of_row else opened
 
 
 def _size_for(opened: Sequence[Any]) -> tuple[float, float] | None:

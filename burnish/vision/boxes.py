@@ -131,7 +131,7 @@ class BBoxLblBlock(Block):
 
     def labels_in(self, raw: Any) -> list[Any] | None:
         """None where there is one class alone: that says nothing of a picture."""
-        return list(dict.fromkeys(self._read(raw, "A sample")[1])) if self.n_out > 1 else None
+        return list(dict.fromkeys(self._read(raw, "A sample")[1])) if self.vocab is None or len(self.vocab) > 1 else None
 
     # -- opening ----------------------------------------------------------------------------------------------------
     def open(self, raw: Any, size: Size | None = None) -> tuple[Any, np.ndarray]:

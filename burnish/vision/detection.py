@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from burnish.data.datablock import DataBlock
 from burnish.data.dataloaders import DataLoaders
-from burnish.data.label import is_missing
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed, own_globals
-from burnish.data.sides import check_shares
+from burnish.data.sides import SIDES, check_shares
 from burnish.data.split import ColSplitter, RandomSplitter, Splitter
 from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.evaluate.joint import default_metrics
@@ -26,7 +26,7 @@ from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.annotations import Annotated, annotated_coco, annotated_rows, annotated_voc, check_sizes
 from burnish.vision.backbones import ArchLike, create_body
 from burnish.vision.boxes import BBoxLblBlock
-from burnish.vision.dataloaders import LoaderOptions, by_column, column_of, csv_in, image_block, known_options
+from burnish.vision.dataloaders import LoaderOptions, by_column, csv_in, image_block, known_options
 from burnish.vision.detector import FINEST, Detector
 from burnish.vision.inputs import check_one_picture
 from burnish.vision.learner import Splitter as GroupsOf
@@ -109,15 +109,16 @@ def _by_column(df: pd.DataFrame, fn_col: str, valid_col: str, test_pct: float, s
     """The split of the pictures, by a column of their rows."""
     if splitter is not None:
         raise SettingError("valid_col= and splitter= were both given: the pictures are split by one of them.")
-    by_column(df, valid_col, test_pct)  # refuses what can't be
-    files, marks = df[fn_col].astype(str), df[column_of(df, valid_col, "valid_col")]
-    first = dict[str, Any]()
-    for row, (file, mark) in enumerate(zip(files, marks, strict=True)):
-        if first.setdefault(file, mark) != mark and not (is_missing(mark) and is_missing(first[file])):
+    side_of_row = np.empty(len(df), dtype=object)
+    for side, rows in zip(SIDES, by_column(df, valid_col, test_pct).split(df, None), strict=False):
+        side_of_row[rows] = side
+    sides = dict[str, str]()
+    for row, (file, side) in enumerate(zip(df[fn_col].astype(str), side_of_row, strict=True)):
+        if sides.setdefault(file, side) != side:
             raise DataError(
-                f"Row {row} of the table says {valid_col}={mark!r} of {file}, and a row before it {first[file]!r}. A picture is on one side with all its boxes: mend the column."
+                f"Row {row} of the table, by its {valid_col!r}, puts {file} on the side {side!r}, and a row before it on {sides[file]!r}. A picture is on one side with all its boxes: mend the column."
             )
-    return ColSplitter(list(first.values()))
+    return ColSplitter(list(sides.values()))
 
 
 def _check_format(bbox: BBoxLblBlock | None, what: str) -> None:

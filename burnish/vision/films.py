@@ -90,8 +90,8 @@ def extract_frames(
     _tell(names, results, root)
     rows = [(file, name, time) for name, (frames, _) in zip(names, results, strict=True) for file, time in frames]
     table = pd.DataFrame(rows, columns=["file", "clip", "time"])
-    _tell_of_others(out, table["file"])
     table.assign(file=[os.path.relpath(f, out) for f in table["file"]]).to_csv(out / FRAMES, index=False)
+    _tell_of_others(out, table["file"])
     return table
 
 
@@ -184,7 +184,8 @@ def _picture(frame: Any, stream: Any, most: int | None) -> Image.Image:
 
 def _tell_of_others(out: Path, written: Iterable[str]) -> None:
     """Pictures of the folder that this call didn't write, of an earlier one most likely: who reads the folder gets them too."""
-    others = sorted(set(map(str, get_files(out, image_extensions))) - set(written))
+    there = (Path(folder, name) for folder, _, names in os.walk(out) for name in names)
+    others = sorted({str(f) for f in there if f.suffix.lower() in image_extensions} - set(written))
     if others:
         note(
             f"{out} holds {len(others)} pictures that this call didn't write (an earlier one?): {listed((os.path.relpath(f, out) for f in others), 3)}. "

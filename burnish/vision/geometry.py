@@ -169,4 +169,4 @@ def _move(value: Any, move: Any, size: Size) -> Any:
     moved = move(corners)
     ordered = torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1)
     back = convert(ordered, old_format=upright, new_format=value.format)
-    return tv_tensors.BoundingBoxes(back, format=value.format, canvas_size=canvas)  # type: ignore[call-overload]
+    return tv_tensors.BoundingBoxes(back, format=value.format, canvas_size=canvas, clamping_mode=value.clamping_mode)  # type: ignore[call-overload]

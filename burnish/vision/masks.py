@@ -18,6 +18,7 @@ from burnish.data.label import is_missing
 from burnish.data.notes import note
 from burnish.data.parallel import in_parallel
 from burnish.errors import DataError, SettingError, listed, nearest
+from burnish.evaluate.losses_masks import PixelCrossEntropy
 from burnish.evaluate.segmentation import IGNORED  # the same in a finished batch
 from burnish.vision.frames import corner_tracer, frame_of, homographies, moved_planes, picture_of
 from burnish.vision.image import load_image
@@ -329,7 +330,7 @@ class MaskBlock(Block):
         return np.sum(list(numbers), axis=0)
 
     def loss(self) -> nn.Module:
-        return nn.CrossEntropyLoss()
+        return PixelCrossEntropy()
 
     def activation(self, output: Tensor) -> Tensor:
         if output.ndim != 4 or output.shape[1] != self.n_out:

@@ -349,7 +349,7 @@ def test_columns_of_many_kinds_of_marks(values: list) -> None:
 
 
 @pytest.mark.parametrize(("values", "message"), [
-    ([0, 1, 2], r"1 value\(s\) that don't say which side an item is on: 2 \(positions 2\).*pass on="),
+    ([0, 1, 2], r"1 value\(s\) that don't say which side an item is on: 2 \(positions 2\).*ColSplitter\(column, on=\[...\]\) says which"),
     ([True, None, False], r"1 value\(s\).*None \(positions 1\)"),
     (["train", "valid", "vlaid"], r"'vlaid' \(positions 2\)"),
     ([False] * 3, "left the valid side"),

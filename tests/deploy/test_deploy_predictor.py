@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from burnish.data.category import CategoryBlock
@@ -18,9 +20,11 @@ from burnish.data.number import RegressionBlock
 from burnish.data.split import RandomSplitter
 from burnish.deploy.predictor import Predictor
 from burnish.errors import ModelFileError, SettingError
+from burnish.train.learner import Learner
 from burnish.vision.blocks import ImageBlock
 from burnish.vision.dataloaders import ImageDataLoaders
 from burnish.vision.learner import vision_learner
+from burnish.vision.masks import MaskBlock
 from burnish.vision.transforms import Resize
 
 
@@ -74,12 +78,16 @@ def test_drawings_on_request(predictor: Predictor, folder: Path, tmp_path: Path)
 def test_what_others_made_is_not_written_over(predictor: Predictor, folder: Path, tmp_path: Path) -> None:
     """A folder of photographs, or of masks that somebody drew, given for the results."""
     before = {f: f.read_bytes() for f in folder.glob("red/*.png")}
-    with pytest.raises(SettingError, match=r"6 of the pictures to write are in .* already and are no predictions, such as 0.png"):
+    with pytest.raises(
+        SettingError, match=r"6 of the pictures to write are in .* already and are no drawings of an earlier call, such as 0.png"
+    ):
         predictor.table(sorted(folder.glob("red/*.png")), drawings=folder / "red")
     assert {f: f.read_bytes() for f in folder.glob("red/*.png")} == before
     for _ in range(2):  # its own it makes again
         table = predictor.table([folder / "red" / "0.png"], drawings=tmp_path / "drawn")
     assert [f.name for f in (tmp_path / "drawn").iterdir()] == ["0.png"] and table["drawing"][0].endswith("0.png")
+    with pytest.raises(SettingError, match="masks= is of a model that predicts masks"):
+        predictor.table([folder / "red" / "0.png"], masks=tmp_path / "masks")
 
 
 def test_several_targets_have_columns_each(folder: Path, tmp_path: Path) -> None:
@@ -96,6 +104,34 @@ def test_several_targets_have_columns_each(folder: Path, tmp_path: Path) -> None
     assert (table["label"][0], table["number"][0]) == (alone.label[0], pytest.approx(alone.label[1], abs=1e-4))
     assert table["label probability"][0] == pytest.approx(float(alone.probs[0].max()), abs=1e-5)
     assert "none.png" in table["error"][1] and pd.isna(table["label"][1]) and Image.open(table["drawing"][0]).width > 100
+
+
+def test_masks_and_drawings_beside_a_label(folder: Path, tmp_path: Path) -> None:
+    """One model that tells of each picture its class, and a class for every pixel."""
+    block = DataBlock(
+        (ImageBlock, CategoryBlock, MaskBlock(["dark", "bright"])), n_inp=1, get_items=get_image_files,
+        get_y=[parent_label, lambda f: np.arange(36 * (40 + int(f.stem))).reshape(36, -1) % 2], item_tfms=Resize(32), splitter=RandomSplitter(0.3, seed=0),
+    )  # fmt: skip
+
+    class Both(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pixels, self.label = torch.nn.Conv2d(3, 2, 1), torch.nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.label(x.mean((2, 3))), self.pixels(x)
+
+    with captured_notes():
+        learn = Learner(block.dataloaders(folder, bs=4, device="cpu"), Both(), seed=0)
+    both, items = object.__new__(Predictor), [folder / "red" / "1.png", folder / "blue" / "1.png"]
+    both.learn = learn
+    table = both.table(items, all_probabilities=True, masks=tmp_path / "masks", drawings=tmp_path / "drawn")
+    assert {"label", "label probability", "mask: label", "p(label=red)", "mask", "drawing"} <= set(table.columns)
+    assert [Image.open(f).size for f in table["mask"]] == [(41, 36)] * 2 and all(Image.open(f).width > 100 for f in table["drawing"])
+    with pytest.raises(SettingError, match="masks= and drawings= are both"):
+        both.table(items, masks=tmp_path / "one", drawings=tmp_path / "one")
+    with pytest.raises(SettingError, match="are no drawings of an earlier call"):
+        both.table(items, drawings=tmp_path / "masks")
 
 
 @pytest.mark.parametrize("bad", [[0], [1], [0, 1, 2], [2]], ids=str)

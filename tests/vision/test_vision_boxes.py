@@ -121,6 +121,25 @@ def test_min_visible_holds_behind_crops_of_torchvision(cut):
         assert bool(there) == (share >= 0.5)
 
 
+def test_min_visible_holds_where_a_crop_follows_a_resize():
+    found = []
+    for least in (0, 0.2):
+        samples = [(Image.new("RGB", SIZE), ([(0, 0, 96, 72)], ["a"]))] * 60
+        block = DataBlock(
+            (ImageBlock, BBoxLblBlock(min_visible=least)),
+            item_tfms=[Resize((160, 120), "squish"), v2.RandomCrop(60)],
+            splitter=RandomSplitter(0.2, seed=0),
+        )
+        with captured_notes():
+            targets = torch.cat([y for _, y in block.dataloaders(samples, bs=8, seed=0, device="cpu").train])
+        found.append(targets[:, 0])
+    whole, kept = found
+    area = ((whole[:, 2:4] - whole[:, :2]) * 30).prod(1)
+    enough = area >= 0.2 * 128 * 96
+    assert enough.any() and (whole[:, 4] == 0).any() and not enough.all()
+    assert torch.equal(kept[:, 4] == 0, enough)
+
+
 def test_pictures_without_boxes_and_many_boxes_make_batches():
     samples = [(painted(i)[0], ([(1, 1, 9, 9)] * i, ["x"] * i)) for i in range(8)]
     with captured_notes():

@@ -241,6 +241,8 @@ def test_pictures_of_a_sample_are_drawn_side_by_side(twins):
     assert shape[0] == 96 and shape[1] > 2 * 96  # two pictures and a gap
     twins.show_results(max_n=3)
     assert [ax.get_title().count("\n") for ax in plt.gcf().axes[:3]] == [1] * 3 and plt.gcf().axes[0].images[0].get_array().shape == shape
+    twins.show_prediction(tuple(twins.dls.table.iloc[0, :2]))
+    assert plt.gcf().axes[0].images[0].get_array().shape[1] > 2 * 60 and "%" in plt.gcf().axes[0].get_title()
     found = ClassificationInterpretation.from_learner(twins)
     found.plot_top_losses(4)
     assert all(ax.images[0].get_array().shape == shape for ax in plt.gcf().axes[:4])
@@ -434,6 +436,12 @@ def test_the_cells_are_read_beneath_the_picture(market):
         market.dls.show_batch(max_n=4)
     texts = [ax.texts[0].get_text() for ax in plt.gcf().axes[:4]]
     assert all("market " in text and "weight " in text and "price " in text for text in texts)
+    row = {"market": "west", "weight": 180.0, "price": None, "bought": "yes"}
+    for given in (row, pd.Series(row), pd.DataFrame([row]).itertuples().__next__(), pd.DataFrame([row])):
+        with captured_notes():
+            market.show_prediction((market.dls.table.image.iloc[0], given))
+        (beneath,) = [text.get_text() for text in plt.gcf().axes[0].texts]
+        assert "weight 180" in beneath and "bought" not in beneath, "what the model gets, and nothing else"
     market.show_results(max_n=4)
     assert all("weight " in ax.texts[0].get_text() for ax in plt.gcf().axes[:4])
 

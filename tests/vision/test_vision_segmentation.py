@@ -16,7 +16,7 @@ from burnish.errors import DataError, SettingError
 from burnish.evaluate.by_class import results_by_class
 from burnish.evaluate.interpret import ClassificationInterpretation, Interpretation
 from burnish.evaluate.learner import Learner
-from burnish.evaluate.losses_masks import CombinedLoss, DiceLoss, FocalLoss
+from burnish.evaluate.losses_masks import CombinedLoss, DiceLoss, FocalLoss, LovaszLoss, PixelCrossEntropy
 from burnish.evaluate.metrics import metric_by_name
 from burnish.evaluate.summary import assess
 from burnish.train.callback import Callback
@@ -302,6 +302,26 @@ def test_cutmix_pastes_the_mask_with_its_picture(folder):
         assert (same.flatten(1).float().mean(1) > 0).any() and same.any(dim=0).all()
         agrees = (same & (masks == mask)).any(dim=0)
         assert agrees.all(), "every pixel has the class of the picture it comes from"
+
+
+@pytest.mark.parametrize("loss", [None, CombinedLoss(torch.nn.CrossEntropyLoss(), DiceLoss()), FocalLoss(), LovaszLoss()])
+def test_masks_of_which_no_pixel_counts_change_nothing(loss):
+    """Such batches come of crops of large pictures that are mostly void."""
+    loss = MaskBlock(CODES).loss() if loss is None else loss
+    output = torch.randn(4, 2, 8, 8, requires_grad=True)
+    value = loss(output, torch.full((4, 8, 8), -100))
+    value.backward()
+    assert value.item() == 0 and (output.grad == 0).all()
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"weight": torch.tensor([0.3, 2.0])}, {"label_smoothing": 0.1}, {"reduction": "sum"}, {"reduction": "none"}]
+)
+def test_the_cross_entropy_of_masks_is_torchs(settings):
+    output, target = torch.randn(4, 2, 8, 8), torch.randint(0, 2, (4, 8, 8))
+    target[:, :3] = -100
+    ours, torchs = PixelCrossEntropy(**settings)(output, target), torch.nn.CrossEntropyLoss(**settings)(output, target)
+    assert torch.allclose(ours, torchs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("loss", [None, DiceLoss(), CombinedLoss(torch.nn.CrossEntropyLoss(), DiceLoss())])
