@@ -77,7 +77,7 @@ class Predictor:
             for i, made in (self._in_place if located else self._in_batches)(items, errors)
         }
         blank = {} if located or len(blocks) > 1 else {"label": None, "probability": float("nan")}
-        rows = [found.get(i) or {"file": _named(item), **blank, "error": errors[i]} for i, item in enumerate(items)]
+        rows = [found.get(i) or {"file": _named(item), **blank, "error": errors.get(i, "it was left out")} for i, item in enumerate(items)]
         columns = list(dict.fromkeys(c for row in sorted(rows, key=len, reverse=True) for c in row)) or [
             "file",
             "label",
@@ -168,7 +168,8 @@ class _Files:
         kind: of picture. It is written into each, so that those of an earlier call are known, and made again.
 
     Raises:
-        SettingError: a file of such a name is there that wasn't written so: a photograph, or a mask that somebody drew, would be lost.
+        SettingError: a file of such a name is there that wasn't written so: a photograph, or a mask that somebody drew, would be lost; or the
+            items are in that folder themselves.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, items: list[Any], kind: str) -> None:
@@ -187,6 +188,11 @@ class _Files:
             raise SettingError(
                 f"{len(foreign)} of the pictures to write are in {folder} already and are no {kind}s of an earlier call, such as {foreign[0].name}: they would be lost. "
                 "Choose another folder."
+            )
+        among = Path(folder or ".").resolve()
+        if self.files and any(isinstance(item, (str, Path)) and Path(item).resolve().parent == among for item in items):
+            raise SettingError(
+                f"{folder} holds the pictures themselves, and whoever reads it next would take the {kind}s for more of them. Choose another folder."
             )
 
     def __bool__(self) -> bool:

@@ -83,6 +83,12 @@ def test_what_others_made_is_not_written_over(predictor: Predictor, folder: Path
     ):
         predictor.table(sorted(folder.glob("red/*.png")), drawings=folder / "red")
     assert {f: f.read_bytes() for f in folder.glob("red/*.png")} == before
+    photo = tmp_path / "photo.jpg"
+    Image.new("RGB", (40, 36)).save(photo)
+    with pytest.raises(
+        SettingError, match="holds the pictures themselves, and whoever reads it next would take the drawings for more of them"
+    ):
+        predictor.table([photo], drawings=tmp_path)
     for _ in range(2):  # its own it makes again
         table = predictor.table([folder / "red" / "0.png"], drawings=tmp_path / "drawn")
     assert [f.name for f in (tmp_path / "drawn").iterdir()] == ["0.png"] and table["drawing"][0].endswith("0.png")
