@@ -204,7 +204,7 @@ def _plain_cells(table: Any) -> Any:
 def _say_predictions(table: Any) -> None:
     """Prints the predictions, of their numbers as many columns as there is room for."""
     console = console_of(sys.stdout)
-    more = [c for c in table if c not in _NOT_COLUMNS and not c.endswith("boxes")]
+    more = [c for c in table if c not in _NOT_COLUMNS and c != "boxes" and not c.endswith(": boxes")]
     shown, left_out = _as_table(table, more[:_MOST_COLUMNS]), len(more[_MOST_COLUMNS:])
     unbounded = console.options.update(width=10_000)
     while len(more) > left_out and console.measure(shown, options=unbounded).maximum > console.width:

@@ -63,6 +63,7 @@ def train(
     """Trains a model on a table, to predict one of its columns; or on ratings, to recommend. Writes the model, a report and pictures."""
     console, out = console_of(), out or Path("burnish-out")
     frame = read(file, written)
+    check_column(frame, "valid-col", valid_col)
     splitter = _splitter(group, time, valid_col, valid, test, seed)
     console.print(f"{len(frame):,} rows and {len(frame.columns)} columns, from {file}", highlight=False, markup=False)
     if (user or item or rating) is not None:
@@ -92,6 +93,14 @@ def train(
         if learn.dls.test is not None:
             say_test(console, learn)
         _write(console, learn, out, others)
+
+
+def check_column(frame: pd.DataFrame, option: str, name: str | None) -> None:
+    """Raises SettingError where an option names a column that the table doesn't have."""
+    if name is not None and name not in frame.columns:
+        raise SettingError(
+            f"--{option} {name!r}: the table has no such column. It has: {listed(frame.columns, 20)}.{nearest(name, map(str, frame.columns))}"
+        )
 
 
 def _splitter(group: str | None, time: str | None, valid_col: str | None, valid: float | None, test: float, seed: int) -> Any:
@@ -314,10 +323,7 @@ def show(
         examples = ", ".join(map(str, pd.unique(cells)[:3]))
         shown.add_row(plain(name), str(frame[name].dtype), f"{cells.nunique():,}", f"{frame[name].isna().mean():.0%}", plain(examples[:40]))
     console.print(shown)
-    if valid_col is not None and valid_col not in frame.columns:
-        raise SettingError(
-            f"--valid-col {valid_col!r}: the table has no such column. It has: {listed(frame.columns, 20)}.{nearest(valid_col, map(str, frame.columns))}"
-        )
+    check_column(frame, "valid-col", valid_col)
     said = {"target": target, **pairs, "valid-col": valid_col, **written._asdict()}
     options = "".join(f" --{name} {for_shell(value)}" for name, value in said.items() if value is not None)
     if target is None and not any(pairs.values()):

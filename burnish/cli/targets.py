@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from burnish.cli.tables import Written, is_table, read
+from burnish.cli.tables import Written, check_column, is_table, read
 from burnish.data.notes import note
 from burnish.errors import DataError, SettingError, listed, nearest
 
@@ -144,11 +144,8 @@ def _of_table(file: Path, asked: Asked) -> Found:
         raise SettingError(
             f"Say which column is to be predicted: --target NAME, or several with commas between them. The table has besides the pictures: {listed(others, 20)}."
         )
-    unknown = [name for name in targets if name not in frame.columns]
-    if unknown:
-        raise SettingError(
-            f"--target {unknown[0]!r}: the table has no such column. It has: {listed(frame.columns, 20)}.{nearest(unknown[0], map(str, frame.columns))}"
-        )
+    for name in targets:
+        check_column(frame, "target", name)
     task = _task(frame, targets, asked, file.parent) if asked.task == "auto" else asked.task
     _refuse_of_masks(asked, ("suffix",) if task == "masks" else ("codes", "suffix"), f"{file.name!r} is a table of {SAID[task]}")
     _say_what_else(frame, targets, task, asked)
@@ -156,10 +153,7 @@ def _of_table(file: Path, asked: Asked) -> Found:
         frame, targets, asked, file.parent
     )
     if asked.valid_col is not None:
-        if asked.valid_col not in frame.columns:
-            raise SettingError(
-                f"--valid-col {asked.valid_col!r}: the table has no such column. It has: {listed(frame.columns, 20)}.{nearest(asked.valid_col, map(str, frame.columns))}"
-            )
+        check_column(frame, "valid-col", asked.valid_col)
         made = functools.partial(made, valid_col=asked.valid_col)
     n: Any = frame[asked.pictures].nunique()
     return Found(file.parent, task, f"{n} photographs with {SAID[task]} ({listed(targets, 8)}), from {file}", made, n)
