@@ -19,6 +19,10 @@ class DataError(ValueError):
     """The data, or what was said about it (labels, splits, columns), can't be used as it is."""
 
 
+class NotInDataError(DataError, AttributeError):
+    """What was asked of some data (a vocabulary, say) isn't a thing that it has: ``hasattr`` is False."""
+
+
 class UnreadableFileError(DataError):
     """A file exists but can't be opened as what it should be."""
 
@@ -72,7 +76,10 @@ def short(value: float, digits: int = 4) -> str:
 def hinting(function: Callable[P, R]) -> Callable[P, R]:
     """Decorates a function (or ``__init__``) whose keywords people type by hand: a misspelt one is answered with the nearest
     names and all that there are. Python itself, before 3.13, names only the wrong one."""
-    known = [name for name in inspect.signature(function).parameters if name not in ("self", "learn")]
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):  # it looks at them itself
+        return function
+    known = [name for name in parameters if name not in ("self", "learn")]
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -19,7 +19,9 @@ import pytest
 from PIL import Image
 
 from burnish.cli import main
+from burnish.cli.places import put_earlier_aside
 from burnish.cli.saying import end_of
+from burnish.data.notes import captured_notes
 from burnish.train.export import load_learner
 
 
@@ -303,6 +305,33 @@ def test_a_training_that_fails_leaves_no_empty_folder(own_folder: Path, tmp_path
     one = burnish("train", own_folder, *QUICK, "--out", place)
     assert unknown.returncode == one.returncode == 2 and not (tmp_path / "new").exists()
     assert "8 photographs in 1 class, from" in one.stdout and "print(" not in one.stderr
+
+
+def test_what_an_earlier_training_left_is_put_aside(trained, own_folder: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(trained[0], tmp_path / "kept"))
+    model, names = (out / "model.burnish").read_bytes(), sorted(p.name for p in out.iterdir())
+    for mine in ("importance.png", "notes.txt"):
+        (out / mine).write_text(mine)
+    (out / "models").mkdir()
+    got = burnish("train", own_folder, *QUICK, "--out", out)
+    assert got.returncode == 0, got.stderr
+    said = [line for line in got.stderr.splitlines() if "earlier training" in line]
+    assert len(said) == 1 and str(out / "earlier-1") in said[0]
+    assert sorted(p.name for p in (out / "earlier-1").iterdir()) == sorted([*names, "importance.png"])
+    assert (out / "earlier-1" / "model.burnish").read_bytes() == model != (out / "model.burnish").read_bytes()
+    assert sorted(p.name for p in out.iterdir()) == sorted([*names, "earlier-1", "models", "notes.txt"])
+
+
+def test_put_aside_are_known_names_only_each_time_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "batch.png").touch()
+    assert put_earlier_aside(tmp_path) is None, "a picture of 'burnish show'"
+    (tmp_path / "earlier-1").touch()
+    for n in (2, 3):
+        (tmp_path / "report.html").touch(), (tmp_path / "mine.html").touch()
+        with captured_notes() as notes:
+            assert put_earlier_aside(tmp_path) == tmp_path / f"earlier-{n}" and len(notes) == 1
+    assert {p.name for p in tmp_path.iterdir()} == {"earlier-1", "earlier-2", "earlier-3", "mine.html"}
+    assert {p.name for p in (tmp_path / "earlier-2").iterdir()} == {"batch.png", "report.html"}
 
 
 def test_a_suggested_command_can_be_pasted(own_folder: Path) -> None:

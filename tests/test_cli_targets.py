@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_cli import QUICK, Ran, burnish, process
+from test_cli import QUICK, Ran, burnish
 
 N = 24
 
@@ -70,7 +70,11 @@ TARGETS = {
     "columns of labels": (of_table("--target", "is_red,is_blue"), "several labels a picture (is_red, is_blue)", "is_red|is_blue|none"),
     "a class": (of_table("--target", "colour"), "24 photographs in 2 classes", "red|blue"),
     "a number": (of_table("--target", "place"), "numbers (place)", r"[\d.]+"),
-    "numbers": (of_table("--target", "place,left_x", "--task", "number"), "numbers (place, left_x)", r"[\d.]+, [\d.]+"),
+    "numbers": (
+        of_table("--target", "place,left_x", "--task", "number"),
+        "numbers (place, left_x)",
+        r"file +place +left_x\n.+\n\S+ +-?[\d.]+ +-?[\d.]+ *\n",
+    ),
     "points": (of_table("--target", "left_x,left_y,right_x,right_y"), "points (left_x, left_y, right_x, right_y)", r"left x"),
     "boxes": (of_table("--target", "left_x,left_y,right_x,right_y,colour"), "boxes (left_x", "nothing|red|blue"),
     "boxes of COCO": (("coco.json", "--pictures", "seg/images"), "24 photographs and their boxes", "nothing|red|blue"),
@@ -107,10 +111,10 @@ def test_one_command_trains_reports_and_predicts(data: Path, tmp_path: Path, nam
     assert errs[kind] in report and ("<h1>resnet18: place" in report) == (kind == "number") and 'said <b class="bad">[' not in report
     assert "None</b>" not in report and "How good is it?" in report and "The most wrong" in report
     monkeypatch.chdir(data)
-    done = process("predict", tmp_path / "out" / "model.burnish", "seg/images/00.png")
+    done = burnish("predict", tmp_path / "out" / "model.burnish", "seg/images/00.png")
     assert done.returncode == 0, done.stderr
     assert re.search(predicted, done.stdout), done.stdout
-    as_json = process("predict", tmp_path / "out" / "model.burnish", "seg/images/00.png", "seg/nothing.png", "--json")
+    as_json = burnish("predict", tmp_path / "out" / "model.burnish", "seg/images/00.png", "seg/nothing.png", "--json")
     assert as_json.returncode == 1
     good, bad = json.loads(as_json.stdout)
     assert good["error"] is None and "nothing.png" in bad["error"]
@@ -121,13 +125,13 @@ def test_one_command_trains_reports_and_predicts(data: Path, tmp_path: Path, nam
 def test_masks_are_written(data: Path, tmp_path: Path) -> None:
     got = burnish("train", "seg", *QUICK, "--out", tmp_path / "out", cwd=data)
     assert got.returncode == 0, got.stderr
-    done = process("predict", tmp_path / "out" / "model.burnish", data / "seg/images/00.png", "--masks", tmp_path / "masks")
+    done = burnish("predict", tmp_path / "out" / "model.burnish", data / "seg/images/00.png", "--masks", tmp_path / "masks")
     assert done.returncode == 0, done.stderr
     mask = np.asarray(Image.open(tmp_path / "masks" / "00.png"))
     assert mask.shape == (48, 56) and set(np.unique(mask)) <= {0, 1}
     assert Image.open(tmp_path / "masks" / "00.png").mode == "P", "in colours that can be seen"
     photo, drawn = data / "seg/images/00.png", tmp_path / "drawn"
-    done = process("predict", tmp_path / "out" / "model.burnish", photo, data / "none.png", "--draw", drawn)
+    done = burnish("predict", tmp_path / "out" / "model.burnish", photo, data / "none.png", "--draw", drawn)
     assert done.returncode == 1 and [f.name for f in drawn.iterdir()] == ["00.png"] and f"Drawn in {drawn}" in done.stdout.replace("\n", "")
     lines = done.stdout.splitlines()
     assert (
@@ -135,24 +139,24 @@ def test_masks_are_written(data: Path, tmp_path: Path) -> None:
         and re.search("more columns?: --csv", done.stdout)
         and all(len(line) <= 80 for line in lines if str(drawn) not in line)
     ), lines
-    refused = process("predict", tmp_path / "out" / "model.burnish", photo, "--threshold", "0.2")
+    refused = burnish("predict", tmp_path / "out" / "model.burnish", photo, "--threshold", "0.2")
     assert refused.returncode == 2 and "--threshold is of a model of boxes, or of several labels" in refused.stderr
 
 
 @pytest.mark.slow
 def test_a_csv_file_has_a_row_a_box_and_labels_as_one_text(data: Path, tmp_path: Path) -> None:
     burnish("train", "coco.json", "--pictures", "seg/images", *QUICK, "--out", tmp_path / "boxes", cwd=data)
-    done = process("predict", tmp_path / "boxes" / "model.burnish", data / "seg/images/00.png", data / "seg/none.png", "--csv")
+    done = burnish("predict", tmp_path / "boxes" / "model.burnish", data / "seg/images/00.png", data / "seg/none.png", "--csv")
     found = pd.read_csv(StringIO(done.stdout))
     assert found.columns.tolist() == ["file", "label", "score", "x1", "y1", "x2", "y2", "error"] and len(found) >= 2
     assert found.error.iloc[-1].startswith("there is no") or "none.png" in found.error.iloc[-1]
     got = burnish("train", *of_table("--target", "tags"), *QUICK, "--out", tmp_path / "x", cwd=data)
     assert "hold" not in got.stderr, "a space may be in a name"
     burnish("train", *of_table("--target", "tags", "--delim", " "), *QUICK, "--out", tmp_path / "tags", cwd=data)
-    done = process("predict", tmp_path / "tags" / "model.burnish", data / "seg/images/00.png", "--csv")
+    done = burnish("predict", tmp_path / "tags" / "model.burnish", data / "seg/images/00.png", "--csv")
     assert "[" not in done.stdout
     for threshold, labels in (("0", "blue; red; warm"), ("1", "nan")):
-        done = process("predict", tmp_path / "tags" / "model.burnish", data / "seg/images/00.png", "--csv", "--threshold", threshold)
+        done = burnish("predict", tmp_path / "tags" / "model.burnish", data / "seg/images/00.png", "--csv", "--threshold", threshold)
         assert str(pd.read_csv(StringIO(done.stdout)).label[0]) == labels, "those from that probability on"
 
 

@@ -16,6 +16,7 @@ from burnish.cli import images, tables
 from burnish.cli.saying import console_of, plain, table_of
 from burnish.cli.targets import Asked
 from burnish.data.notes import worded
+from burnish.data.screen import wrapped
 from burnish.errors import DataError, ModelFileError, NotTrainableError, OfflineError, SettingError, listed
 from burnish.wording import in_options
 
@@ -40,7 +41,7 @@ def main() -> None:
     except EXPLAINED as error:
         if debug:
             raise
-        print(f"burnish: {in_options(str(error))}\n(--debug shows where this happened)", file=sys.stderr)
+        print(wrapped(f"burnish: {in_options(str(error))}\n(--debug shows where this happened)", sys.stderr), file=sys.stderr)
         sys.exit(2)
 
 
@@ -106,7 +107,10 @@ Valid = Annotated[float | None, typer.Option(min=0.01, max=0.9, help="Share that
 Test = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share kept aside for a last test.")]
 Seed = Annotated[int, typer.Option(help="Fixes the split, the order and every draw.")]
 Out = Annotated[
-    Path | None, typer.Option(help="Folder for the model, the report and the pictures; default: burnish-out, never inside FOLDER.")
+    Path | None,
+    typer.Option(
+        help="Folder for the model, the report and the pictures; default: burnish-out, never inside FOLDER. What an earlier training left there moves to earlier-1 in it."
+    ),
 ]
 Pretrained = Annotated[bool, typer.Option("--pretrained/--no-pretrained", help="(photographs) Begin with weights learned on ImageNet.")]
 Weights = Annotated[str | None, typer.Option(help="(photographs) Where the weights are: a file, a folder, or 'offline'.")]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from burnish.cli import targets
-from burnish.cli.places import as_picture, for_shell, made, place
+from burnish.cli.places import as_picture, for_shell, made, place, put_earlier_aside
 from burnish.cli.saying import check_follows, console_of, counted, end_of, plain, save, say_test, table_of
 from burnish.cli.targets import Asked, Found
+from burnish.data.screen import wrapped
 from burnish.errors import DataError, SettingError, listed, short
 from burnish.wording import in_options
 
@@ -99,6 +100,7 @@ def _write_results(console: Console, learn: Any, out: Path, title: str | None = 
 
     single = learn.dls.target_blocks[0].kind == "category"
     interp: Any = (ClassificationInterpretation if single else Interpretation).from_learner(learn)
+    put_earlier_aside(out)
     model = learn.export("model.burnish")
     drawn = {
         "batch.png": lambda: learn.dls.show_batch(max_n=9),
@@ -217,7 +219,7 @@ def _say_predictions(table: Any) -> None:
         if name in table:
             console.print(f"{said} in {Path(str(table[name].dropna().iloc[0])).parent}.", highlight=False, markup=False)
     for error in table.loc[table["error"] != "", "error"]:
-        print(f"burnish: {in_options(error)}", file=sys.stderr)
+        print(wrapped(f"burnish: {in_options(error)}", sys.stderr), file=sys.stderr)
 
 
 _NOT_COLUMNS = ("file", "label", "probability", "mask", "drawing", "error")
@@ -255,7 +257,7 @@ def show(folder: str, *, asked: Asked, out: Path | None, size: int, valid: float
         dls = _loaders(folder, found, size=size, valid=valid, test=0.0, seed=seed, bs=None, augment=True, balance=None, device="cpu")
     _say(console, found, dls, folder)
     console.print()
-    print(in_options(str(dls.check())))
+    print(wrapped(in_options(str(dls.check())), sys.stdout))
     with made(out.parent):
         save(out, lambda: dls.show_batch(max_n=9))
     console.print(f"\nA training batch is drawn in {out}. Next:", highlight=False)

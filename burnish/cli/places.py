@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from burnish.errors import SettingError
+from burnish.data.notes import note
+from burnish.errors import SettingError, listed
 
 
 def place(out: Path | None, photos: Path, name: str) -> Path:
@@ -29,6 +31,38 @@ def place(out: Path | None, photos: Path, name: str) -> Path:
     if folder.parent == folder:
         raise SettingError(f"{str(folder)!r} has no folder beside it for the results: say where they go, --out FOLDER.")
     return from_here(beside if name == "burnish-out" else beside / name)
+
+
+OURS = (
+    "report.html", "model.burnish", "batch.png", "loss.png", "confusion.png", "results.png", "top_losses.png", "importance.png", "items.png",
+)  # fmt: skip
+"""What ``burnish train`` writes, of any kind of data."""
+
+
+def put_earlier_aside(out: Path) -> Path | None:
+    """Moves what an earlier training left in the folder of the results into a folder of its own there, which is said; all else in it stays as it is.
+
+    Called when a training is through, right before its results are written: one that is interrupted leaves the earlier ones where they are.
+
+    Returns: that folder; None where there was nothing.
+
+    Raises:
+        SettingError: they can't be moved.
+    """
+    there = [name for name in OURS if (out / name).is_file()]
+    if not set(there) - {"batch.png"}:  # which 'burnish show' writes, too
+        return None
+    aside = next(folder for n in itertools.count(1) if not os.path.lexists(folder := out / f"earlier-{n}"))
+    try:
+        aside.mkdir()
+        for name in there:
+            (out / name).rename(aside / name)
+    except OSError as error:
+        raise SettingError(
+            f"What an earlier training left in {str(out)!r} ({listed(there, 3)}) can't be moved to {str(aside)!r} ({error.strerror}). Make room, or say another folder: --out FOLDER."
+        ) from None
+    note(f"{str(out)!r} held the results of an earlier training: {listed(there, 3)}. They are in {str(aside)!r} now.")
+    return aside
 
 
 def as_picture(out: Path) -> Path:

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from burnish.cli.places import for_shell, made
+from burnish.cli.places import for_shell, made, put_earlier_aside
 from burnish.cli.saying import check_follows, console_of, plain, save, say_test, table_of
 from burnish.data.notes import captured_notes, note
+from burnish.data.screen import wrapped
 from burnish.errors import DataError, SettingError, listed, nearest, short
 from burnish.wording import in_options
 
@@ -207,6 +208,7 @@ def _say_models(console: Console, learn: Any, others: pd.DataFrame) -> None:
 def _write(console: Console, learn: Any, out: Path, others: pd.DataFrame | None) -> None:
     from burnish.deploy.report import write_report
 
+    put_earlier_aside(out)
     model, tables, pictures = learn.export("model.burnish"), {}, {}
     written = {
         "report.html": "everything below on one page: open it in a browser",
@@ -333,7 +335,7 @@ def show(
         console.print()
         with check_follows():
             found = _checked(frame, target, pairs, valid_col, seed)
-        print(in_options(str(found)))
+        print(wrapped(in_options(str(found)), sys.stdout))
         console.print("\nNext:", highlight=False)
     console.print(f"  burnish train {for_shell(file)}{options}", highlight=False, soft_wrap=True)
 

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from burnish.data.facts import is_web_page
 from burnish.data.notes import note
 from burnish.data.views import bar
 from burnish.errors import DataError, UnreadableFileError, listed
@@ -71,7 +72,9 @@ def unpack(
         try:
             _write_all(source, top, _Room(source, top, max_bytes, max_files), show_progress)
         except (*_DAMAGE, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-            raise UnreadableFileError(f"{source} is no tar or zip archive, or it is damaged: {_brief(error)}. Fetch it again.") from error
+            page = "is a web page, which a server gave in the place of an archive"
+            what = page if is_web_page(source) else f"is no tar or zip archive, or it is damaged: {_brief(error)}"
+            raise UnreadableFileError(f"{source} {what}. Fetch it again.") from error
         except OSError as error:
             if error.errno is None:  # what gzip and bz2 say of damaged data
                 raise UnreadableFileError(f"{source} is damaged: {_brief(error)}. Fetch it again.") from error

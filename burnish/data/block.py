@@ -14,6 +14,20 @@ from burnish.data.config import Configurable
 if TYPE_CHECKING:
     from burnish.data.dataloaders import DataLoaders
 
+
+class Cells(list[Any]):
+    """Raw cells of training rows, and what a message calls each row."""
+
+    def __init__(self, cells: Iterable[Any], names: Iterable[object]) -> None:
+        super().__init__(cells)
+        self.names = list(names)
+
+
+def names_of(raws: Sequence[Any]) -> list[object]:
+    """What a message calls the rows of these cells."""
+    return raws.names if isinstance(raws, Cells) else [f"row {i}" for i in range(len(raws))]
+
+
 Answer = tuple[Any, Any]  # of one sample: the decision, and the activated output
 
 

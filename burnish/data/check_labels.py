@@ -63,6 +63,7 @@ def check_labels(values: Sequence[Any], splits: Sequence[str | None], column: st
         return [Issue("one_class", "high", message, "Check the labelling function, or add samples of other classes.", at)]
     return [
         *spellings(where, column),
+        *(_delimited(where, column) if kind == "category" else ()),
         *_rare(where, column),
         *_missing(where, splits, column, kind),
         *_uneven(where, splits, column, kind),
@@ -98,6 +99,20 @@ def spellings(where: dict[Any, list[int]], column: str, kind: str = "similar_lab
             counts = " and ".join(f"{label!r} ({len(where[label])} rows)" for label in labels)
             message = f"{noun} of {column} that may mean the same: {counts}."
             yield Issue(kind, "medium", message, "If they do, give them one spelling.", sorted(r for label in labels for r in where[label]))
+
+
+def _delimited(where: dict[Any, list[int]], column: str) -> Iterator[Issue]:
+    """Texts that are several labels each, of which every combination would be a class of its own."""
+    for mark in (";", "|", ","):
+        several = {label: [part.strip() for part in label.split(mark)] for label in where if isinstance(label, str) and mark in label}
+        parts = Counter(part for found in several.values() for part in found) + Counter(label for label in where if label not in several)
+        again = sum(all(parts[part] > 1 for part in found) for found in several.values())
+        if len(several) > 1 and 2 * again > len(several):
+            label = next(iter(several))
+            message = f"{len(several)} of the {len(where)} classes of {column} look like several labels in one text, for example {label!r}: each combination is a class of its own."
+            advice = f"If they are, label_delim={mark!r} takes them apart: several labels a picture."
+            yield Issue("several_labels", "high", message, advice, sorted(r for text in several for r in where[text]))
+            return
 
 
 def _is_number(text: str) -> bool:

@@ -16,9 +16,10 @@ from burnish.data.check import check_table, white_of
 from burnish.data.dataloaders import DataLoaders
 from burnish.data.dataset import Datasets
 from burnish.data.foreign import BatchFunction, as_batch_transforms, as_item_transforms
-from burnish.data.label import ItemGetter
+from burnish.data.label import ColReader, ItemGetter
 from burnish.data.lazy import pd
 from burnish.data.notes import note
+from burnish.data.number import RegressionBlock
 from burnish.data.randomness import derive
 from burnish.data.split import RandomSplitter, Splitter
 from burnish.data.table import (
@@ -194,7 +195,7 @@ class DataBlock:
         if quick:
             note(quick.announcement())
         dls = DataLoaders.from_table(
-            table, self.blocks, n_inp=self.n_inp, item_tfms=as_item_transforms(self.item_tfms), batch_tfms=as_batch_transforms(self.batch_tfms),
+            table, [_with_names(b, g) for b, g in zip(self.blocks, self._getters(), strict=True)], n_inp=self.n_inp, item_tfms=as_item_transforms(self.item_tfms), batch_tfms=as_batch_transforms(self.batch_tfms),
             bs=bs, val_bs=val_bs, path=path, seed=seed, device=device, num_workers=num_workers, shuffle=shuffle, drop_last=drop_last,
             cache=cache, on_error=on_error, balance=balance, labels_of=Labeller(self, source),
         )  # fmt: skip
@@ -316,6 +317,17 @@ def _block(block: Any, position: int) -> Block:
             return made
     kind = "class" if inspect.isclass(block) else type(block).__name__
     raise SettingError(f"blocks[{position}] is {block!r} (a {kind}); expected a block such as ImageBlock or CategoryBlock.")
+
+
+def _with_names(block: Block, getter: Any) -> Block:
+    """A block of several numbers, which are called as the columns they are read from; any other as it is."""
+    columns = getter.cols if isinstance(getter, ColReader) and isinstance(getter.cols, (list, tuple)) else []
+    named = all(isinstance(column, str) for column in columns) and len(set(columns)) == len(columns) > 1
+    if not named or not isinstance(block, RegressionBlock) or block.names is not None:
+        return block
+    made = copy.copy(block)
+    made.names = list(columns)
+    return made
 
 
 def _splitter(splitter: Any) -> Any:

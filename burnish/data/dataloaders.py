@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from burnish.data.batches import RowLoader
-from burnish.data.block import Block
+from burnish.data.block import Block, Cells
 from burnish.data.cache import ItemCache, make_cache
 from burnish.data.check import Report, check_table, white_of
 from burnish.data.config import from_config
@@ -27,7 +27,7 @@ from burnish.data.reader import Reader
 from burnish.data.table import column_names, rows_of, with_labels_read
 from burnish.data.transforms import BatchTransform, ItemTransform
 from burnish.data.whole import whole_number
-from burnish.errors import DataError, NotTrainableError, SettingError, UnreadableFileError, listed, nearest
+from burnish.errors import DataError, NotInDataError, NotTrainableError, SettingError, UnreadableFileError, listed, nearest
 
 
 def default_device() -> torch.device:
@@ -265,7 +265,7 @@ class DataLoaders:
         """The labels of the target, in the order of the model's outputs (a list of lists for several)."""
         vocabs = [b.vocab for b in self.blocks if getattr(b, "vocab", None) is not None]  # type: ignore[attr-defined]
         if not vocabs:
-            raise DataError(
+            raise NotInDataError(
                 "These DataLoaders have no vocabulary: no block is a category."
                 if self.blocks
                 else "DataLoaders made of plain PyTorch loaders have no vocabulary."
@@ -276,7 +276,7 @@ class DataLoaders:
     def c(self) -> int:
         """How many outputs a model needs for the target(s)."""
         if not self.target_blocks:
-            raise DataError("The number of outputs isn't known: there is no target block. Pass n_out= to the learner.")
+            raise NotInDataError("The number of outputs isn't known: there is no target block. Pass n_out= to the learner.")
         return sum(b.n_out for b in self.target_blocks)
 
     def targets_of(self, split: str) -> list[torch.Tensor]:
@@ -463,7 +463,7 @@ def _fit_blocks(
     blocks: list[Block], columns: list[list[Any]], rows: dict[str, np.ndarray], table: pd.DataFrame, names: list[str], n_inp: int
 ) -> None:
     for i, (block, column) in enumerate(zip(blocks, columns, strict=True)):
-        block.fit([column[r] for r in rows["train"]])
+        block.fit(Cells((column[r] for r in rows["train"]), (_row_name(columns, r, i, n_inp) for r in rows["train"])))
         for split, where in rows.items():
             block.check([column[r] for r in where], [_row_name(columns, r, i, n_inp) for r in where], split)
 

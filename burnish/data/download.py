@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
+from burnish.data.facts import is_web_page
 from burnish.data.lock import FolderLock
 from burnish.data.notes import note
 from burnish.data.views import bar
@@ -23,6 +24,7 @@ from burnish.errors import DataError, SettingError, hinting
 
 _UNSAFE = re.compile(r"[^\w.+ ()@=-]+")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
+_PAGES = ("", ".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".txt")  # endings of files that may be web pages
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,6 +64,10 @@ def download_url(
         if sha256 and (found := digest_of(part)) != sha256:
             raise DataError(
                 f"{url} has the SHA-256 {found}, and {sha256} was expected: it is another file, or it was altered. It was not kept."
+            )
+        if target.suffix.lower() not in _PAGES and is_web_page(part):
+            note(
+                f"{url} gave a web page, and not what a name as {target.name} promises: it was kept as {target}. Open the address in a browser to see what the server says."
             )
         os.replace(part, target)
     return target

@@ -141,6 +141,12 @@ def sniff(head: bytes) -> str | None:
     return "SVG" if text.startswith((b"<svg", b"<?xml")) else None
 
 
+def is_web_page(file: str | os.PathLike[str]) -> bool:
+    """Whether a file is one, by its beginning: what servers like to answer with in a file's place."""
+    with open(file, "rb") as opened:
+        return sniff(opened.read(512)) == "HTML"
+
+
 _STARTS = (
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),

@@ -25,6 +25,7 @@ KINDS = {
     "conflicting_labels": "{n} picture(s) with conflicting labels",
     "one_class": "one class only",
     "missing_class": "classes missing from a side",
+    "several_labels": "labels that look like several in one text",
     "similar_labels": "{n} label(s) written in more than one way",
     "similar_categories": "{n} group(s) of categories written in more than one way",
     "numbers_as_text": "{n} column(s) of texts that look like numbers",

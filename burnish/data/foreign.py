@@ -72,6 +72,7 @@ class TorchvisionTransform(ItemTransform):
         for part in members(self.transform):
             if type(part).__name__ in _UNFIT:
                 raise SettingError(f"torchvision's {type(part).__name__} {_UNFIT[type(part).__name__]}.")
+            _teach(part)
         self._calm = without_draws(self.transform)
         self._draws = self._calm is not self.transform
         self._own = all(map(is_torchvisions_own, members(self.transform)))
@@ -83,7 +84,7 @@ class TorchvisionTransform(ItemTransform):
     def cache_key(self) -> str | None:
         """Its arguments and what it says of itself; None where that doesn't tell everything."""
         try:
-            return f"torchvision {sys.modules['torchvision'].__version__} {_spec(self.transform)} {_plain_repr(self.transform)}"
+            return f"torchvision, aligned {sys.modules['torchvision'].__version__} {_spec(self.transform)} {_plain_repr(self.transform)}"
         except TypeError:
             return None
 
@@ -346,8 +347,20 @@ def _placed(values: Values) -> list[int]:
     return placed
 
 
+def _teach(transform: Any) -> None:
+    """A transform of v2 learns of our classes of masks and points."""
+    if any(cls.__module__.startswith("torchvision.transforms.v2") for cls in type(transform).__mro__):
+        from burnish.data.aligned import teach
+
+        for part in transform.modules() if isinstance(transform, nn.Module) else [transform]:
+            teach(part)
+
+
 def _call(transform: Any, values: Values, own: bool) -> Values:
-    """`values` through a transform. One of torchvision's own v2 classes is given all; any other what has a place in the picture."""
+    """`values` through a transform. One of torchvision's own v2 classes is given all; any other what has a place in the picture. Masks and points go where
+    the pixels go (``burnish/data/aligned.py``)."""
+    from burnish.data.aligned import aligned, unaligned
+
     v2 = any(cls.__module__.startswith("torchvision.transforms.v2") for cls in type(transform).__mro__) or isinstance(transform, _Centre)
     where = list(range(len(values))) if v2 and own else _placed(values)
     if not where:
@@ -357,8 +370,8 @@ def _call(transform: Any, values: Values, own: bool) -> Values:
             f"{transform!r} is of torchvision's older transforms, which change the picture and would leave its mask, boxes or points behind. "
             "Use the same class from torchvision.transforms.v2."
         )
-    out = transform(*[values[i] for i in where])
-    done = dict(zip(where, out if len(where) > 1 else (out,), strict=True))
+    out = transform(*[aligned(values[i]) for i in where])
+    done = dict(zip(where, map(unaligned, out if len(where) > 1 else (out,)), strict=True))
     return tuple(done.get(i, v) for i, v in enumerate(values))
 
 

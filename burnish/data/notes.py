@@ -6,19 +6,21 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from burnish.data.screen import wrapped
+
 _captured: list[list[str]] = []
 _wordings: list[Callable[[str], str]] = []
 
 
 def note(message: str) -> None:
-    """Tells the user something they should know. Printed to stderr as ``burnish: ...``, or captured by a test."""
+    """Tells the user something they should know. Printed to stderr as ``burnish: ...``, in a terminal broken between words, or captured by a test."""
     if _captured:
         _captured[-1].append(message)
     else:
         said = _wordings[-1](message) if _wordings else message
         if not said:
             return
-        print(f"burnish: {said}", file=sys.stderr, flush=True)
+        print(wrapped(f"burnish: {said}", sys.stderr), file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from burnish.data.block import Block
+from burnish.data.block import Block, names_of
 from burnish.errors import DataError, SettingError, listed, short
 
 
@@ -27,6 +27,8 @@ class RegressionBlock(Block):
         log: the model predicts logarithms, and errors count in proportion to the number: for prices, populations, counts.
             True needs numbers above 0; "1p" takes the logarithm of 1 + number, for counts that may be 0.
         mean, std: of the training rows, one each a number (of the logarithms where `log`); learned.
+        names: of the numbers, in their order, where there are several; those of their columns where a DataBlock reads them with
+            ``ColReader([...])``.
 
     Shapes: encode gives ``()`` or ``(n_out,)`` float32, collate ``(batch,)`` or ``(batch, n_out)``.
     """
@@ -42,6 +44,7 @@ class RegressionBlock(Block):
         log: bool | str = False,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         if log not in (False, True, "1p"):
             raise SettingError(f"log={log!r}: expected False, True (logarithms) or '1p' (of 1 + the number, where there are zeros).")
@@ -52,6 +55,7 @@ class RegressionBlock(Block):
         self.n_out_given, self.y_range, self.log = n_out, y_range, log
         self.mean = None if mean is None else [float(v) for v in mean]
         self.std = None if std is None else [float(v) for v in std]
+        self.names = None if names is None else _checked_names(names, n_out)
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "n_out": self.n_out_given}
@@ -63,12 +67,16 @@ class RegressionBlock(Block):
         return self.n_out_given or 1
 
     def fit(self, raws: Sequence[Any]) -> None:
-        values = self._array(raws)
+        values = self._array(raws, names_of(raws))
         if self.n_out_given not in (None, values.shape[1]):
             raise DataError(
                 f"The target has {values.shape[1]} number(s) a sample, and RegressionBlock(n_out={self.n_out_given}) was asked for."
             )
-        self.check(raws, range(len(raws)), "train")
+        if self.names is not None and len(self.names) != values.shape[1]:
+            raise DataError(
+                f"The target has {values.shape[1]} number(s) a sample, and names has {len(self.names)}: {listed(self.names, 8)}. Give one name a number, in their order."
+            )
+        self.check(raws, names_of(raws), "train")
         scaled = self._scaled(values)
         self.mean, spread = scaled.mean(0).tolist(), scaled.std(0)
         if len(values) > 1 and (np.ptp(scaled, axis=0) == 0).any():
@@ -167,7 +175,16 @@ class RegressionBlock(Block):
         return values[0] if len(values) == 1 else values
 
     def say(self, value: Any) -> str:
-        return ", ".join(short(v, 5) for v in (value if isinstance(value, (list, tuple)) else [value]))
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if self.names is None or len(values) != len(self.names):
+            return ", ".join(short(v, 5) for v in values)
+        return ", ".join(f"{name} {short(v, 3)}" for name, v in zip(self.names, values, strict=True))
+
+    def cells(self, label: Any) -> dict[str, Any]:
+        """One number as the label; of several a cell each."""
+        if not isinstance(label, (list, tuple)):
+            return {"label": label}
+        return dict(zip(self.names or [f"number {i}" for i in range(len(label))], label, strict=True))
 
     begins_flat: ClassVar[bool] = True  # random weights would begin several spreads off the mean
 
@@ -259,6 +276,15 @@ def checked_range(y_range: Sequence[float]) -> tuple[float, float]:
     if not good:
         raise SettingError(f"y_range={y_range!r}: expected (low, high) with high above low.")
     return low, high
+
+
+def _checked_names(names: Sequence[str], n_out: int | None) -> list[str]:
+    """The names as texts. Raises SettingError unless there is one of its own for each of `n_out` numbers."""
+    if isinstance(names, str) or len(set(map(str, names))) < len(names) or n_out not in (None, len(names)):
+        raise SettingError(
+            f"names={names!r}: expected a list of different names{'' if n_out is None else f', {n_out} of them'}, one a number, such as ['width', 'height']."
+        )
+    return [str(name) for name in names]
 
 
 def _numbers(raw: Any) -> list[float] | None:

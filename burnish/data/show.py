@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from burnish.data.block import Block
+from burnish.data.table import column_names
 from burnish.errors import SettingError
 
 _CELL = 2.6  # inches: a picture's side
@@ -126,6 +127,11 @@ def is_drawn(block: Block) -> bool:
     return type(block).draw is not Block.draw
 
 
+def named_lines(said: Sequence[str], names: Sequence[str]) -> list[str]:
+    """What is said of each of several things, with its name before it; of one thing as it is."""
+    return list(said) if len(said) < 2 else [f"{name}: {text}" for name, text in zip(names, said, strict=True)]
+
+
 def rows_only(blocks: Sequence[Block]) -> bool:
     """Whether inputs are rows of a table and nothing else: they are shown as a table."""
     return bool(blocks) and all(block.of_row for block in blocks)
@@ -143,11 +149,14 @@ def room_of(blocks: Sequence[Block], samples: Sequence[Sequence[Any]] = ()) -> d
 
 
 def draw_sample(blocks: Sequence[Block], values: Sequence[Any], ax: Any, title: str | None = None) -> None:
-    """Draws a sample's decoded values on one axes: pictures drawn, a row beneath them, the others as their title."""
+    """Draws a sample's decoded values on one axes: pictures drawn, a row beneath them, the others as their title, with their names where there
+    are several."""
     drawn, beside = [is_drawn(b) for b in blocks], any(b.kind == "image" for b in blocks)
-    said = [b.say(v) for b, v, d in zip(blocks, values, drawn, strict=True) if not d and not (b.of_row and beside)]
     places = [i for i, (b, d) in enumerate(zip(blocks, drawn, strict=True)) if d or (b.of_row and beside)]
+    words = [i for i in range(len(blocks)) if i not in places]
     draw_inputs([blocks[i] for i in places], [values[i] for i in places], ax)
+    names = column_names(blocks)
+    said = named_lines([blocks[i].say(values[i]) for i in words], [names[i] for i in words])
     set_title(ax, "\n".join(said) if title is None else title)
     if not any(drawn):
         ax.set_axis_off()

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from burnish.data.screen import laid_out, width_of
+
 
 class View(Protocol):
     """What shows the progress of one fit, or of another long work."""
@@ -67,28 +69,33 @@ def _live_terminal() -> bool:
 
 
 class PlainView:
-    """Rows as lines of text, right-aligned under their names."""
+    """Rows as lines of text, right-aligned under their names; in a terminal laid out so that they fit its width."""
 
     every = float("inf")
 
+    def room(self) -> int | None:
+        """The characters of a line; None where there is no end to it."""
+        return width_of(sys.stdout)
+
     def begin(self, columns: list[str], caption: str | None) -> None:
-        self.widths = [max(len(c), 5 if c in ("epoch", "time") else 9) for c in columns]
+        self.layout = laid_out(columns, [5 if c in ("epoch", "time") else 9 for c in columns], self.room()) if columns else None
         if columns and caption:
             self.say(caption)
-        if columns:
-            self.row(columns)
+        for line in self.layout.lines_of_header() if self.layout else ():
+            self.say(line)
 
     def bar(self, label: str, done: int, total: int, loss: float | None) -> None:
         pass
 
     def row(self, cells: list[str]) -> None:
-        self.say("  ".join(f"{cell:>{width}}" for cell, width in zip(cells, self.widths, strict=True)))
+        for line in self.layout.lines_of(cells) if self.layout else ():
+            self.say(line)
 
     def say(self, line: str) -> None:
         print(line, flush=True)
 
     def end(self, stopped: str | None) -> None:
-        if stopped and self.widths:
+        if stopped and self.layout:
             self.say(stopped)
 
 
@@ -120,6 +127,9 @@ class TerminalView(PlainView):
             self._rich.reset(self._task, total=total, description=label, visible=True, note="")
         self._rich.update(self._task, completed=done, total=total, note="" if loss is None else f"loss {loss:.4f}")
         self._rich.refresh()
+
+    def room(self) -> int | None:
+        return super().room() or self._rich.console.width
 
     def say(self, line: str) -> None:
         self._rich.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from burnish.data.show import rows_only
 from burnish.deploy import charts
 from burnish.deploy import page as html
 from burnish.deploy.figures import drawn, picture_of
+from burnish.evaluate.boxes import mean_ap_is_there
 from burnish.evaluate.by_class import labels_by_class, points_by_name, results_by_class
 from burnish.train.showing import is_drawn
 
@@ -31,7 +32,7 @@ def where_it_errs(learn: Learner, interp: Any) -> list[str]:
     if len(kinds) != 1:
         return []
     block, kind = learn.dls.target_blocks[0], kinds[0]
-    if kind == "boxes" and interp.dl is None:
+    if kind == "boxes" and interp.dl is None and mean_ap_is_there():
         return ["<h3>By class</h3>", as_html(results_by_class(learn, interp.split).round(3))]
     if kind == "multicategory":
         return ["<h3>By label</h3>", as_html(labels_by_class(block, interp.outcome).rename(columns={"class": "label"}).round(3))]

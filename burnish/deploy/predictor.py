@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from burnish.data.block import Block
 from burnish.data.lazy import pd
 from burnish.data.notes import captured_notes
 from burnish.data.reader import describe_failure
@@ -51,7 +52,7 @@ class Predictor:
         """Predictions of many items as a table, a row an item in the order given.
 
         Columns: file (the item), label, probability, error (why an item could not be read, else empty), and with
-        `all_probabilities` one column a label. Of points there is an x and a y of each, in pixels; of masks the share of each class; of boxes how many there are of which
+        `all_probabilities` one column a label. Of points there is an x and a y of each, in pixels; of several numbers each; of masks the share of each class; of boxes how many there are of which
         class, and all of them. Several targets have columns each, which begin with the target's name. An item that can't be read has no label and doesn't stop the others.
 
         Args:
@@ -76,7 +77,7 @@ class Predictor:
             i: self._row(i, items[i], made, all_probabilities, *to)
             for i, made in (self._in_place if located else self._in_batches)(items, errors)
         }
-        blank = {} if located or len(blocks) > 1 else {"label": None, "probability": float("nan")}
+        blank = {} if len(blocks) > 1 or any(map(_in_columns, blocks)) else {"label": None, "probability": float("nan")}
         rows = [found.get(i) or {"file": _named(item), **blank, "error": errors.get(i, "it was left out")} for i, item in enumerate(items)]
         columns = list(dict.fromkeys(c for row in sorted(rows, key=len, reverse=True) for c in row)) or [
             "file",
@@ -125,11 +126,12 @@ class Predictor:
         alone, more = len(blocks) == 1, dict[str, Any]()
         row: dict[str, Any] = {"file": _named(item)}
         for block, name, label, index, probs in zip(blocks, names, *(((one,) if alone else one) for one in made), strict=True):
-            if block.located:
-                row |= {what if alone else f"{name}: {what}": value for what, value in block.cells(label).items()}
+            if _in_columns(block):
+                own = alone and not (block.kind == "number" and _NOT_CELLS & block.cells(label).keys())
+                row |= {what if own else f"{name}: {what}": value for what, value in block.cells(label).items()}
             else:
                 row["label" if alone else name] = label
-            if block.kind == "category" or (alone and not block.located):
+            if block.kind == "category" or (alone and not _in_columns(block)):
                 sure = float(probs[int(index)]) if block.kind == "category" else float("nan")
                 row["probability" if alone else f"{name} probability"] = sure
             if all_probabilities and block.kind in ("category", "multicategory"):
@@ -218,6 +220,14 @@ class _Files:
                 return self.marks.items() <= picture.info.items()
         except OSError:
             return False
+
+
+_NOT_CELLS = {"file", "label", "probability", "mask", "drawing", "error"}  # columns of the table's own
+
+
+def _in_columns(block: Block) -> bool:
+    """Whether an answer has a column for each of its parts, and is no label."""
+    return block.located or (block.kind == "number" and block.n_out > 1)
 
 
 def _named(item: Any) -> str:

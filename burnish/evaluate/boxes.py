@@ -28,7 +28,7 @@ LEAST = 0.01  # score below which nothing is kept
 NEAR = 1.5  # steps around the centre of a box in which places learn it
 REACH = 8.0  # steps of a map; a box that reaches farther is the business of a coarser one
 _AT_ONCE = 2_000_000  # weights of boxes that are looked at together
-EXTRA = "pip install torchmetrics faster-coco-eval (or pip install '.[detection]' in a clone of burnish)"
+EXTRA = 'pip install "burnish[detection]" (in a clone of burnish: pip install ".[detection]")'
 
 
 # -- what outputs say -----------------------------------------------------------------------------------------------------
@@ -220,11 +220,15 @@ class MeanAP(CallableMetric):
 
     Args:
         at: one overlap (intersection over union), 0.5 say; None for COCO's ten.
+
+    Raises:
+        ModuleNotFoundError: the packages that compute it aren't installed; it is raised when the metric is made, and not after an epoch.
     """
 
     better = "higher"
 
     def __init__(self, at: float | None = None, name: str | None = None) -> None:
+        _torchmetrics()
         self.at, self.name = at, name or ("mean_ap" if at is None else f"map_{round(100 * at)}")
         self.reset()
 
@@ -320,6 +324,15 @@ def _average_precision(hits: np.ndarray, weights: np.ndarray, there: np.ndarray)
             places = np.searchsorted(right[k], wanted * n - 1e-9, side="left")
             made[k] = np.append(precision[k], 0.0)[np.minimum(places, len(hits))].mean()
     return made
+
+
+def mean_ap_is_there() -> bool:
+    """Whether mean average precision can be computed on this installation."""
+    try:
+        _torchmetrics()
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 def _torchmetrics() -> Any:

@@ -105,10 +105,11 @@ def scores_by_class(counts: Tensor, names: Sequence[Any]) -> pd.DataFrame:
 
 
 def _boxes_by_class(learn: Any, split: str) -> pd.DataFrame:
+    metrics = MeanAP(), MeanAP(0.5)
     found = learn.get_preds(split, act=nn.Identity())
     table: dict[str, list[Any]] = {"class": list(learn.dls.target_blocks[0].vocab)}
     table["boxes"] = [int((found.targs[..., 4] == i).sum()) for i in range(len(table["class"]))]
-    for metric in (MeanAP(), MeanAP(0.5)):
+    for metric in metrics:
         metric.update(found.preds, found.targs)
         by = metric.by_class() if sum(table["boxes"]) else {}
         table[metric.name] = [by.get(i, math.nan) for i in range(len(table["class"]))]

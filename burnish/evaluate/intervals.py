@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.data.notes import note
+from burnish.data.notes import captured_notes, note
 from burnish.data.randomness import derive
 from burnish.errors import SettingError
 from burnish.evaluate.base import MeanMetric
@@ -170,7 +170,8 @@ def interval(
             failed.append(error)
             raise
 
-    low, high = bootstrap(resampled, n, level, n_boot, seed, groups)
+    with captured_notes():  # what a metric says of a draw is not so of the samples
+        low, high = bootstrap(resampled, n, level, n_boot, seed, groups)
     if failed and low != low:
         note(
             f"The metric {metric.name!r} has no interval: on {len(failed):,} of {n_boot:,} resamples it raised {type(failed[-1]).__name__}: {failed[-1]}"

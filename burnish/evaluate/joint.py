@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from burnish.data.block import Block
 from burnish.data.dataloaders import DataLoaders
+from burnish.evaluate.boxes import mean_ap_is_there
 from burnish.train.metric import Metric
 
 
@@ -38,6 +40,11 @@ def default_metrics(dls: DataLoaders) -> list[Any]:
     """The metrics of the target; of several targets two each."""
     blocks = dls.target_blocks
     if len(blocks) < 2:
-        return [metric for block in blocks for metric in block.metrics]
+        return [metric for block in blocks for metric in metrics_of(block)]
     named = zip(blocks, dls.target_names, strict=True)
-    return [TargetMetric(i, metric, f"{names[0]}_{metric}") for i, (block, names) in enumerate(named) for metric in block.metrics[:2]]
+    return [TargetMetric(i, metric, f"{names[0]}_{metric}") for i, (block, names) in enumerate(named) for metric in metrics_of(block)[:2]]
+
+
+def metrics_of(block: Block) -> list[Any]:
+    """A target's own metrics, as far as this installation can compute them: those of boxes need an extra."""
+    return [] if block.kind == "boxes" and not mean_ap_is_there() else list(block.metrics)

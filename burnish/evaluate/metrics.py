@@ -99,6 +99,7 @@ __all__ = [
     "TargetMetric",
     "accuracy",
     "accuracy_multi",
+    "dice_multi",
     "error_rate",
     "exp_rmspe",
     "foreground_acc",
@@ -108,8 +109,10 @@ __all__ = [
     "mse",
     "msle",
     "optim_metric",
+    "pck",
     "perplexity",
     "pixel_accuracy",
+    "point_distance",
     "resolve_metrics",
     "rmse",
     "skm_to_burnish",
@@ -175,6 +178,7 @@ MASKS: dict[str, Callable[[], Metric]] = {
 }
 POINTS: dict[str, Callable[[], Metric]] = {"point_distance": PointDistance, "pck": PCK}
 BOXES: dict[str, Callable[[], Metric]] = {"mean_ap": MeanAP, "map_50": partial(MeanAP, 0.5)}
+dice_multi, point_distance, pck = DiceMulti, PointDistance, PCK  # as they are called in tables
 METRICS: dict[str, Callable[[], Metric]] = {**SINGLE_LABEL, **MULTI_LABEL, **NUMBERS, **MASKS, **POINTS, **BOXES}
 
 

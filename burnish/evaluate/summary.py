@@ -17,6 +17,7 @@ from burnish.evaluate import outcome as outcomes
 from burnish.evaluate.baselines import Baseline, baseline_of
 from burnish.evaluate.custom import LossMetric
 from burnish.evaluate.intervals import Interval, Units, interval, ratio_interval
+from burnish.evaluate.joint import metrics_of
 from burnish.evaluate.losses import sample_weights
 from burnish.evaluate.mask_results import MaskCounts, count_split, is_of_masks, rows_of_counts, said_of
 from burnish.evaluate.metrics import resolve_metrics
@@ -69,7 +70,7 @@ def chosen_metrics(learn: Learner, metrics: Any = None) -> list[Metric]:
     only the batch that has just gone through the loss."""
     block = outcomes.target_block(learn)
     own = list(getattr(learn, "metrics", None) or [])
-    default = own or (list(block.metrics) if block is not None else [])
+    default = own or (metrics_of(block) if block is not None else [])
     chosen = [m for m in resolve_metrics(default if metrics is None else metrics) if not isinstance(m, LossMetric)]
     if block is not None:
         for metric in chosen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -128,7 +129,19 @@ def _reading(path: Path, options: dict[str, Any]) -> Iterator[None]:
             f"Windows' encoding: from_csv({path.name!r}, encoding='cp1252'); one saved as 'CSV UTF-8' needs nothing. Found here: {_encoding(path)}."
         ) from None
     except pd.errors.ParserError as error:
-        raise DataError(f"{str(path)!r} can't be read as a CSV file: {str(error).strip()}.{_other_separator(path, options)}") from error
+        raise DataError(f"{str(path)!r}{parser_said(error)}{_other_separator(path, options)}") from error
+
+
+def parser_said(error: pd.errors.ParserError) -> str:
+    """What is wrong with a CSV file that pandas can't read, and what to do, to stand behind the file's name."""
+    found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+    if found is None:
+        return f" can't be read as a CSV file: {str(error).strip()}."
+    expected, line, cells = found.groups()
+    return (
+        f", line {line}: it has {cells} cells, and {expected} were expected, as in the lines before it, so it can't be read as a CSV file. "
+        "Take out what is too much there; a cell that holds a comma itself stands in quotation marks."
+    )
 
 
 def _read(path: Path, settings: dict[str, Any]) -> pd.DataFrame:
@@ -185,14 +198,24 @@ def _check_names(path: Path, settings: dict[str, Any]) -> None:
 
 def _other_separator(path: Path, options: dict[str, Any], also: str = "") -> str:
     """A hint, if the first line looks as if it had another separator than the one it was read with; `also` is what else to give then."""
+    best, parts = _best_separator(path, options)
+    return "" if parts < 2 else f" Its first line has {parts} parts between {_SEPARATORS[best]}s: from_csv(path, sep={best!r}{also})."
+
+
+def other_separator(path: Path, options: dict[str, Any]) -> str | None:
+    """Another separator than the file was read with that its first line looks as if it had; None if it has one cell by any."""
+    best, parts = _best_separator(path, options)
+    return None if parts < 2 else best
+
+
+def _best_separator(path: Path, options: dict[str, Any]) -> tuple[str, int]:
+    """The separator, other than the one that was used, that makes the most parts of the first line, and how many."""
     with open(path, encoding=options.get("encoding") or "utf-8", errors="replace", newline="") as file:
         first = file.readline().rstrip("\r\n")
     used = options.get("sep") or options.get("delimiter") or ","
     counts = {sep: len(next(csv.reader([first], delimiter=sep), [])) for sep in _SEPARATORS if sep != used}
     best = max(counts, key=lambda sep: counts[sep])
-    if counts[best] < 2:
-        return ""
-    return f" Its first line has {counts[best]} parts between {_SEPARATORS[best]}s: from_csv(path, sep={best!r}{also})."
+    return best, counts[best]
 
 
 def _encoding(path: Path) -> str:

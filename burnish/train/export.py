@@ -310,15 +310,20 @@ def _revive_metrics(described: list[dict[str, Any]]) -> list[Metric]:
     place = importlib.import_module(_METRICS)
     known = {name: getattr(place, name) for name in place.__all__}
     found: list[Metric] = []
-    unknown = []
+    unknown, lacking = [], []
     for said in described:
         made = known.get(said.get("function", said.get("type")))
         if made is None or not (inspect.isfunction(made) if "function" in said else isinstance(made, type) and issubclass(made, Metric)):
             unknown.append(said["name"])
         else:
-            found.append(AverageMetric(made, said["name"]) if "function" in said else made(**said["args"]))
+            try:
+                found.append(AverageMetric(made, said["name"]) if "function" in said else made(**said["args"]))
+            except ModuleNotFoundError as error:  # a prediction doesn't need it
+                lacking.append(f"{said['name']!r}: {error}")
     if unknown:
         note(
             f"The metrics {listed(unknown)} are not burnish's own, so the loaded model is without them; set learn.metrics again if you validate it."
         )
+    if lacking:
+        note(f"The loaded model is without {len(lacking)} of its metrics, which only matter for validating it again. {lacking[0]}")
     return found

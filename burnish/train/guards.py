@@ -217,7 +217,7 @@ def check_range(dls: DataLoaders, y_range: Any) -> None:
     if block.takes_picture_size:  # must be opened with their pictures
         return
     found = dls.targets_of("train")[0] if len(dls) else torch.zeros(0)
-    outside = int(((found < low) | (found > high)).sum())
+    outside = int(((found < low) | (found > high)).reshape(len(found), -1).any(1).sum()) if len(found) else 0
     if outside:
         note(
             f"{outside} of {len(found)} training rows have a target outside of y_range=({low:g}, {high:g}) (they go from {float(found.min()):g} to "

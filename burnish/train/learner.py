@@ -126,6 +126,7 @@ class Learner(HasCallbacks):
         self.events = Events(self, [])  # bound anew by every run
         self.device = torch.device(device if device is not None else dls.device)
         self._seen: set[str] = set()  # files that trained, of data that other data took the place of
+        self._fitted: DataLoaders | None = None  # the data of the last fit
         self.dls = dls
         check_classes(dls)
         self.seed = fresh_seed() if seed is None else int(seed)
@@ -170,7 +171,7 @@ class Learner(HasCallbacks):
         before = self.__dict__.get("_dls")
         if before is not None:
             self.check_new_data(before, dls)
-            self._seen |= training_files(before) if self.opt is not None else set()
+            self._seen |= training_files(before) if self._fitted is before else set()
             tell_trained_on(self._seen, dls)
         if torch.device(dls.device) != self.device:
             dls.to(self.device)
@@ -319,6 +320,7 @@ class Learner(HasCallbacks):
             settings: what the recipe was called with, as JSON; a checkpoint keeps it, to refuse resuming another run.
         """
         self.check_trainable(n_epochs, start_epoch)
+        self._fitted = self.dls
         opt = self.create_opt() if self.opt is None or reset_opt else self.opt
         restore_defaults(opt, self._opt_defaults)  # nothing sticks from the fit before
         set_hyper(opt, "lr", lr_per_group(self.lr if lr is None else lr, len(self.groups)))

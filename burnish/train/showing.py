@@ -11,7 +11,7 @@ from torch import Tensor
 from burnish.data.batches import RowLoader
 from burnish.data.block import Block
 from burnish.data.randomness import torch_rng
-from burnish.data.show import draw_inputs, grid, how_many, room_of, rows_only, set_title
+from burnish.data.show import draw_inputs, grid, how_many, named_lines, room_of, rows_only, set_title
 from burnish.errors import SettingError, hinting
 from burnish.train.predict import Prediction, Predictions, Split, get_preds, loader_of, predict
 
@@ -32,8 +32,9 @@ def show_results(
     ncols: int | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> None:
-    """Draws samples with their target above the prediction, green where they agree and red where not. What is a picture itself (a mask) is
-    drawn over its sample, the prediction beside the target.
+    """Draws samples with their target above the prediction, green where they agree and red where not; numbers, which are near or far and not
+    right or wrong, in black. Of several targets each line begins with its target's name, and the labels say the colour. What is a picture itself
+    (a mask) is drawn over its sample, the prediction beside the target.
 
     Args:
         shuffle: draw samples from all over the split (the same ones at every call), not its first ones.
@@ -93,17 +94,26 @@ def show_prediction(
         (ax,) = grid(1, figsize=figsize or _size_for(opened), lines=len(targets), **room_of(inputs, [opened]))
     draw_inputs(inputs, opened, ax)
     decided, sure = (each if len(targets) > 1 else (each,) for each in (made.index, made.probs))
-    said = []
-    for block, index, probs in zip(targets, decided, sure, strict=True):
-        value = block.decode(index)
+    for block, index in zip(targets, decided, strict=True):
         if type(block).draw is not Block.draw:
-            block.draw(value, ax)
-        said.append(f"{block.say(value)} {float(probs[int(index)]):.1%}" if block.kind == "category" else block.say(value))
+            block.draw(block.decode(index), ax)
+    said = "\n".join(named_lines([_how_sure(*one) for one in zip(targets, decided, sure, strict=True)], _names(learn)))
     if own:
-        set_title(ax, "\n".join(said))
+        set_title(ax, said)
     else:  # in a figure of the user's, whose layout is theirs
-        ax.set_title("\n".join(said), parse_math=False)
+        ax.set_title(said, parse_math=False)
     return made
+
+
+def _how_sure(block: Block, index: Tensor, probs: Tensor) -> str:
+    """An answer in words, labels with their probabilities."""
+    value = block.decode(index)
+    if block.kind == "category":
+        return f"{block.say(value)} {float(probs[int(index)]):.1%}"
+    if block.kind == "multicategory" and len(value):
+        sure = dict(zip(block.vocab, probs.tolist(), strict=True))  # type: ignore[attr-defined]
+        return "; ".join(f"{label} {sure[label]:.0%}" for label in value)
+    return block.say(value)
 
 
 def _as_given(block: Block, part: Any) -> Any:
@@ -189,5 +199,12 @@ def _draw_one(learn: Learner, inputs: Sequence[Any], targets: tuple[Any, ...], d
     blocks = learn.dls.blocks[n:]
     said = [b.say(b.decode(d)) for b, d in zip(blocks, decided, strict=True)]
     actual = [b.say(b.decode(t)) for b, t in zip(blocks, targets, strict=False)]
-    colour = "black" if not actual else "green" if said == actual else "red"
-    set_title(ax, "\n".join([*actual, *said]), colour)
+    right = [a == s for b, a, s in zip(blocks, actual, said, strict=False) if b.kind != "number" and not b.located]
+    colour = "black" if not right else "green" if all(right) else "red"
+    names = _names(learn)
+    set_title(ax, "\n".join([*named_lines(actual, names), *named_lines(said, names)]), colour)
+
+
+def _names(learn: Learner) -> list[str]:
+    """What each target is called."""
+    return [" ".join(names) for names in learn.dls.target_names]

@@ -19,9 +19,10 @@ from burnish.data.foreign import as_batch_transform
 from burnish.data.foreign import as_batch_transforms as compose
 from burnish.data.transforms import BatchTransform
 from burnish.errors import SettingError, hinting
+from burnish.vision.augment_boxes import moved_boxes
 from burnish.vision.augment_color import Brightness, ColourPart, Contrast, Hue, Saturation, light
 from burnish.vision.augment_erase import Normalize, RandomErasing, cifar_stats, imagenet_stats, mnist_stats
-from burnish.vision.augment_parts import Part, Sampling, float_images
+from burnish.vision.augment_parts import Part, Sampling, check_numbers, float_images
 from burnish.vision.augment_warp import Dihedral, Flip, GeometricPart, RandomResizedCropGPU, Rotate, Warp, Zoom
 from burnish.vision.transforms import HeightWidth, checked_size, height_width
 
@@ -85,6 +86,7 @@ def aug_transforms(
         batch: one draw for the whole batch instead of one per picture.
         min_scale: below 1, a random crop of at least this share of the area, resized to `size`, follows.
     """
+    check_numbers(mult=mult, max_rotate=max_rotate, min_zoom=min_zoom, max_zoom=max_zoom, max_lighting=max_lighting, max_warp=max_warp, min_scale=min_scale)  # fmt: skip
     if min_scale < 1 and size is None:
         raise SettingError(f"aug_transforms(min_scale={min_scale}) crops, and needs to know to which size: pass size= too.")
     how: dict[str, Any] = {"mode": mode, "pad_mode": pad_mode, "align_corners": align_corners}
@@ -125,7 +127,8 @@ class Augment(Part):
         mode, pad_mode, align_corners: how pixels are sampled, see :func:`aug_transforms`.
 
     Images ``(batch, channel, height, width)`` are sampled by `mode`, masks ``(batch, [1,] height, width)`` by nearest,
-    points ``(batch, n, 2)`` and boxes ``(batch, n, 4 ...)`` (x, y in -1..1 from edge to edge) follow their pixels.
+    points ``(batch, n, 2)`` and boxes ``(batch, n, 4 ...)`` (x, y in -1..1 from edge to edge) follow their pixels; of a box that is
+    partly outside the upright box around what is still seen is left (:func:`burnish.vision.augment_boxes.moved_boxes`).
     """
 
     when = "always"
@@ -289,14 +292,11 @@ def _mask(x: Tensor, matrix: Tensor | None, size: tuple[int, int], how: Sampling
 
 
 def _moved(x: Tensor, kind: str, matrix: Tensor) -> Tensor:
-    """Points ``(batch, n, 2)``, or boxes ``(batch, n, 4 ...)`` as the upright boxes around their moved corners; what is behind their four numbers stays."""
-    inverse = to_device(torch.linalg.inv(matrix), x.device)
+    """Points ``(batch, n, 2)`` or boxes ``(batch, n, 4 ...)`` (see :func:`moved_boxes`) where their pixels are."""
     if kind == "points":
-        return _project(x, inverse)
-    left, top, right, bottom = x[..., :4].unbind(-1)
-    corners = torch.stack([left, top, right, top, right, bottom, left, bottom], dim=-1).reshape(len(x), -1, 2)
-    moved = _project(corners, inverse).reshape(len(x), -1, 4, 2)
-    return torch.cat([moved.amin(dim=2), moved.amax(dim=2), x[..., 4:]], dim=-1)
+        return _project(x, to_device(torch.linalg.inv(matrix), x.device))
+    there, back = to_device(torch.stack([torch.linalg.inv(matrix), matrix]), x.device).unbind(0)
+    return moved_boxes(x, there, back)
 
 
 def _project(points: Tensor, m: Tensor) -> Tensor:

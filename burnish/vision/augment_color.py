@@ -15,7 +15,7 @@ from torch import Tensor
 
 from burnish.data.device import to_device
 from burnish.errors import SettingError
-from burnish.vision.augment_parts import Draw, Part, Rng, chosen, drawn, uniform
+from burnish.vision.augment_parts import Draw, Part, Rng, check_draw, check_number, chosen, drawn, uniform
 from burnish.vision.transforms import check_p
 
 Step = Callable[[Tensor, slice], Tensor]  # (some pictures of a batch, which) -> those pictures, changed; the given ones stay
@@ -25,13 +25,13 @@ _EPS = 1e-6
 
 
 class ColourPart(Part):
-    """Changes pixels where they are."""
+    """Changes pixels where they are, in the pictures that `p` chooses; `draw` is for these."""
 
     joins: bool = True  # can share one pass with its neighbours
 
     def __init__(self, p: float, draw: Draw, batch: bool) -> None:
         super().__init__()
-        self.p, self.draw, self.batch = check_p(p), draw, batch
+        self.p, self.draw, self.batch = check_p(p), check_draw(draw, "draw"), batch
 
     def map(self, x: Tensor, rng: Rng) -> Tensor:
         """The coefficients a, b, c ``(batch, 3)`` on the CPU, as if it happened to all."""
@@ -45,7 +45,7 @@ class ColourPart(Part):
 class _Lighting(ColourPart):
     def __init__(self, max_lighting: float = 0.2, p: float = 0.75, draw: Draw = None, batch: bool = False) -> None:
         super().__init__(p, draw, batch)
-        if not 0 <= max_lighting < 1:
+        if not 0 <= check_number(max_lighting, "max_lighting") < 1:
             raise SettingError(f"max_lighting={max_lighting}: expected 0 (none) to below 1.")
         self.max_lighting = max_lighting
 
@@ -55,7 +55,7 @@ class _Lighting(ColourPart):
 
 
 class Brightness(_Lighting):
-    """Brighter or darker with probability `p`. `draw`: 0 (black) to 1 (white), 0.5 leaves pictures as they are."""
+    """Brighter or darker with probability `p`. `draw`: 0 (black) to 1 (white), 0.5 leaves pictures as they are; for those that are chosen (all by ``p=1.0``)."""
 
     def map(self, x: Tensor, rng: Rng) -> Tensor:
         low, high = 0.5 * (1 - self.max_lighting), 0.5 * (1 + self.max_lighting)
@@ -64,14 +64,15 @@ class Brightness(_Lighting):
 
 
 class Contrast(_Lighting):
-    """More or less contrast with probability `p`. `draw`: the factor in logit space, 1 leaves pictures as they are."""
+    """More or less contrast with probability `p`. `draw`: the factor in logit space, 1 leaves pictures as they are; for those that are chosen (all by ``p=1.0``)."""
 
     def map(self, x: Tensor, rng: Rng) -> Tensor:
         return _coefficients(len(x), a=self._factor(x, rng, "Contrast(draw=...)"))
 
 
 class Saturation(_Lighting):
-    """More or less colour with probability `p`. `draw`: 0 is grey, 1 leaves pictures as they are, above is more colour."""
+    """More or less colour with probability `p`. `draw`: 0 is grey, 1 leaves pictures as they are, above is more colour; for those
+    that are chosen (all by ``p=1.0``)."""
 
     def map(self, x: Tensor, rng: Rng) -> Tensor:
         factor = self._factor(x, rng, "Saturation(draw=...)")
@@ -79,14 +80,15 @@ class Saturation(_Lighting):
 
 
 class Hue(ColourPart):
-    """Turns the colours around the colour circle with probability `p`. `draw`: the share of a full turn, -0.5..0.5.
+    """Turns the colours around the colour circle with probability `p`. `draw`: the share of a full turn, -0.5..0.5, for those
+    that are chosen (all by ``p=1.0``).
     Leaves pictures that don't have 3 channels as they are."""
 
     joins = False
 
     def __init__(self, max_hue: float = 0.1, p: float = 0.75, draw: Draw = None, batch: bool = False) -> None:
         super().__init__(p, draw, batch)
-        if not 0 <= max_hue < 1:
+        if not 0 <= check_number(max_hue, "max_hue") < 1:
             raise SettingError(f"max_hue={max_hue}: expected 0 (none) to below 1.")
         self.max_hue = max_hue
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from burnish.data.transforms import BatchTransform
 from burnish.errors import SettingError
-from burnish.vision.augment_parts import Rng, float_images
+from burnish.vision.augment_parts import Rng, check_numbers, float_images
 from burnish.vision.transforms import check_p
 
 imagenet_stats = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -36,6 +36,7 @@ class RandomErasing(BatchTransform):
     def __init__(self, p: float = 0.5, sl: float = 0.0, sh: float = 0.3, min_aspect: float = 0.3, max_count: int = 1,
                  noise_mean: float = 0.5, noise_std: float = 0.25) -> None:  # fmt: skip
         super().__init__()
+        check_numbers(sl=sl, sh=sh, min_aspect=min_aspect, max_count=max_count, noise_mean=noise_mean, noise_std=noise_std)
         if not 0 <= sl <= sh <= 1:
             raise SettingError(f"sl={sl}, sh={sh}: expected 0 <= sl <= sh <= 1 (shares of the area).")
         if not 0 < min_aspect <= 1 or max_count < 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +52,29 @@ class Part(BatchTransform):
 
         alone = as_augment(self)
         return None if alone is None else alone.fuse(following)
+
+
+def check_number(value: Any, name: str) -> float:
+    """`value` if it is a finite number; raises SettingError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (numbers.Real, Tensor)) or not math.isfinite(value):
+        raise SettingError(f"{name}={value!r}: expected a number.")
+    return value  # pyright: ignore[reportReturnType]
+
+
+def check_numbers(**values: Any) -> None:
+    """Raises SettingError for the first of several arguments, given by their names, that is no finite number."""
+    for name, value in values.items():
+        check_number(value, name)
+
+
+def check_draw(draw: Draw, name: str) -> Draw:
+    """`draw` if it is a number, several, a function of the batch, or None; raises SettingError otherwise."""
+    if draw is not None and not callable(draw):
+        try:
+            torch.as_tensor(draw, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError):
+            raise SettingError(f"{name}={draw!r}: expected a number, one for each picture, or a function of the batch.") from None
+    return draw
 
 
 def chosen(n: int, p: float, rng: Rng, batch: bool) -> Tensor:

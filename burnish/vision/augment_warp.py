@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from burnish.errors import SettingError
-from burnish.vision.augment_parts import Draw, Part, Rng, Sampling, chosen, drawn, uniform
+from burnish.vision.augment_parts import Draw, Part, Rng, Sampling, check_draw, check_number, check_numbers, chosen, drawn, uniform
 from burnish.vision.transforms import HeightWidth, check_p, checked_size, height_width
 
 Pixels = tuple[int, int]  # (height, width)
@@ -48,12 +48,12 @@ class GeometricPart(Part):
 
 
 class Flip(GeometricPart):
-    """Mirrors pictures left-right with probability `p`. `draw`: 1 mirrors, 0 doesn't."""
+    """Mirrors pictures left-right with probability `p`. `draw`: 1 mirrors those that are chosen, 0 doesn't; ``p=1.0`` chooses all."""
 
     def __init__(self, p: float = 0.5, draw: Draw = None, size: HeightWidth | None = None, mode: str = "bilinear",
                  pad_mode: str = "reflection", align_corners: bool = True, batch: bool = False) -> None:  # fmt: skip
         super().__init__(p, size, mode, pad_mode, align_corners, batch)
-        self.draw = draw
+        self.draw = check_draw(draw, "draw")
 
     def matrices(self, x: Tensor, size: Pixels, rng: Rng) -> Tensor:
         mirrored = drawn(self.draw, x, lambda: torch.ones(len(x)), "Flip(draw=...)")
@@ -62,12 +62,12 @@ class Flip(GeometricPart):
 
 class Dihedral(GeometricPart):
     """One of the 8 symmetries of the square with probability `p`; of the 4 that keep the shape where height and width
-    differ. `draw`: 0..7, transposed if & 4, then mirrored left-right if & 1, top-bottom if & 2."""
+    differ. `draw`, for those that are chosen (all by ``p=1.0``): 0..7, transposed if & 4, then mirrored left-right if & 1, top-bottom if & 2."""
 
     def __init__(self, p: float = 0.5, draw: Draw = None, size: HeightWidth | None = None, mode: str = "bilinear",
                  pad_mode: str = "reflection", align_corners: bool = True, batch: bool = False) -> None:  # fmt: skip
         super().__init__(p, size, mode, pad_mode, align_corners, batch)
-        self.draw = draw
+        self.draw = check_draw(draw, "draw")
 
     def matrices(self, x: Tensor, size: Pixels, rng: Rng) -> Tensor:
         k = drawn(self.draw, x, lambda: uniform(len(x), 0, 8, rng, self.batch), "Dihedral(draw=...)").long().clamp(0, 7)
@@ -86,12 +86,12 @@ class Dihedral(GeometricPart):
 
 class Rotate(GeometricPart):
     """Turns pictures by up to `max_deg` degrees to either side, with probability `p`; the shape of things is kept, also in
-    pictures that aren't square. `draw`: degrees, counter-clockwise."""
+    pictures that aren't square. `draw`: degrees, counter-clockwise, for those that are chosen (all by ``p=1.0``)."""
 
     def __init__(self, max_deg: float = 10, p: float = 0.5, draw: Draw = None, size: HeightWidth | None = None, mode: str = "bilinear",
                  pad_mode: str = "reflection", align_corners: bool = True, batch: bool = False) -> None:  # fmt: skip
         super().__init__(p, size, mode, pad_mode, align_corners, batch)
-        self.max_deg, self.draw = max_deg, draw
+        self.max_deg, self.draw = check_number(max_deg, "max_deg"), check_draw(draw, "draw")
 
     def matrices(self, x: Tensor, size: Pixels, rng: Rng) -> Tensor:
         degrees = drawn(self.draw, x, lambda: uniform(len(x), -self.max_deg, self.max_deg, rng, self.batch), "Rotate(draw=...)")
@@ -102,15 +102,16 @@ class Rotate(GeometricPart):
 
 class Zoom(GeometricPart):
     """Magnifies pictures by `min_zoom` to `max_zoom` around a random place, with probability `p`. `draw`: the magnification;
-    `draw_x`, `draw_y`: the place, 0 (left, top) to 1."""
+    `draw_x`, `draw_y`: the place, 0 (left, top) to 1; all for those that are chosen (all by ``p=1.0``)."""
 
     def __init__(self, min_zoom: float = 1.0, max_zoom: float = 1.1, p: float = 0.5, draw: Draw = None, draw_x: Draw = None,
                  draw_y: Draw = None, size: HeightWidth | None = None, mode: str = "bilinear", pad_mode: str = "reflection",
                  align_corners: bool = True, batch: bool = False) -> None:  # fmt: skip
         super().__init__(p, size, mode, pad_mode, align_corners, batch)
-        if not 0 < min_zoom <= max_zoom:
+        if not 0 < check_number(min_zoom, "min_zoom") <= check_number(max_zoom, "max_zoom"):
             raise SettingError(f"min_zoom={min_zoom}, max_zoom={max_zoom}: expected 0 < min_zoom <= max_zoom.")
-        self.min_zoom, self.max_zoom, self.draw, self.draw_x, self.draw_y = min_zoom, max_zoom, draw, draw_x, draw_y
+        self.min_zoom, self.max_zoom = min_zoom, max_zoom
+        self.draw, self.draw_x, self.draw_y = check_draw(draw, "draw"), check_draw(draw_x, "draw_x"), check_draw(draw_y, "draw_y")
 
     def matrices(self, x: Tensor, size: Pixels, rng: Rng) -> Tensor:
         n = len(x)
@@ -122,14 +123,14 @@ class Zoom(GeometricPart):
 
 class Warp(GeometricPart):
     """Tilts pictures as if seen from the side (perspective), with probability `p`. `draw_x`, `draw_y`: the tilt to the side and up or
-    down, -0.61 to 0.61; at 0.2 one edge grows by a fifth and the opposite one shrinks by a fifth."""
+    down, -0.61 to 0.61; at 0.2 one edge grows by a fifth and the opposite one shrinks by a fifth. They are for those that are chosen (all by ``p=1.0``)."""
 
     def __init__(self, magnitude: float = 0.2, p: float = 0.5, draw_x: Draw = None, draw_y: Draw = None, size: HeightWidth | None = None,
                  mode: str = "bilinear", pad_mode: str = "reflection", align_corners: bool = True, batch: bool = False) -> None:  # fmt: skip
         super().__init__(p, size, mode, pad_mode, align_corners, batch)
-        if not 0 <= magnitude <= 0.61:
+        if not 0 <= check_number(magnitude, "magnitude") <= 0.61:
             raise SettingError(f"magnitude={magnitude}: expected 0 (none) to 0.61; beyond, the picture would be seen edge-on.")
-        self.magnitude, self.draw_x, self.draw_y = magnitude, draw_x, draw_y
+        self.magnitude, self.draw_x, self.draw_y = magnitude, check_draw(draw_x, "draw_x"), check_draw(draw_y, "draw_y")
 
     def matrices(self, x: Tensor, size: Pixels, rng: Rng) -> Tensor:
         n, most = len(x), self.magnitude
@@ -157,13 +158,18 @@ class RandomResizedCropGPU(GeometricPart):
                  valid_scale: float = 1.0, max_scale: float = 1.0, mode_mask: str = "nearest", p: float = 1.0, pad_mode: str = "reflection",
                  align_corners: bool = True, batch: bool = False) -> None:  # fmt: skip
         super().__init__(p, size, mode, pad_mode, align_corners, batch)
+        check_numbers(min_scale=min_scale, max_scale=max_scale, valid_scale=valid_scale)
         if not 0 < min_scale <= max_scale <= 1 or not 0 < valid_scale <= 1:
             raise SettingError(
                 f"min_scale={min_scale}, max_scale={max_scale}, valid_scale={valid_scale}: expected 0 < min_scale <= max_scale <= 1, valid_scale in 0..1."
             )
         if mode_mask != "nearest":
             raise SettingError(f"mode_mask={mode_mask!r}: masks hold class numbers, which only mode_mask='nearest' keeps whole.")
-        if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
+        if (
+            not isinstance(ratio, (list, tuple))
+            or len(ratio) != 2
+            or not 0 < check_number(ratio[0], "ratio") <= check_number(ratio[1], "ratio")
+        ):
             raise SettingError(f"ratio={ratio!r}: expected (least, most) width / height, both positive, as in (3/4, 4/3).")
         self.min_scale, self.max_scale, self.ratio, self.valid_scale, self.mode_mask = (
             min_scale,

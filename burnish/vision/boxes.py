@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from burnish.data.block import Answer, Block
+from burnish.data.block import Answer, Block, names_of
 from burnish.data.label import is_missing
 from burnish.data.lazy import pd
 from burnish.data.notes import note
 from burnish.data.transforms import Size
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.evaluate.boxes import DetectionLoss, detections, fused, without_doubles
+from burnish.vision.augment_boxes import SHARE, area
 
 if TYPE_CHECKING:
     from burnish.data.dataloaders import DataLoaders
@@ -54,7 +55,8 @@ class BBoxLblBlock(Block):
         vocab: the classes; None learns them from the training rows, in alphabetical order.
         format: of the raw cells' boxes: "xyxy" (left, top, right, bottom), "xywh" (left, top, width, height) or "cxcywh" (centre, width, height).
         units: of the raw cells: "pixels" of the picture as it is in its file (upright), or "fraction" of its width and height.
-        min_visible: a box of which less than this share is left inside after cutting and turning is no target any more; what is left is cut off at the edge.
+        min_visible: a box of which less than this share is left inside after cutting and turning is no target any more. Areas of upright boxes are counted: of the one
+            around the whole turned box, the share that is inside. What is asked for is the box around what is still seen.
         threshold: score from which a predicted box is told.
         most: the most boxes that a picture of the data has; learned from it.
 
@@ -90,7 +92,7 @@ class BBoxLblBlock(Block):
 
     # -- what the data holds ----------------------------------------------------------------------------------------
     def fit(self, raws: Sequence[Any]) -> None:
-        found = [self._read(raw, f"row {i} of the train split") for i, raw in enumerate(raws)]
+        found = [self._read(raw, f"{name} of the train split") for raw, name in zip(raws, names_of(raws), strict=True)]
         if self.vocab is None:
             self.vocab = self._classes([label for _, labels in found for label in labels])
         if not any(len(boxes) for boxes, _ in found):
@@ -99,7 +101,7 @@ class BBoxLblBlock(Block):
             raise DataError(
                 "No number of the training boxes is above 1: they are fractions of their pictures, not pixels. units='fraction' says so."
             )
-        self.check(raws, [f"row {i}" for i in range(len(raws))], "train")
+        self.check(raws, names_of(raws), "train")
 
     def _classes(self, labels: list[Any]) -> list[Any]:
         return sorted(set(labels), key=lambda label: (str(type(label)), label))
@@ -211,11 +213,14 @@ class BBoxLblBlock(Block):
         return made
 
     def settle(self, batch: Tensor) -> Tensor:
-        """Boxes cut off at the edge of the picture; of those that are nearly gone the class is -1."""
-        whole = (batch[..., 2:4] - batch[..., :2]).clamp(min=0).prod(-1)
+        """Boxes cut off at the edge of the picture ``(batch, n, 5)``; of those that are nearly gone the class is -1.
+
+        The share that is still seen is what batch transforms counted, where they did (a sixth number), times the share that cutting off at the edge leaves of a box's area.
+        """
         cut = batch[..., :4].clamp(-1, 1)
-        left = (cut[..., 2:] - cut[..., :2]).clamp(min=0).prod(-1)
-        there = (batch[..., 4] >= 0) & (left > 0) & (left >= self.min_visible * whole)
+        left, whole = area(cut), area(batch)
+        before = batch[..., SHARE] if batch.shape[-1] > SHARE else 1.0
+        there = (batch[..., 4] >= 0) & (left > 0) & (left * before >= self.min_visible * whole)
         return torch.cat([torch.where(there[..., None], cut, 0), torch.where(there, batch[..., 4], -1)[..., None]], dim=-1)
 
     def decode(self, encoded: Tensor) -> Boxes:

@@ -69,7 +69,8 @@ class ChangeList:
         batch = self._next()
         self.folder.mkdir(parents=True, exist_ok=True)
         for change in there:
-            self._write({"batch": batch, "time": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(change)})
+            places = {"file": os.path.abspath(change.file), "to": os.path.abspath(change.to)}  # so that it can be undone from any folder
+            self._write({"batch": batch, "time": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(change), **places})
             if change.to != change.file:
                 _move(change.file, change.to)
         return there

@@ -25,6 +25,7 @@ from burnish.data.sides import check_shares
 from burnish.data.split import ColSplitter, RandomSplitter, Splitter, TrainTestSplitter
 from burnish.errors import DataError, SettingError, listed, nearest
 from burnish.vision.blocks import ImageBlock
+from burnish.vision.csv_files import check_csv, csv_in, read_rows
 
 
 class LoaderOptions(TypedDict, total=False):
@@ -165,8 +166,8 @@ class ImageDataLoaders(DataLoaders):
         """From a CSV file in `path` (or which `path` is) with a column of file names and one of labels; see ``from_df``. One without a line of
         names at its top needs ``header=None``."""
         path, file = csv_in(path, csv_fname)
-        df = pd.read_csv(file, header=header, sep=delimiter or ",", quoting=quoting)  # type: ignore[call-overload]
-        _check_csv(df, file, header, delimiter, Path(path) / (folder or ""), suff)
+        df = read_rows(file, header, delimiter, quoting, asks=True)
+        check_csv(df, file, header, delimiter, Path(path) / (folder or ""), suff)
         return cls.from_df(
             df, path, valid_pct, seed, fn_col, folder, suff, label_col, label_delim, y_block, valid_col, item_tfms, batch_tfms, img_cls,
             test_pct=test_pct, vocab=vocab, **options,
@@ -238,14 +239,6 @@ def _block_for(labels: Sequence[Any], fnames: Sequence[Any], vocab: Sequence[Any
     return RegressionBlock()
 
 
-def csv_in(path: str | Path, csv_fname: str | Path) -> tuple[Path, Path]:
-    """The folder that file names are relative to, and the CSV file in it. Raises FileNotFoundError if it isn't there."""
-    file = Path(path) if Path(path).is_file() else Path(path) / csv_fname
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no {file}. Pass csv_fname= the name of the CSV file in {path}.")
-    return (file.parent, file) if file == Path(path) else (Path(path), file)
-
-
 def _say_whole_numbers(labels: Sequence[Any]) -> None:
     """Whole numbers are classes here, and could be an amount."""
     if not all(isinstance(label, (int, float, np.number)) and not isinstance(label, bool) for label in labels):
@@ -256,19 +249,6 @@ def _say_whole_numbers(labels: Sequence[Any]) -> None:
         note(
             f"The labels are {len(different)} different whole numbers ({shown}): taken as classes, without an order. If they are an amount: y_block=RegressionBlock."
         )
-
-
-def _check_csv(df: pd.DataFrame, file: Path, header: Any, delimiter: str | None, root: Path, suff: str) -> None:
-    """Raises DataError if the file seems to have been read in a way that it isn't written."""
-    picture = next((name for name in df.columns if (root / f"{name}{suff}").is_file()), None)
-    if picture is not None and header is not None:
-        raise DataError(
-            f"The first line of {file} looks like data, for {picture!r} is a picture there, and it was taken for the names of the columns. Pass header=None."
-        )
-    shown = str(df.columns[0] if header is not None else df.iloc[0, 0])
-    other = next((mark for mark in (";", "\t", "|") if mark in shown), None)
-    if df.shape[1] == 1 and delimiter is None and other is not None:
-        raise DataError(f"{file} was read as one column ({shown!r}): its values are separated by {other!r}. Pass delimiter={other!r}.")
 
 
 def known_options(options: LoaderOptions, who: str = "ImageDataLoaders") -> LoaderOptions:

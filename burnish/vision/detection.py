@@ -19,6 +19,7 @@ from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.data.sides import SIDES, check_shares
 from burnish.data.split import ColSplitter, RandomSplitter, Splitter
 from burnish.errors import DataError, SettingError, hinting, listed
+from burnish.evaluate.boxes import EXTRA
 from burnish.evaluate.joint import default_metrics
 from burnish.evaluate.metrics import resolve_metrics
 from burnish.train.learner import Callbacks
@@ -26,11 +27,12 @@ from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.annotations import Annotated, annotated_coco, annotated_rows, annotated_voc, check_sizes
 from burnish.vision.backbones import ArchLike, create_body
 from burnish.vision.boxes import BBoxLblBlock
-from burnish.vision.dataloaders import LoaderOptions, by_column, csv_in, image_block, known_options
+from burnish.vision.csv_files import csv_in, read_rows
+from burnish.vision.dataloaders import LoaderOptions, by_column, image_block, known_options
 from burnish.vision.detector import FINEST, Detector
 from burnish.vision.inputs import check_one_picture
 from burnish.vision.learner import Splitter as GroupsOf
-from burnish.vision.learner import VisionLearner, channels_of, named, normalized_already, with_size
+from burnish.vision.learner import VisionLearner, channels_of, check_target, named, normalized_already, with_size
 from burnish.vision.normalization import first_batch, first_pictures
 from burnish.vision.unet import unet_groups
 from burnish.vision.weights import Source
@@ -100,7 +102,7 @@ class DetectionDataLoaders(DataLoaders):
         """From a CSV file in `path`; see ``from_df``."""
         path, file = csv_in(path, csv_fname)
         return cls.from_df(
-            pd.read_csv(file), path, valid_pct, seed, fn_col, box_cols, label_col, folder, vocab, item_tfms, batch_tfms, img_cls, valid_col=valid_col, bbox=bbox,
+            read_rows(file), path, valid_pct, seed, fn_col, box_cols, label_col, folder, vocab, item_tfms, batch_tfms, img_cls, valid_col=valid_col, bbox=bbox,
             test_pct=test_pct, splitter=splitter, **options,
         )  # fmt: skip
 
@@ -192,13 +194,14 @@ def detection_learner(
         The rest: see ``vision_learner``.
 
     Raises:
-        SettingError: something doesn't fit the data, or `arch` has no such maps; OfflineError: the weights can't be had.
+        SettingError: something doesn't fit the data, or `arch` has no such maps; OfflineError: the weights can't be had; ModuleNotFoundError: a metric that was
+            asked for needs packages that aren't installed.
     """
-    if [block.kind for block in dls.target_blocks] != ["boxes"]:
-        kinds = ", ".join(type(b).__name__ for b in dls.target_blocks) or "not known"
+    if not dls.target_blocks:
         raise SettingError(
-            f"detection_learner is for boxes, and the target is {kinds}. Make the data with a BBoxLblBlock, or use vision_learner or unet_learner."
+            "detection_learner is for boxes, and what the target of these DataLoaders is isn't known. Make the data with a BBoxLblBlock."
         )
+    check_target(dls, "detection_learner")
     check_one_picture(dls, "detection_learner")
     batch = first_batch(dls)
     look = functools.cache(lambda: first_pictures(dls, batch))
@@ -208,6 +211,10 @@ def detection_learner(
         "arch_args": with_size(arch, arch_args or {}, look), "finest": finest,
     }  # fmt: skip
     fitting = resolve_metrics(default_metrics(dls) if metrics is None else metrics)
+    if metrics is None and not fitting:
+        note(
+            f"There will be no mean average precision, only losses: it needs torchmetrics and faster-coco-eval, which aren't installed: {EXTRA}."
+        )
     seed = fresh_seed() if seed is None else seed
     with own_globals(derive(seed, "init")):
         model = _make(config, pretrained, weights)

@@ -24,17 +24,18 @@ def colours_of(n: int) -> np.ndarray:
 
 
 def draw_mask(mask: np.ndarray, codes: Sequence[str], ax: Any, alpha: float = ALPHA) -> None:
-    """A mask ``(height, width)`` of class numbers over what is drawn on `ax`, its borders stronger, with a legend of the largest classes in their order;
-    numbers beyond the codes are left clear."""
+    """A mask ``(height, width)`` of class numbers over what is drawn on `ax`, with a legend of the largest classes in their order; numbers beyond the codes are left
+    clear. The pixels of a class that touch another one are stronger, those of class 0 (the background) not: so an outline is in its object, on all sides."""
     from matplotlib.patches import Patch
 
     colours = colours_of(len(codes))
     known = mask < len(codes)
     shown = np.zeros((*mask.shape, 4))
     border = np.zeros(mask.shape, dtype=bool)
-    for axis in (0, 1):
-        border |= mask != np.roll(mask, 1, axis)
-    border[0], border[:, 0] = False, False  # where the picture ends nothing does
+    down, across = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
+    for side, differs in ((border[1:], down), (border[:-1], down), (border[:, 1:], across), (border[:, :-1], across)):
+        side |= differs
+    border &= mask != 0
     shown[..., :3], shown[..., 3] = colours[np.where(known, mask, 0)], np.where(known, np.where(border, 1.0, alpha), 0)
     ax.imshow(shown, interpolation="nearest")
     ax.set_axis_off()
@@ -47,15 +48,20 @@ def draw_mask(mask: np.ndarray, codes: Sequence[str], ax: Any, alpha: float = AL
 
 
 def draw_points(places: np.ndarray, names: Sequence[str] | None, ax: Any) -> None:
-    """Points ``(n, 2)``, in fractions of the picture that is drawn on `ax`; missing ones are left out. Each of a few has a colour and its name; many are alike."""
+    """Points ``(n, 2)``, in fractions of the picture that is drawn on `ax`; missing ones and those beyond its edges are left out. Each of a few has a colour and its
+    name; many are alike."""
     height, width = ax.images[-1].get_array().shape[:2] if ax.images else (1, 1)
-    x, y = (places * (width, height) - 0.5).T
+    seen = np.asarray(np.abs(places - 0.5).max(axis=1) <= 0.5)  # and there: no comparison holds for NaN
+    x, y = (np.where(seen[:, None], places, np.nan) * (width, height) - 0.5).T
     few = len(places) <= 20
     size = 30 if few else 6
     ax.scatter(x, y, s=size, c=colours_of(len(places)) if few else "#00e5ff", edgecolors="white", linewidths=0.8 if few else 0.2, zorder=3)
     for i, name in enumerate(names or []):
-        if np.isfinite(places[i]).all():
-            ax.annotate(name, (x[i], y[i]), xytext=(4, 3), textcoords="offset points", fontsize=6, color="white", bbox=_BEHIND, zorder=4)
+        if seen[i]:
+            text = ax.annotate(
+                name, (x[i], y[i]), xytext=(4, 3), textcoords="offset points", fontsize=6, color="white", bbox=_BEHIND, zorder=4
+            )
+            text.set_in_layout(False)  # one that reaches beyond the picture doesn't take its room
     ax.set_axis_off()
 
 

@@ -28,6 +28,7 @@ video_extensions: frozenset[str] = frozenset({
 
 _EVERY = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(ms|s|min)\s*")
 _SECONDS = {"ms": Fraction(1, 1000), "s": Fraction(1), "min": Fraction(60)}
+_WHOLE, _SHORT = 0.9, 2  # a film whose pictures end before so much of it, and so many seconds before its end, was cut off
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 FRAMES = "frames.csv"
 
@@ -40,7 +41,7 @@ def extract_frames(
     """Writes frames of films as pictures; gives a table of them, which ``frames.csv`` in the folder keeps.
 
     Frames of one clip are alike, so a clip belongs on one side of a split whole: ``splitter=GroupSplitter("clip")`` with the table,
-    or ``GroupSplitter(dict(zip(table.file, table.clip)).get)`` with files.
+    or ``GroupSplitter(dict(zip(table["file"], table["clip"])).get)`` with files.
 
     Args:
         path: a folder of clips, or one clip.
@@ -152,10 +153,22 @@ def _frames_of(
                 file = stem.with_name(f"{stem.name}_{i:06}{ext}")
                 _picture(frame, stream, most).save(file, quality=90)
                 written.append((str(file), round(float(time - begin), 6)))
+            if (missing := _missing(container, stream, None if begin is None else time - begin)) is not None:
+                return written, missing
     except av.FFmpegError as error:
         reason = error.strerror or str(error)
         return written, f"it is damaged after {written[-1][1]:.3g} s: {reason}" if written else f"it can't be decoded: {reason}"
     return written, None if written else "it has no frames"
+
+
+def _missing(container: Any, stream: Any, last: Fraction | None) -> str | None:
+    """What to say of a film that ends long before it says it does, as one that was cut off."""
+    told = stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, 1_000_000)
+    if stream.frames and stream.average_rate:  # as the film's head has it, where its length is reckoned from what is there
+        told = max(told, stream.frames / stream.average_rate)
+    if last is None or last >= told * _WHOLE or told - last < _SHORT:
+        return None
+    return f"it says that it lasts {float(told):.3g} s, and its pictures end after {float(last):.3g} s: it was cut off"
 
 
 def _time(frame: Any, stream: Any, i: int) -> Fraction:

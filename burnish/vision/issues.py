@@ -66,7 +66,7 @@ def find_issues(
         (in words).
 
     Raises:
-        DataError: the input is no picture, or the target no labels. SettingError: a kind isn't known; or, where `kinds` names wrong_label or
+        DataError: the input is no picture; or wrong_label is asked for, and the target is no labels. SettingError: a kind or a body isn't known; or, where `kinds` names wrong_label or
         outlier, there is no body that hasn't seen the labels (else a note says so, and the others are looked for).
     """
     dls, learn = (learn.dls, learn) if hasattr(learn, "dls") else (learn, None)
@@ -140,7 +140,7 @@ class _Judge:
             try:
                 features = powered(self._features())
             except (OfflineError, SettingError) as error:
-                if explicit and (by_features or "outlier" in wanted):
+                if explicit or self.body is not None:  # what was asked for by name isn't left out in silence
                     raise
                 left_out = "Wrong labels and outliers aren't" if by_features else "Outliers aren't"
                 note(f"{left_out} looked for. {error}")

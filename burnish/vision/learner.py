@@ -18,7 +18,7 @@ from burnish.data.dataloaders import DataLoaders
 from burnish.data.joint import final_of, first_outputs
 from burnish.data.notes import note
 from burnish.data.randomness import derive, fresh_seed, own_globals
-from burnish.errors import DataError, SettingError, hinting
+from burnish.errors import DataError, SettingError, hinting, listed
 from burnish.evaluate.joint import default_metrics
 from burnish.evaluate.learner import Learner
 from burnish.evaluate.metrics import resolve_metrics
@@ -123,6 +123,8 @@ def vision_learner(
     Raises:
         SettingError: something doesn't fit the data; OfflineError: the weights can't be had.
     """
+    if custom_head is None:
+        check_target(dls, "vision_learner")
     again = Again({k: copy.deepcopy(v) if isinstance(v, nn.Module) else v for k, v in locals().items() if k != "dls"})
     head = {
         "lin_ftrs": None if lin_ftrs is None else list(lin_ftrs), "ps": ps, "pool": pool, "concat_pool": concat_pool, "first_bn": first_bn,
@@ -287,6 +289,36 @@ def _called(arch: Any) -> str:
 
 
 # -- what fits ---------------------------------------------------------------------------------------------------------
+_LEARN = {
+    "vision_learner": "classes, labels, numbers and points",
+    "unet_learner": "the class of every pixel, or points",
+    "detection_learner": "boxes",
+}
+_PLACED = {"mask": ("unet_learner",), "boxes": ("detection_learner",)}  # whose model gives them
+_WHOLE = ("category", "multicategory", "number")  # said of a picture as a whole
+
+
+def check_target(dls: DataLoaders, who: str) -> None:
+    """Raises SettingError where the targets are for another learner than `who`, or for none."""
+    blocks = dls.target_blocks
+    placed = [block for block in blocks if block.kind in _PLACED]
+    if len(blocks) == 1:
+        whole = blocks[0].kind in _WHOLE and blocks[0].of_maps() is None
+        fitting = _PLACED.get(blocks[0].kind, ("vision_learner",) if whole else ("vision_learner", "unet_learner"))
+    else:
+        fitting = () if placed else ("vision_learner",)
+    if not blocks or who in fitting:
+        return
+    names = listed((type(block).__name__ for block in blocks), 8)
+    if fitting:
+        advice = f"Use {fitting[0]}, which learns {_LEARN[fitting[0]]}{'' if len(blocks) == 1 else ', also several of them at once'}."
+    else:
+        models = [f"{_PLACED[kind][0]} for the {kind}" for kind in dict.fromkeys(block.kind for block in placed)]
+        models += ["vision_learner for the rest"] if len(placed) < len(blocks) else []
+        advice = f"There is no ready model for a {type(placed[0]).__name__} beside other targets. Train a model for each, on data with that target alone: {' and '.join(models)}."
+    raise SettingError(f"{who} is for {_LEARN[who]}, and the target{'s are' if len(blocks) > 1 else ' is'} {names}. {advice}")
+
+
 def _fitting(dls: DataLoaders, metrics: Any, n_out: int, loss_func: Any, y_range: Any) -> list[Metric]:
     """The metrics, the target's own where none are given, if they, the loss and the range suit the target."""
     check_classes(dls)

@@ -68,6 +68,10 @@ class MaskBlock(Block):
         palette: Sequence[Sequence[int]] | Mapping[str, Sequence[int]] | None = None,
         values: Sequence[int] | None = None,
     ) -> None:
+        if isinstance(codes, str):
+            raise SettingError(
+                f"codes={codes!r} is one text; expected a list of the names of classes, such as codes=['background', {codes.split(',')[-1].strip()!r}]."
+            )
         self.codes = None if codes is None else [str(code) for code in codes]
         if isinstance(palette, Mapping) and self.codes is None:
             self.codes = [str(name) for name in palette]
@@ -98,7 +102,8 @@ class MaskBlock(Block):
         if self.palette is not None or self.values is not None:
             return
         some = list(raws)[:: max(1, -(-len(raws) // _MOST_LOOKED_AT))]
-        found = sorted(set().union(*in_parallel(lambda raw: set(np.unique(self._numbers(raw)).tolist()), some, chunk=4)))
+        held = in_parallel(lambda raw: set(np.unique(self._numbers(raw)).tolist()), some, chunk=4)
+        found = sorted(set().union(*held))
         void = [] if isinstance(self.void, str) else [VOID if self.void is None else self.void]
         if self.codes is None:
             there = [v for v in found if v not in void] if len(found) > 2 else found
@@ -115,10 +120,10 @@ class MaskBlock(Block):
             apart = f", but {left[0]}, which is taken as what doesn't count (values=[...] says otherwise)" if left else ""
             note(f"The masks hold the numbers {listed(found, 20)}: each is a class{apart}. MaskBlock(codes=[...]) names them.")
             return
-        self._fit_values(found, void)
+        self._fit_values(found, void, lambda number: [raw for raw, there in zip(some, held, strict=True) if number in there])
 
-    def _fit_values(self, found: list[int], void: list[int]) -> None:
-        """Which number stands for which code."""
+    def _fit_values(self, found: list[int], void: list[int], masks_with: Callable[[int], list[Any]]) -> None:
+        """Which number stands for which code. `masks_with` gives the masks that hold a number."""
         n = len(self.codes or [])
         beyond = [v for v in found if not 0 <= v < n]
         if not beyond:
@@ -132,11 +137,19 @@ class MaskBlock(Block):
             names = self.codes or []
             note(f"The masks hold 0 and {found[1]}: 0 is {names[0]!r}, {found[1]} is {names[1]!r}. values= says otherwise.")
         else:
-            fitting = f" In the order of the codes: values={found}." if len(found) == n else ""
+            often = all(len(masks_with(v)) > 1 for v in beyond)  # in one mask alone a number is rather a slip than a class
+            fitting = f" In the order of the codes: values={found}." if len(found) == n and often else ""
             raise DataError(
-                f"The masks hold the numbers {listed(found, 20)}, and there are {n} codes, for 0 to {n - 1}. Name all classes in codes, say which "
-                f"number each has (values=), or what doesn't count (void=).{fitting}"
+                f"The masks hold the numbers {listed(found, 20)}, and there are {n} codes, for 0 to {n - 1}: {self._example(beyond[0], masks_with(beyond[0]))}. Name all classes in "
+                f"codes, say which number each has (values=), or what doesn't count (void=), or mend the mask.{fitting}"
             )
+
+    def _example(self, number: int, masks: list[Any]) -> str:
+        """Where a number is found in masks."""
+        numbers = self._numbers(masks[0])
+        at = np.argwhere(numbers == number)
+        y, x = at[0].tolist()
+        return f"{number} is in {len(masks)} of the masks that were looked at, in {_called(masks[0])} at x={x}, y={y} ({len(at)} pixels in all)"
 
     def check(self, raws: Sequence[Any], rows: Sequence[object], split: str) -> None:
         empty = [row for raw, row in zip(raws, rows, strict=True) if is_missing(raw)]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from burnish.data.block import Answer, Block
+from burnish.data.block import Answer, Block, names_of
 from burnish.data.transforms import Size
 from burnish.errors import DataError, SettingError, listed
 from burnish.evaluate.points import PointLoss
@@ -66,10 +66,10 @@ class PointBlock(Block):
 
     def fit(self, raws: Sequence[Any]) -> None:
         if self.n is None and len(raws):
-            self.n = len(_places(raws[0], "The first training row"))
+            self.n = len(_places(raws[0], str(names_of(raws)[0])))
             if self.n == 0:
                 raise DataError("The first training row has no point. How many does a picture have? PointBlock(n=...) says it.")
-        self.check(raws, [f"row {i}" for i in range(len(raws))], "train")
+        self.check(raws, names_of(raws), "train")
         largest = max((float(np.nanmax(np.abs(p))) for raw in raws if np.isfinite(p := _places(raw, "")).any()), default=None)
         if largest is None:
             raise DataError(f"All points of the {len(raws)} training rows are missing: there is nothing to learn.")

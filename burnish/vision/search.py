@@ -163,9 +163,10 @@ def search_images(
     return L(list(found.values()))
 
 
-def _some(images: Iterable[FoundImage], most: int) -> Iterator[FoundImage]:
-    """Pictures with usable addresses; of a search that repeats itself, an end."""
-    for _, image in zip(range(10 * most + 100), images, strict=False):
+def _some(images: Iterable[Any], most: int) -> Iterator[FoundImage]:
+    """Pictures with usable addresses (plain addresses, which somebody's own search may give, too); of a search that repeats itself, an end."""
+    for _, given in zip(range(10 * most + 100), images, strict=False):
+        image = given if isinstance(given, FoundImage) else FoundImage(given)
         try:
             checked_url(image)
         except DataError:

@@ -26,10 +26,20 @@ from burnish.evaluate.metrics import resolve_metrics
 from burnish.train.learner import Callbacks
 from burnish.train.optim import AdamW, OptFunc
 from burnish.vision.backbones import ArchLike, create_body
-from burnish.vision.dataloaders import LoaderOptions, by_column, column_of, csv_in, image_block, known_options
+from burnish.vision.csv_files import csv_in, read_rows
+from burnish.vision.dataloaders import LoaderOptions, by_column, column_of, image_block, known_options
 from burnish.vision.inputs import check_one_picture
 from burnish.vision.learner import Splitter as GroupsOf
-from burnish.vision.learner import VisionLearner, channels_of, first_pictures, named, normalized_already, outputs_of, with_size
+from burnish.vision.learner import (
+    VisionLearner,
+    channels_of,
+    check_target,
+    first_pictures,
+    named,
+    normalized_already,
+    outputs_of,
+    with_size,
+)
 from burnish.vision.masks import MaskBlock
 from burnish.vision.smp import SMP, SmpNet, make_smp, parts_of
 from burnish.vision.unet import UNet, init_way_up, unet_groups
@@ -103,7 +113,7 @@ class SegmentationDataLoaders(DataLoaders):
         """From a CSV file in `path`; see ``from_df``."""
         path, file = csv_in(path, csv_fname)
         return cls.from_df(
-            pd.read_csv(file), path, valid_pct, seed, fn_col, mask_col, folder, valid_col, codes, item_tfms, batch_tfms, img_cls,
+            read_rows(file), path, valid_pct, seed, fn_col, mask_col, folder, valid_col, codes, item_tfms, batch_tfms, img_cls,
             test_pct=test_pct, **options,
         )  # fmt: skip
 
@@ -165,6 +175,7 @@ def unet_learner(
         SettingError: something doesn't fit the data, or `arch` has no such maps; OfflineError: the weights can't be had.
     """
     check_one_picture(dls, "unet_learner", "vision_learner takes several.")
+    check_target(dls, "unet_learner")
     look = functools.cache(lambda: first_pictures(dls))
     way, body = parts_of(arch)
     own = {"blur": blur, "self_attention": self_attention, "last_cross": last_cross}

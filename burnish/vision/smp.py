@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from burnish.errors import SettingError, nearest
 from burnish.vision.backbones import Backbone, create_body
-from burnish.vision.unet import body_maps, side_of
+from burnish.vision.unet import body_maps, size_of
 from burnish.vision.weights import Source
 
 SMP = "smp:"
@@ -120,12 +120,12 @@ def make_smp(
 @torch.no_grad()
 def _joined(body: Backbone, net: Any, n_in: int, n_out: int, final: nn.Module | None, said: str) -> SmpNet:
     """Both together, tried on a blank picture."""
-    side = side_of(body)
+    height, width = size_of(body)
     modes = [(m, m.training) for part in (body, net) for m in part.modules()]
     body.eval()
     net.eval()
     try:
-        blank = torch.zeros(1, n_in, side, side)
+        blank = torch.zeros(1, n_in, height, width)
         found = [made.shape[1] for made in body_maps(body, blank)[1]]
         wanted = [c for i, c in enumerate(net.encoder.out_channels) if c and (i or c != n_in)]
         first = next((i for i in range(len(found)) if found[i : i + len(wanted)] == wanted), None)
@@ -133,8 +133,8 @@ def _joined(body: Backbone, net: Any, n_in: int, n_out: int, final: nn.Module | 
             raise ValueError(f"the body's maps have {found} channels, and {wanted} were expected")
         model = SmpNet(body, net, first, final)
         made = model.net(blank)
-        if made.shape != (1, n_out, side, side):
-            raise ValueError(f"pictures of {side} x {side} pixels give {tuple(made.shape)}")
+        if made.shape != (1, n_out, height, width):
+            raise ValueError(f"pictures of {height} x {width} pixels give {tuple(made.shape)}")
     except _FAILURES as error:
         raise SettingError(f"{said} ({_brief(error)}). Take another body, such as '{DEFAULT_BODY}', or another way up.") from error
     finally:

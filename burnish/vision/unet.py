@@ -121,18 +121,18 @@ def probe_maps(body: Backbone, n_in: int) -> list[tuple[int, int, int]]:
     Raises:
         SettingError: the body doesn't give maps of several sizes.
     """
-    side = side_of(body)
+    height, width = size_of(body)
     modes = [(m, m.training) for m in body.modules()]
     body.eval()
     try:
         with torch.no_grad():
-            _, maps = body_maps(body, torch.zeros(1, n_in, side, side))
+            _, maps = body_maps(body, torch.zeros(1, n_in, height, width))
     finally:
         for m, training in modes:
             m.training = training
     found: dict[int, tuple[int, int, int]] = {}
     for i, made in enumerate(maps):
-        if made.ndim == 4 and side % made.shape[-1] == 0 and (stride := side // made.shape[-1]) > 1:
+        if made.ndim == 4 and width % made.shape[-1] == 0 and (stride := width // made.shape[-1]) > 1:
             found[stride] = (i, made.shape[1], stride)
     chosen = [found[s] for s in sorted(found)]
     if len(chosen) < 2:
@@ -144,12 +144,14 @@ def probe_maps(body: Backbone, n_in: int) -> list[tuple[int, int, int]]:
     return chosen
 
 
-def side_of(body: Backbone) -> int:
-    """The side of pictures to try a body with: the one it was made for, where it takes no others."""
+def size_of(body: Backbone) -> tuple[int, int]:
+    """The height and width of pictures to try a body with: those it was made for, where it takes no others."""
     config = getattr(body.model, "pretrained_cfg", None) or {}
     own = getattr(getattr(body.model, "patch_embed", None), "img_size", None)
-    own = own[0] if isinstance(own, (tuple, list)) else own
-    return own or ((config.get("input_size") or (3, 224, 224))[1] if config.get("fixed_input_size") else 128)
+    if own:
+        return (own[0], own[1]) if isinstance(own, (tuple, list)) else (own, own)
+    side = (config.get("input_size") or (3, 224, 224))[1] if config.get("fixed_input_size") else 128
+    return side, side
 
 
 # -- the way up -------------------------------------------------------------------------------------------------------------

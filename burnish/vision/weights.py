@@ -299,12 +299,13 @@ def ways_out(arch: str) -> str:
     )
 
 
-def hub_reachable(timeout: float = 5.0) -> bool:
-    """Whether the hub answers: one quick question, as its client retries for most of a minute before it gives up."""
+def worth_asking(timeout: float = 5.0) -> bool:
+    """Whether to ask the hub: one quick question, as its client retries for most of a minute before it gives up. Told to stay offline
+    (HF_HUB_OFFLINE) the client answers at once, by itself."""
     from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
-        return False
+        return True
     try:
         get_session().head(constants.ENDPOINT, timeout=timeout)
     except Exception as e:  # the client's transport errors have no common type across its versions (requests, httpx)
@@ -356,7 +357,7 @@ def create_pretrained(create: Callable[..., nn.Module], arch: str) -> nn.Module:
     if cached is not None:
         return create(pretrained=True, pretrained_cfg_overlay={"file": str(cached)})
     failure: BaseException | None = None
-    if not config.hf_hub_id or hub_reachable():
+    if not config.hf_hub_id or worth_asking():
         try:
             return create(pretrained=True)
         except Exception as e:

@@ -178,8 +178,11 @@ def test_a_flipped_byte_in_a_zip_is_found(tmp_path):
 
 def test_no_archive_a_web_page_and_an_existing_folder(tmp_path):
     (tmp_path / "a.zip").write_text("<html>not found</html>")
-    with pytest.raises(UnreadableFileError, match="is no tar or zip archive"):
+    with pytest.raises(UnreadableFileError, match=r"a\.zip is a web page, which a server gave in the place of an archive\. Fetch it again"):
         unpack(tmp_path / "a.zip", tmp_path / "out")
+    (tmp_path / "b.zip").write_text("nothing of the kind")
+    with pytest.raises(UnreadableFileError, match="is no tar or zip archive"):
+        unpack(tmp_path / "b.zip", tmp_path / "out")
     (tmp_path / "out").mkdir()
     with pytest.raises(FileExistsError, match="is there already; an archive is unpacked to a new folder"):
         unpack(tmp_path / "a.zip", tmp_path / "out")

@@ -305,6 +305,7 @@ GOOD = [(label, split) for label in "ab" for split in ["train"] * 50 + ["valid"]
     ([("a", "train")] * 900, "imbalance", "low", r"'a' has 950 samples \(95%\), 'b' has 50"),
     ([("a", "train")] * 1950, "imbalance", "medium", r"'a' has 2000 samples"),
     ([("A ", "train")] * 50 + [("A ", "valid")] * 9, "similar_labels", "medium", r"'a' \(70 rows\) and 'A ' \(59 rows\)"),
+    ([(f"{x};{y}", s) for x in "ab" for y in "cd" for s in ["train"] * 20 + ["valid"] * 9], "several_labels", "high", r"4 of the 6 classes of label look like several labels in one text, for example 'a;c'"),
     ([("a", "test")] * 4 + [("b", "test")] * 4, "tiny_split", "medium", r"test has only 8 row\(s\): .* off by 35 percentage points"),
 ])  # fmt: skip
 def test_label_findings(extra: list, kind: str, severity: str, message: str) -> None:

@@ -41,6 +41,14 @@ def test_a_file_arrives_whole_and_nothing_else_stays(server, tmp_path):
     assert download_url(f"{server.url}/a/pear.bin", tmp_path / "new" / "other.bin").read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize(("name", "told"), [("apple.jpg", True), ("page.html", False), ("page", False)])
+def test_a_web_page_in_the_place_of_a_file_is_told(server, tmp_path, name, told):
+    server.pages[f"/{name}"] = Answer(b"<!DOCTYPE html><p>please log in")
+    with captured_notes() as notes:
+        download_url(f"{server.url}/{name}", tmp_path)
+    assert any("gave a web page, and not what a name as apple.jpg promises" in n for n in notes) is told
+
+
 def test_a_download_that_is_cut_off_goes_on_where_it_stopped(server, tmp_path):
     server.pages["/f"] = in_parts(CONTENT, cut_first=200_000)
     assert download_url(f"{server.url}/f", tmp_path / "f").read_bytes() == CONTENT

@@ -295,6 +295,9 @@ def test_plain_pytorch_loaders_make_dataloaders():
     assert x.shape == (4, 3) and torch.equal(torch.cat([y for _, y in dls.train.iter_from(1)]), torch.arange(4, 10))
     with pytest.raises(DataError, match="no vocabulary"):
         _ = dls.vocab
+    with pytest.raises(AttributeError, match="there is no target block"):
+        _ = dls.c
+    assert not hasattr(dls, "vocab") and not hasattr(dls, "c")
 
 
 def test_of_plain_loaders_any_mapping_goes_to_the_device_and_an_empty_one_says_so():

@@ -89,6 +89,7 @@ def test_y_range_ends_in_a_sigmoid_and_holds_targets_to_it():
         ({"log": True}, [1.0, 0.0, 2.0], "log='1p'"),
         ({"log": "1p"}, [1.0, -1.0, 2.0], "above -1"),
         ({"n_out": 2}, [1.0, 2.0], "1 number"),
+        ({"names": ["a", "b"]}, [[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]], r"3 number\(s\) a sample, and names has 2: a, b"),
     ],
 )
 def test_targets_that_are_no_use_are_refused_with_their_rows(settings, values, said):
@@ -98,10 +99,28 @@ def test_targets_that_are_no_use_are_refused_with_their_rows(settings, values, s
         block.fit(values)
 
 
-@pytest.mark.parametrize("settings", [{"log": "2"}, {"y_range": (3, 1)}, {"y_range": 3}, {"log": True, "y_range": (0, 1)}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"log": "2"},
+        {"y_range": (3, 1)},
+        {"y_range": 3},
+        {"log": True, "y_range": (0, 1)},
+        {"names": "ab"},
+        {"names": ["a", "a"]},
+        {"names": ["a"], "n_out": 2},
+    ],
+)
 def test_settings_that_cannot_be_are_refused(settings):
     with pytest.raises(SettingError):
         RegressionBlock(**settings)
+
+
+def test_several_numbers_are_said_with_their_names():
+    block = from_config(fitted([[1.0, 1000.0], [3.0, 5000.0]], names=["area", "left"]).config())
+    assert block.say([28.223, 1234.6]) == "area 28.2, left 1,235" and block.cells([1.5, 2.0]) == {"area": 1.5, "left": 2.0}
+    assert fitted([[1.0, 2.0], [3.0, 5.0]]).say([28.223, 10.25]) == "28.223, 10.25"
+    assert RegressionBlock().cells(1.5) == {"label": 1.5} and RegressionBlock(2).cells([1.5, 2.0]) == {"number 0": 1.5, "number 1": 2.0}
 
 
 def test_what_it_learned_comes_back():

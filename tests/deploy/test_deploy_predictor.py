@@ -112,6 +112,23 @@ def test_several_targets_have_columns_each(folder: Path, tmp_path: Path) -> None
     assert "none.png" in table["error"][1] and pd.isna(table["label"][1]) and Image.open(table["drawing"][0]).width > 100
 
 
+def test_several_numbers_have_columns_each(folder: Path, tmp_path: Path) -> None:
+    files = get_image_files(folder)
+    rows = pd.DataFrame({"file": files, "area": [len(f.parent.name) / 2 for f in files], "error": [float(f.stem) / 2 for f in files]})
+    with captured_notes():
+        dls = ImageDataLoaders.from_df(
+            rows, ".", label_col=["area", "error"], y_block=RegressionBlock, item_tfms=Resize(32), bs=4, device="cpu"
+        )
+        learn = vision_learner(dls, "resnet18", pretrained=False, seed=1, lin_ftrs=[16])
+    two, item = Predictor(learn.export(tmp_path / "m.burnish")), folder / "red" / "1.png"
+    table = two.table([item, folder / "none.png"])
+    assert list(table.columns) == ["file", "number: area", "number: error", "error"], "the table has an error of its own"
+    assert table.iloc[0, 1:3].tolist() == pytest.approx(two.predict(item).label, abs=1e-4)
+    assert table.iloc[1, 1:3].isna().all() and "none.png" in table["error"][1] and table["error"][0] == ""
+    two.learn.dls.target_blocks[0].names = ["area", "left"]
+    assert list(two.table([item], all_probabilities=True).columns) == ["file", "area", "left", "error"]
+
+
 def test_masks_and_drawings_beside_a_label(folder: Path, tmp_path: Path) -> None:
     """One model that tells of each picture its class, and a class for every pixel."""
     block = DataBlock(

@@ -11,6 +11,7 @@ import torch
 from box_samples import box_sample
 from scipy import stats
 
+from burnish.data.notes import captured_notes
 from burnish.errors import SettingError
 from burnish.evaluate.boxes import MeanAP
 from burnish.evaluate.intervals import bootstrap, bootstrap_mean, evaluated, interval, wilson
@@ -22,6 +23,7 @@ from burnish.evaluate.metrics import (
     NUMBERS,
     POINTS,
     AccumMetric,
+    APScoreMulti,
     F1Score,
     RocAuc,
     accuracy,
@@ -214,6 +216,17 @@ def test_a_metric_without_a_value_says_why_and_resamples_without_one_are_left_ou
     target[0] = 6  # a class with one sample: a third of the resamples miss it
     found = interval(RocAuc(), output, target, n_boot=100)
     assert found.low < found.value
+
+
+def test_what_a_metric_leaves_out_is_said_of_the_samples_and_of_no_resample() -> None:
+    generator = torch.Generator().manual_seed(0)
+    output, target = torch.randn(30, 4, generator=generator), torch.randint(0, 2, (30, 4), generator=generator)
+    target[:, 1], target[:, 2] = 0, 0
+    target[:2, 2] = 1  # which one resample in eight misses
+    with captured_notes() as notes:
+        found = interval(APScoreMulti(), output, target, n_boot=100)
+    assert notes == ["average_precision_multi leaves out number 1, which all or none of these samples have: there is nothing to rank."]
+    assert found.low < found.value < found.high
 
 
 def test_the_users_random_state_is_left_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import types
 
@@ -14,6 +15,7 @@ from burnish.data.views import NotebookView, PlainView, TerminalView, bar, choos
 from burnish.evaluate.learner import Learner
 from burnish.train import progress
 from burnish.train.callback import Callback
+from burnish.train.metric import AverageMetric
 from burnish.train.scores import as_text, seconds_as_clock
 
 
@@ -79,6 +81,32 @@ def test_a_terminal_gets_rows_and_a_bar_that_goes_away(monkeypatch: pytest.Monke
     assert "epoch 1/2 train" in shown and "epoch 2/2 valid" in shown and "6/6" in shown and "loss 1." in shown
     assert "train_loss  valid_loss" in shown
     assert shown.rstrip().endswith(("\x1b[2K", "\x1b[?25h")), "the bar must be erased and the cursor shown again"
+
+
+def test_a_table_of_many_metrics_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["f1_score_multi_macro", "average_precision_multi", "accuracy_multi", "hamming_loss_multi"]
+    for width in (80, 40):
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stdout", screen)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", str(width))
+        learn = tiny_learner(quiet=False)
+        learn.metrics = [AverageMetric(accuracy, name=name) for name in names]
+        learn.fit(1)
+        lines = [line for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "\n", screen.getvalue()).splitlines() if "/" not in line]
+        assert max(map(len, lines)) <= width and lines
+        shown = " ".join(lines)
+        assert all(name.split("_")[0] in shown for name in (*names, "train_loss", "valid_loss", "epoch", "time"))
+        assert len(re.findall(r"\d+\.\d{3,}", shown)) == 2 + len(names), "nothing is left out"
+
+
+def test_in_a_file_the_table_is_as_wide_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    learn = tiny_learner(quiet=False)
+    learn.metrics = [AverageMetric(accuracy, name=name) for name in ("average_precision_multi", "f1_score_multi_macro")]
+    learn.fit(1)
+    head, row = capsys.readouterr().out.splitlines()
+    assert len(head) == len(row) > 80 and "average_precision_multi  f1_score_multi_macro" in head
 
 
 @pytest.mark.parametrize(("term", "bar", "kind"), [("xterm", True, TerminalView), ("dumb", True, PlainView), ("xterm", False, PlainView)])

@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -489,3 +490,25 @@ def test_every_part_says_when_it_runs():
         if isinstance(tfm, Part) and tfm.when == "train":
             x = photos(1)
             assert tfm.apply([x], ["image"], None)[0] is x
+
+
+NUMBERS = [
+    (Rotate, ["max_deg", "draw"]), (Zoom, ["min_zoom", "max_zoom", "draw", "draw_x", "draw_y"]), (Warp, ["magnitude", "draw_x", "draw_y"]), (Flip, ["p", "draw"]), (Dihedral, ["p", "draw"]),
+    (Brightness, ["max_lighting", "draw"]), (Contrast, ["max_lighting", "p"]), (Saturation, ["draw"]), (Hue, ["max_hue", "draw"]),
+    (RandomErasing, ["p", "sl", "sh", "min_aspect", "max_count", "noise_mean", "noise_std"]), (partial(RandomResizedCropGPU, 32), ["min_scale", "max_scale", "valid_scale", "ratio"]),
+    (aug_transforms, ["mult", "max_rotate", "min_zoom", "max_zoom", "max_lighting", "max_warp", "p_affine", "p_lighting", "min_scale"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "name"), [(make, name) for make, names in NUMBERS for name in names])
+def test_what_is_no_number_is_refused_by_name_at_once(make, name):
+    wrong = ("x", "y") if name == "ratio" else "x"
+    with pytest.raises(SettingError, match=rf"^{'p' if name.startswith('p_') else name}="):
+        make(**{name: wrong})
+
+
+def test_draw_is_for_the_chosen_ones():
+    x = torch.rand(1, 3, 8, 8).repeat(200, 1, 1, 1)
+    mirrored = [torch.allclose(y, x[0].flip(2), atol=1e-4) for y in Flip(draw=1.0)(x, generator())]
+    assert 60 < sum(mirrored) < 140
+    assert torch.allclose(Flip(p=1.0, draw=1.0)(x, generator()), x.flip(3), atol=1e-4)

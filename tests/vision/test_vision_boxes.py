@@ -13,7 +13,7 @@ from burnish.data.datablock import DataBlock
 from burnish.data.notes import captured_notes
 from burnish.data.split import RandomSplitter
 from burnish.errors import DataError, SettingError
-from burnish.vision.augment import Flip, Rotate, Warp, Zoom, aug_transforms
+from burnish.vision.augment import Augment, Flip, Rotate, Warp, Zoom, aug_transforms
 from burnish.vision.blocks import ImageBlock
 from burnish.vision.boxes import BBoxBlock, BBoxLblBlock
 from burnish.vision.transforms import DihedralItem, FlipItem, RandomCrop, RandomResizedCrop, Resize
@@ -92,6 +92,78 @@ def test_turned_boxes_hold_their_turned_objects():
             inside[max(0, b - 1) : d + 1, max(0, a - 1) : c + 1] = True
         gone = (target[:, 4] < 0).any()
         assert gone or (picture[0] > 0.5)[~inside].sum() <= 3
+
+
+def moved_places(box, matrix):
+    """Where many places of a box ``(4,)`` are after a move, those that are in the picture before and after."""
+    x1, y1, x2, y2 = box.clamp(-1, 1).double().tolist()
+    if x1 >= x2 or y1 >= y2:
+        return torch.empty(0, 2, dtype=torch.float64)
+    x, y = torch.meshgrid(torch.linspace(x1, x2, 600).double(), torch.linspace(y1, y2, 600).double(), indexing="ij")
+    there = torch.stack([x, y, torch.ones_like(x)], dim=-1).reshape(-1, 3) @ torch.linalg.inv(matrix.double()).T
+    there = there[there[:, 2] > 0]
+    there = there[:, :2] / there[:, 2:]
+    return there[(there.abs() <= 1).all(1)]
+
+
+MOVES = {
+    "turned": [Rotate(70, p=1.0)], "tilted": [Warp(0.5, p=1.0)], "near": [Zoom(1.0, 3.0, p=1.0)], "far": [Zoom(0.4, 1.0, p=1.0)], "mirrored": [Flip(p=1.0)],
+    "tilted both ways": [Warp(p=1.0, draw_x=0.61, draw_y=0.61)], "all": [Warp(0.3, p=1.0), Rotate(40, p=1.0), Zoom(1.0, 1.5, p=1.0)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_boxes_are_around_what_is_still_seen(name):
+    """Also of those that a crop had cut, that hold a corner of the picture or all of it, that are gone."""
+    block, draw = BBoxLblBlock(["a"], min_visible=0), torch.Generator().manual_seed(1)
+    middle, size = torch.rand(6, 8, 2, generator=draw) * 2.4 - 1.2, torch.rand(6, 8, 2, generator=draw) ** 2 * 1.5 + 0.05
+    boxes = torch.cat([middle - size, middle + size, torch.zeros(6, 8, 1)], dim=-1)
+    augment = Augment(MOVES[name])
+    picture, step = torch.zeros(6, 1, 60, 80), torch.Generator().manual_seed(2)
+    matrix, _ = augment._matrix(picture, (60, 80), torch.Generator().manual_seed(2))
+    moved = block.settle(augment.apply([picture, boxes], ["image", "boxes"], step)[1])
+    assert moved.shape == (6, 8, 5)
+    seen = 0
+    for i, k in np.ndindex(6, 8):
+        places = moved_places(boxes[i, k, :4], matrix[i])
+        if len(places) < 20:
+            assert moved[i, k, 4] < 0 or (moved[i, k, 2:4] - moved[i, k, :2]).min() < 0.15
+            continue
+        around = torch.cat([places.amin(0), places.amax(0)])
+        assert (moved[i, k, :4] - around).abs().max() < 0.02
+        assert moved[i, k, 0] <= around[0] + 1e-5 and moved[i, k, 1] <= around[1] + 1e-5, "what is seen is in the box"
+        assert moved[i, k, 2] >= around[2] - 1e-5 and moved[i, k, 3] >= around[3] - 1e-5
+        seen += 1
+    assert seen > 20
+
+
+def test_a_turned_box_at_the_edge_holds_no_empty_area():
+    """What was 20 pixels too high: of the box only the corner that is still in the picture is asked for."""
+    picture = torch.zeros(1, 3, 100, 100)
+    picture[:, :, 40:70, 70:100] = 1
+    box = torch.tensor([[[0.4, -0.2, 1.0, 0.4, 0.0]]])
+    moved, boxes = Rotate(draw=-45, p=1.0, pad_mode="zeros").apply([picture, box], ["image", "boxes"], torch.Generator().manual_seed(0))
+    rows, columns = np.nonzero(moved[0, 0].numpy() > 0.5)
+    around = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    settled = BBoxLblBlock(["a"]).settle(boxes)[0, 0]
+    assert np.abs((settled[:4].numpy() + 1) * 50 - around).max() <= 1
+
+
+def test_how_much_of_a_turned_box_is_seen_is_counted_in_upright_boxes():
+    """As before, also through several transforms: the share of the upright box around the turned corners that is in the picture."""
+    box, picture = torch.tensor([[[0.5, -0.5, 1.0, 0.5, 0.0]]]), torch.zeros(1, 3, 64, 64)
+    turn = Rotate(draw=45, p=1.0, pad_mode="zeros")
+    again = Zoom(draw=1.0, p=1.0, pad_mode="border")
+    (whole,) = (turn.apply([picture, box[..., :4]], ["image", "boxes"], torch.Generator()))[1]
+    upright = (whole[0, 2:] - whole[0, :2]).prod()
+    cut = whole[0].clamp(-1, 1)
+    share = float((cut[2:] - cut[:2]).prod() / upright)
+    assert 0.3 < share < 0.9
+    for least, kept in ((share - 0.01, True), (share + 0.01, False)):
+        values = [picture, box]
+        for tfm in (turn, again):
+            values = tfm.apply(values, ["image", "boxes"], torch.Generator())
+        assert bool(BBoxLblBlock(["a"], min_visible=least).settle(values[1])[0, 0, 4] == 0) == kept
 
 
 def test_boxes_are_cut_at_the_edge_and_dropped_when_nearly_gone():

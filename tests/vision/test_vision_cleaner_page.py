@@ -98,6 +98,14 @@ def test_keys_choose_and_move(browser, cleaner):
     assert browser.run("document.activeElement.dataset.id") == str(order[0])
 
 
+def test_keys_work_before_anything_is_clicked(browser, cleaner):
+    order = shown(browser)
+    assert browser.run("document.activeElement === document.body")
+    browser.press("d", "ArrowRight", "k")
+    browser.wait("document.querySelector('.counts').textContent.includes('1 to delete, 0 to relabel, 1 kept')")
+    assert cleaner.delete() == [order[0]]
+
+
 def test_the_mouse_chooses_too(browser, cleaner):
     first = shown(browser)[0]
     browser.click("figure .does button:nth-of-type(2)")
@@ -192,6 +200,7 @@ def test_applying_asks_first_and_can_be_undone(own_photos, tmp_path, shared):
         files = [cleaner.fns[i] for i in cleaner.delete()]
         shared.click("button.main")
         text = shared.wait("document.querySelector('.ask')?.innerText")
+        assert all(f"{f.parent.name}/{f.name}" in text for f in files) and text.count("delete ") == 2 and "→" not in text
         assert "2 file(s) move to the trash" in text and str(cleaner.folder / "trash") in text and all(f.is_file() for f in files)
         shared.press("Enter")  # "Yes" has the focus
         shared.wait("document.body.innerText.includes('2 change(s) made')")
@@ -338,6 +347,9 @@ def test_the_widget_is_the_same_page_over_messages(browser, cleaner):
     browser.wait("document.querySelector('.counts').textContent.includes('2 to delete')")
     assert len(cleaner.delete()) == 2
     browser.wait("[...document.images].filter((i) => i.naturalWidth > 20).length >= 6")
+    browser.run("(() => { window.seen = []; document.addEventListener('keydown', (e) => window.seen.push(e.key)); })()")
+    browser.press("x", "m", "d")  # a notebook's keys, to cut a cell for instance
+    assert browser.run("window.seen.join()") == "" and browser.run("!!document.querySelector('[data-lm-suppress-shortcuts] figure')")
     browser.run("window.cleanup()")
     assert browser.run("window.left()") == 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +18,8 @@ from burnish.data.number import RegressionBlock
 from burnish.errors import DataError, SettingError
 from burnish.vision.blocks import ImageBlock
 from burnish.vision.dataloaders import ImageDataLoaders
+from burnish.vision.detection import DetectionDataLoaders
+from burnish.vision.segmentation import SegmentationDataLoaders
 from burnish.vision.transforms import Resize
 
 OPTIONS = {"item_tfms": Resize(12), "bs": 4, "seed": 0, "device": "cpu"}
@@ -485,6 +489,41 @@ def test_a_csv_that_is_written_otherwise_is_told(folder, write, error, message):
     write(frame(folder)[["name", "label"]], folder)
     with pytest.raises(error, match=message):
         ImageDataLoaders.from_csv(folder, **OPTIONS)
+
+
+BY_CSV = {"labels.csv": ImageDataLoaders, "masks.csv": SegmentationDataLoaders, "boxes.csv": DetectionDataLoaders}
+
+
+@pytest.mark.parametrize("name", BY_CSV)
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (
+            b"file,label\na.png,ant\nb.png,bee\nc.png,bee\nd.png,ant,big\n",
+            r"{}, line 5: it has 3 cells, and 2 were expected.*quotation marks",
+        ),
+        (b"file,label\na.png,ant,big\nb.png,bee,small\n", r"{}, line 2: it has 3 cells, and the first line has 2 names \(file, label\)"),
+        (b"file;label\n1;ant\n1,5;bee\n1,2,3;ant\n", r"{}.*(sep|delimiter)=';'|{}, line 2"),
+        (b"", r"{} is empty: 0 bytes"),
+        ("file,label\na.png,Käfer\n".encode("cp1252"), r"{} isn't in UTF-8.*encoding='cp1252'"),
+    ],
+    ids=["one longer", "all longer", "semicolons", "empty", "Windows"],
+)
+def test_a_csv_that_cannot_be_read_is_told_with_its_name_and_line(tmp_path, name, written, message):
+    (tmp_path / name).write_bytes(written)
+    with pytest.raises(DataError, match=message.format(*[re.escape(str(tmp_path / name))] * message.count("{}"))):
+        BY_CSV[name].from_csv(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("first", "line"), [("name,label", "{},{},"), ("name,label", "7,{},{}")], ids=["separator at the end", "numbers in front"]
+)
+def test_rows_longer_than_the_names_that_can_be_told(folder, first, line):
+    table = frame(folder)[["name", "label"]]
+    rows = [line.format(name, label) for name, label in table.itertuples(index=False)]
+    (folder / "labels.csv").write_text("\n".join([first, *rows]))
+    dls = ImageDataLoaders.from_csv(folder, valid_pct=0.25, **OPTIONS)
+    assert len(dls.table) == 16 and dls.vocab == ["ant", "bee"]
 
 
 def test_a_csv_read_as_it_is_written(folder):

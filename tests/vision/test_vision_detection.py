@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -14,10 +16,12 @@ from burnish.data.datablock import DataBlock
 from burnish.data.notes import captured_notes
 from burnish.data.split import RandomSplitter
 from burnish.deploy.predictor import Predictor
+from burnish.deploy.report import write_report
 from burnish.errors import DataError, SettingError
 from burnish.evaluate.boxes import COLUMNS, DetectionLoss, MeanAP, detections, fused, match
 from burnish.evaluate.by_class import results_by_class
 from burnish.evaluate.interpret import Interpretation
+from burnish.evaluate.summary import assess
 from burnish.train.callbacks.mix import CutMix, MixUp
 from burnish.train.export import load_learner
 from burnish.vision.augment import aug_transforms
@@ -240,6 +244,27 @@ def test_what_several_looks_found():
     assert found[0].tolist() == pytest.approx([-0.5, -0.5, 0.1, 0.125, 0, 0.4]), "weighted by score; one of a look; a third saw nothing"
     assert fused(looks, torch.ones(3) / 3, half)[0, 5] == pytest.approx(0.6), "the third could not see it"
     assert (fused(torch.stack([look()] * 2), torch.ones(2) / 2, lambda place: torch.ones(2))[:, 4] == -1).all()
+
+
+def test_a_detector_is_trained_where_its_metrics_are_not_installed(learn, folder, tmp_path, monkeypatch):
+    learn.export(tmp_path / "told.burnish")
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    with captured_notes() as notes:
+        dls = DetectionDataLoaders.from_csv(folder, folder="JPEGImages", **OPTIONS)
+        del notes[:]
+        made = detection_learner(dls, "resnet18", pretrained=False, seed=0)
+        assert [n for n in notes if 'pip install "burnish[detection]"' in n and "no mean average precision" in n] == notes and notes
+        with made.no_logging():
+            made.fit(1)
+        assert made.metrics == [] and assess(made).metric.tolist() == ["loss"]
+        write_report(made, tmp_path / "report.html")
+        made.export(tmp_path / "model.burnish")
+        del notes[:]
+        assert load_learner(tmp_path / "model.burnish").metrics == [] and notes == []
+        assert load_learner(tmp_path / "told.burnish").metrics == [] and "burnish[detection]" in notes[0] and len(notes) == 1
+    for metrics in ("mean_ap", ["map_50"]):
+        with pytest.raises(ModuleNotFoundError, match=r"needs torchmetrics and faster-coco-eval.*burnish\[detection\]"):
+            detection_learner(dls, "resnet18", pretrained=False, metrics=metrics)
 
 
 def test_other_targets_are_refused(photos):

@@ -20,7 +20,7 @@ from burnish.vision.films import extract_frames
 av = pytest.importorskip("av")
 
 
-def clip(path, seconds=3.0, rate=10, size=(64, 48), codec="mpeg4", times=None, ratio=None):
+def clip(path, seconds=3.0, rate=10, size=(64, 48), codec="mpeg4", times=None, ratio=None, noisy=False):
     """A film whose frames get lighter by the frame: red at the upper left, else grey of the frame's number times 8."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
@@ -30,7 +30,9 @@ def clip(path, seconds=3.0, rate=10, size=(64, 48), codec="mpeg4", times=None, r
             stream.codec_context.sample_aspect_ratio = ratio
         for i in range(round(seconds * rate)):
             picture = np.full((size[1], size[0], 3), min(i * 8, 255), np.uint8)
-            picture[: size[1] // 2, : size[0] // 2] = (255, 0, 0)
+            picture[: size[1] // 2, : size[0] // 2] = (
+                np.random.default_rng(i).integers(0, 256, (size[1] // 2, size[0] // 2, 3)) if noisy else (255, 0, 0)
+            )
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             if times:
                 frame.pts, frame.time_base = times[i], Fraction(1, 1000)
@@ -138,7 +140,11 @@ def test_bad_clips_are_named_with_reasons(tmp_path):
         sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), layout="mono")
         sound.rate = 8000
         container.mux(stream.encode(sound))
+    avi = clip(good.parent / "cut.avi", 9, codec="mpeg4", noisy=True).read_bytes()
+    (good.parent / "cut.avi").write_bytes(avi[: len(avi) // 2])  # of such a film what is there decodes without complaint
+    clip(good.parent / "slow.avi", 4, rate=1)
     table, notes = frames(good.parent, "500ms")
+    assert "cut.avi (it says that it lasts 9 s, and its pictures end after" in notes[0] and "slow.avi" not in notes[0]
     assert set(table["clip"]) >= {"good.mp4"} and not set(table["clip"]) & {"page.mp4", "empty.mov", "sound.mkv"}
     assert "page.mp4 (it can't be decoded: Invalid data found" in notes[0] and "empty.mov (it can't be decoded" in notes[0]
     assert "sound.mkv (it has no pictures, only sound)" in notes[0]

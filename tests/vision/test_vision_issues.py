@@ -180,6 +180,8 @@ def test_what_can_not_be_looked_at_is_said(photos):
         find_issues(ages, "wrong_label")
     with pytest.raises(SettingError, match="needs one made by vision_learner"):
         find_issues(dls, retrain=2)
+    with pytest.raises(SettingError, match=r"Unknown architecture 'resnet81'.*Did you mean: resnet18"):
+        find_issues(dls, body="resnet81")
     with pytest.raises(SettingError, match="least=3"):
         find_issues(dls, least=3)
     assert "wrong_label" not in set(find_issues(ages, ["blank", "near_duplicate"])["issue"])

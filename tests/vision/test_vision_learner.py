@@ -553,4 +553,7 @@ def test_training_goes_on_with_larger_pictures_and_another_split_is_told(photos,
         learn.fine_tune(1)
         assert learn.dls.one_batch()[0].shape[-1] == 96 and np.isfinite(before)
         learn.dls = data(photos, seed=99)
+        n = len(told(notes))
+        learn.dls = data(photos)
+        assert len(told(notes)) == n, "the data in between trained nothing"
     assert "of the valid files of the new data" in told(notes)[0] and "Divide the new data as the old" in told(notes)[0]

@@ -99,7 +99,9 @@ def test_black_and_white_masks_are_two_classes():
 
 
 BAD = {
-    "a number beyond the codes": (lambda: MaskBlock(CODES).fit([NUMBERS + 1]), DataError, r"hold the numbers 1, 2, 3.*3 codes, for 0 to 2.*values=\[1, 2, 3\]"),
+    "a number beyond the codes": (lambda: MaskBlock(CODES).fit([NUMBERS + 1, NUMBERS + 1]), DataError, r"hold the numbers 1, 2, 3.*3 codes, for 0 to 2.*values=\[1, 2, 3\]"),
+    "a stray number": (lambda: MaskBlock([*CODES, "rock"]).fit([NUMBERS, NUMBERS, _stray()]), DataError, r"(?s)codes, for 0 to 3: 7 is in 1 of the masks.* at x=2, y=1 \(1 pixels in all\).*mend the mask\.$"),
+    "codes as a text": (lambda: MaskBlock("sky,sea"), SettingError, r"codes='sky,sea' is one text; expected a list"),
     "255 that may be the last class": (lambda: MaskBlock(CODES).fit([np.where(NUMBERS == 2, 255, NUMBERS)]), DataError, "say which number"),
     "one in a later mask": (lambda: _fitted().open(NUMBERS + 5), DataError, r"holds 5 \(at x=0, y=0\).*0 'sky'"),
     "a JPEG": (lambda: _fitted().open(saved(Image.fromarray(NUMBERS), "JPEG")), DataError, "JPEG, whose compression changes"),
@@ -118,6 +120,12 @@ BAD = {
     "values too few": (lambda: MaskBlock(CODES, values=[1, 2]), SettingError, "another number for each"),
     "not learned": (lambda: MaskBlock(CODES).open(NUMBERS), DataError, "learns it from the training rows"),
 }  # fmt: skip
+
+
+def _stray():
+    mask = NUMBERS.copy()
+    mask[1, 2] = 7
+    return mask
 
 
 def _fitted():
@@ -285,3 +293,21 @@ def test_a_predicted_mask_is_saved_as_those_it_was_learned_from():
     made = coloured_block.as_picture(np.array([[0, 1]]))
     assert made.mode == "RGB" and np.array_equal(coloured_block.open(np.asarray(made)).as_subclass(torch.Tensor), [[0, 1]])
     assert np.asarray(_fitted().as_picture(NUMBERS)).tolist() == NUMBERS.tolist()
+
+
+def test_the_outline_of_a_class_is_in_its_own_pixels_on_all_sides():
+    import matplotlib.pyplot as plt
+
+    from burnish.vision.drawing import ALPHA, colours_of, draw_mask
+
+    mask = np.zeros((12, 12), np.uint8)
+    mask[3:8, 2:7], mask[3:8, 7:10], mask[10:, 10:] = 1, 2, 1
+    _, ax = plt.subplots()
+    draw_mask(mask, ["background", "a", "b"], ax)
+    shown = np.asarray(ax.images[-1].get_array())
+    expected = np.zeros((12, 12), bool)
+    expected[3:8, 2:10] = True
+    expected[4:7, 3:6], expected[4:7, 8] = False, False
+    expected[10, 10:], expected[10:, 10] = True, True
+    assert np.array_equal(shown[..., 3] == 1, expected) and (shown[..., 3][~expected] == np.float64(ALPHA)).all()
+    assert np.allclose(shown[..., :3], colours_of(3)[mask])

@@ -185,6 +185,21 @@ def test_bad_points_are_refused_with_what_to_do(name):
         make()
 
 
+@pytest.mark.parametrize(("bad", "says"), [([[1, 2], [3, 4], [5, 6]], "has 3 points, and 2 are expected"), ([[1, 2, 3]], "shape")])
+def test_a_row_is_called_by_its_file(bad, says, tmp_path):
+    files = [tmp_path / f"{i}.png" for i in range(6)]
+    for file in files:
+        Image.new("RGB", (96, 80)).save(file)
+    block = DataBlock(
+        (ImageBlock, PointBlock),
+        get_y=lambda f: bad if f.stem == "4" else [[1, 2], [3, 4]],
+        splitter=IndexSplitter([0, 1]),
+        item_tfms=Resize(64),
+    )
+    with pytest.raises(DataError, match=rf"4\.png.*{says}"):
+        block.dataloaders(files, bs=2, device="cpu")
+
+
 def test_a_point_outside_its_picture_names_the_sample():
     pictures, points = zip(*map(dotted, range(8)), strict=True)
     points = [*points[:7], [[500.0, 3.0], [2.0, 2.0]]]
@@ -199,8 +214,8 @@ def test_a_point_outside_its_picture_names_the_sample():
 # -- learning -------------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def learn():
-    learner = unet_learner(data(96), "resnet18", pretrained=False, lr=3e-3, seed=0, device="cpu")
-    learner.fit_one_cycle(6, 3e-3)
+    learner = unet_learner(data(96), "tf_efficientnet_lite0", weights="offline", lr=3e-3, seed=0, device="cpu")
+    learner.fit_one_cycle(5, 3e-3)
     return learner
 
 
@@ -290,3 +305,21 @@ def test_points_as_fractions_where_pixels_were_expected_and_swaps_that_are_none_
     for swap in ([[0, 5]], [[0, 1], [1, 2]]):
         with pytest.raises(SettingError, match="points 0 to 2 were expected, each point in one pair"):
             PointBlock(swap=swap).fit([[(1, 2), (3, 4), (5, 6)]])
+
+
+def test_points_beyond_the_picture_are_not_drawn():
+    """They took room from the picture: of a cropped or turned one, a point may be anywhere."""
+    from burnish.vision.drawing import draw_points
+
+    figure, axes = plt.subplots(1, 2, layout="compressed")
+    for ax in axes:
+        ax.imshow(np.zeros((40, 60, 3)))
+    draw_points(
+        np.array([[0.5, 0.5], [1.3, 0.5], [0.2, -0.4], [np.nan, np.nan], [0.99, 0.5]]), ["a", "b", "c", "d", "at the edge"], axes[0]
+    )
+    figure.draw_without_rendering()
+    drawn = axes[0].collections[0].get_offsets()
+    assert np.isfinite(np.ma.filled(drawn, np.nan)).all(axis=1).tolist() == [True, False, False, False, True]
+    assert [text.get_text() for text in axes[0].texts] == ["a", "at the edge"]
+    assert axes[0].axis() == axes[1].axis() == (-0.5, 59.5, 39.5, -0.5)
+    assert axes[0].get_position().size == pytest.approx(axes[1].get_position().size)

@@ -152,10 +152,12 @@ def test_a_search_of_your_own_and_addresses_that_are_none():
         def find(self, term, most):
             yield FoundImage("file:///etc/passwd")
             yield FoundImage("")
+            yield "https://a.example/2.jpg"  # a plain address
             while True:
                 yield FoundImage("https://a.example/1.jpg", licence="CC0")
 
-    assert list(search_images("apple", 5, searches=Mine())) == ["https://a.example/1.jpg"]
+    found = search_images("apple", 5, searches=Mine())
+    assert list(found) == ["https://a.example/2.jpg", "https://a.example/1.jpg"] and found[0].licence == ""
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,12 @@ def test_a_unet_stands_on_bodies_of_many_kinds_and_takes_any_size(arch):
     assert sum(map(len, groups)) == len(list(model.parameters())) and len(groups) > 2
 
 
+def test_a_body_made_for_one_size_takes_oblong_pictures():
+    with captured_notes():
+        model = UNet(create_body("swin_tiny_patch4_window7_224", pretrained=False, arch_args={"img_size": [64, 96]}), 3)
+    assert [s for _, _, s in probe_maps(model.body, 3)] == [4, 8, 16, 32] and model(torch.rand(2, 3, 64, 96)).shape == (2, 3, 64, 96)
+
+
 def test_a_body_of_one_size_is_refused():
     with captured_notes(), pytest.raises(SettingError, match="maps of one size only"):
         UNet(create_body("vit_tiny_patch16_224", pretrained=False), 2)

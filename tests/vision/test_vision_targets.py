@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from burnish.data.category import CategoryBlock
 from burnish.data.datablock import DataBlock
@@ -19,12 +22,17 @@ from burnish.data.split import RandomSplitter
 from burnish.errors import SettingError
 from burnish.evaluate.by_class import results_by_class
 from burnish.evaluate.interpret import Interpretation
+from burnish.evaluate.plots import RIGHT, WRONG
 from burnish.evaluate.summary import assess
 from burnish.evaluate.thresholds import tune_thresholds
 from burnish.train.export import load_learner
 from burnish.vision.blocks import ImageBlock
+from burnish.vision.boxes import BBoxLblBlock
 from burnish.vision.dataloaders import ImageDataLoaders
+from burnish.vision.detection import detection_learner
 from burnish.vision.learner import vision_learner
+from burnish.vision.masks import MaskBlock
+from burnish.vision.segmentation import unet_learner
 from burnish.vision.transforms import Resize
 
 ARCH = "mobilenetv3_small_050"
@@ -80,11 +88,64 @@ def test_it_is_drawn(learn):
     with captured_notes():
         label = learn.show_prediction(item).label
     (ax,) = plt.gcf().axes
-    assert ax.images and ax.get_title() == learn.dls.target_blocks[0].say(label) and label == learn.predict(item).label
+    block, probs = learn.dls.target_blocks[0], learn.predict(item).probs
+    of_labels = block.kind == "multicategory"
+    said = "; ".join(f"{v} {float(probs[block.vocab.index(v)]):.0%}" for v in label) if of_labels and label else block.say(label)
+    assert ax.images and ax.get_title() == said and label == learn.predict(item).label
+    assert not of_labels or label, "a picture with labels is looked at"
     for draw in (learn.dls.show_batch, learn.show_results, lambda: Interpretation.from_learner(learn).plot_top_losses(4)):
         draw()
-        assert [ax for ax in plt.gcf().axes if ax.images and ax.get_title()]
+        drawn = [ax for ax in plt.gcf().axes if ax.images and ax.get_title()]
+        assert drawn and {ax.title.get_color() for ax in drawn} <= ({"black"} if not of_labels else {"black", "green", "red", RIGHT, WRONG})
+        if block.n_out == 2 and not of_labels:
+            assert all(re.fullmatch(r"((predicted |actual )?a -?[\d.]+, b -?[\d.]+\n?)+(loss [\d.]+)?", ax.get_title()) for ax in drawn)
         plt.close("all")
+
+
+def test_a_range_of_numbers_counts_rows(photos):
+    with captured_notes() as notes:
+        vision_learner(two := numbers(photos), ARCH, pretrained=False, y_range=(0, 1))
+    n = two.train.n
+    assert f"{n} of {n} training rows have a target outside of y_range=(0, 1)" in notes[-1]
+    assert two.target_blocks[0].names == ["a", "b"] and not hasattr(two, "vocab")
+
+
+def test_targets_of_another_learner_are_refused_with_its_name(photos):
+    def made(*targets):
+        block = DataBlock(
+            (ImageBlock, *targets), n_inp=1, get_y=[values[t if isinstance(t, type) else type(t)] for t in targets], item_tfms=Resize(32),
+            splitter=RandomSplitter(0.25, seed=0),
+        )  # fmt: skip
+        return block.dataloaders(files_of(photos), bs=9, seed=0, device="cpu")
+
+    values = {
+        MaskBlock: lambda f: np.arange(np.prod(Image.open(f).size)).reshape(Image.open(f).size[::-1]) % 2,
+        BBoxLblBlock: lambda f: ([[1, 1, 20, 20]], ["fruit"]),
+        CategoryBlock: parent_label,
+        RegressionBlock: lambda f: len(f.name),
+    }
+    with captured_notes():
+        mask, boxes, kind, number, several_kinds = (
+            made(MaskBlock(["rest", "fruit"])), made(BBoxLblBlock), made(CategoryBlock), made(RegressionBlock), made(CategoryBlock, RegressionBlock),
+        )  # fmt: skip
+        mask_and_kind, mask_and_boxes = made(MaskBlock(["rest", "fruit"]), CategoryBlock), made(MaskBlock(["rest", "fruit"]), BBoxLblBlock)
+    for make, dls, said in (
+        (vision_learner, mask, "the target is MaskBlock. Use unet_learner"),
+        (detection_learner, mask, "the target is MaskBlock. Use unet_learner"),
+        (vision_learner, boxes, "the target is BBoxLblBlock. Use detection_learner"),
+        (unet_learner, boxes, "the target is BBoxLblBlock. Use detection_learner"),
+        (unet_learner, kind, "the target is CategoryBlock. Use vision_learner"),
+        (unet_learner, number, "the target is RegressionBlock. Use vision_learner"),
+        (unet_learner, several_kinds, "the targets are CategoryBlock, RegressionBlock. Use vision_learner"),
+        (unet_learner, mask_and_kind, "alone: unet_learner for the mask and vision_learner for the rest."),
+        (vision_learner, mask_and_kind, "alone: unet_learner for the mask and vision_learner for the rest."),
+        (detection_learner, mask_and_boxes, "alone: unet_learner for the mask and detection_learner for the boxes."),
+    ):
+        with pytest.raises(SettingError, match=re.escape(said)):
+            make(dls, ARCH, pretrained=False)
+    with captured_notes():
+        own = vision_learner(mask_and_kind, ARCH, pretrained=False, custom_head=torch.nn.Flatten(), metrics=[])
+    assert own.model[1].__class__ is torch.nn.Flatten, "a head of one's own may give both"
 
 
 def test_it_is_exported_and_predicts_the_same(learn, tmp_path, photos):
@@ -174,6 +235,17 @@ def test_several_targets_at_once(photos, tmp_path):
         learn.export(tmp_path / "model.burnish")
         loaded = load_learner(tmp_path / "model.burnish")
     assert [m.name for m in learn.metrics] == ["label_accuracy", "number_rmse", "number_mae"]
+    learn.show_results(max_n=4)
+    for ax in plt.gcf().axes:
+        names, said = zip(*(line.split(": ") for line in ax.get_title().split("\n")), strict=True)
+        assert names == ("label", "number") * 2 and said[1] != said[3]
+        assert ax.title.get_color() == ("green" if said[0] == said[2] else "red"), "a number is neither right nor wrong"
+    learn.dls.show_batch(max_n=2)
+    assert re.fullmatch(r"label: \w+\nnumber: [\d,]+", plt.gcf().axes[0].get_title())
+    with captured_notes():
+        learn.show_prediction(files[0])
+    assert re.fullmatch(r"label: \w+ [\d.]+%\nnumber: [\d,]+", plt.gcf().axes[0].get_title())
+    plt.close("all")
     kind, number = learn.predict(files[0]).label
     assert kind in learn.dls.target_blocks[0].vocab and 5_000 < number < 25_000  # in the target's own units
     assert loaded.predict(files[0]).label == (kind, number)

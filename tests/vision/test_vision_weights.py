@@ -200,7 +200,7 @@ def test_a_folder_with_several_candidates_or_none(tmp_path):
 
 @pytest.mark.parametrize("choice", [{"pretrained": True}, {"weights": "offline"}])
 def test_the_folder_of_the_environment_is_used_without_the_network(choice, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "hub_reachable", lambda: pytest.fail("asked the network"))
+    monkeypatch.setattr(weights, "worth_asking", lambda: pytest.fail("asked the network"))
     monkeypatch.setenv("BURNISH_WEIGHTS", str(tmp_path))
     as_folder(trained, tmp_path)
     assert same(create_body(ARCH, **choice).model, trained)
@@ -216,12 +216,12 @@ def test_what_was_downloaded_before_is_used_without_the_network(trained, tmp_pat
     (repo / "refs" / "main").write_text("0ab")
     save_file(trained, repo / "snapshots" / "0ab" / "model.safetensors")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(weights, "hub_reachable", lambda: pytest.fail("asked the network"))
+    monkeypatch.setattr(weights, "worth_asking", lambda: pytest.fail("asked the network"))
     assert same(create_body("resnet18.a1_in1k").model, trained)
 
 
 def test_without_network_the_message_names_the_ways_out(monkeypatch):
-    monkeypatch.setattr(weights, "hub_reachable", lambda: False)
+    monkeypatch.setattr(weights, "worth_asking", lambda: False)
     with pytest.raises(OfflineError) as caught:
         create_body("resnet34")
     for way in (
@@ -259,10 +259,10 @@ def test_whether_the_hub_answers_is_asked_once_and_quickly(monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    assert weights.hub_reachable()
+    assert weights.worth_asking()
     server.shutdown()
     server.server_close()
-    assert not weights.hub_reachable()
+    assert not weights.worth_asking()
 
 
 def test_network_errors_are_told_from_others():
@@ -308,7 +308,7 @@ def test_the_packages_weights_recognise_fruit_in_photographs():
 
 @needs_package
 def test_without_network_the_package_steps_in_and_says_so(monkeypatch):
-    monkeypatch.setattr(weights, "hub_reachable", lambda: False)
+    monkeypatch.setattr(weights, "worth_asking", lambda: False)
     monkeypatch.setattr(weights, "cached_file", lambda repo: None)
     with captured_notes() as notes:
         body = create_body(LITE)

@@ -15,7 +15,7 @@ function make(tag, attributes = {}, ...children) {
 
 const percent = (share) => (share === null || share === undefined ? "" : `${Math.round(share * 100)}\u00a0%`);
 const KEYS = [
-  ["arrows", "move"], ["k", "keep"], ["d", "delete"], ["1 to 9", "give that label"], ["a", "accept the suggestion"], ["c", "choose among all labels"],
+  ["arrows", "move, from the first picture on"], ["k", "keep"], ["d", "delete"], ["1 to 9", "give that label"], ["a", "accept the suggestion"], ["c", "choose among all labels"],
   ["Backspace", "take this choice back"], ["u", "undo the last choice"], ["n, p", "next, previous page"],
 ];
 
@@ -101,7 +101,7 @@ class Cleaner {
 
   count(found) {
     const chosen = [`${found.deleted} to delete`, `${found.relabelled} to relabel`, `${found.kept} kept`];
-    this.counts.textContent = `${found.n} pictures: ${chosen.join(", ")}`;
+    this.counts.textContent = `Of all ${found.n} pictures: ${chosen.join(", ")}`;
     this.applies.disabled = found.deleted + found.relabelled === 0;
     this.applies.textContent = this.applies.disabled ? "Apply …" : `Apply ${found.deleted + found.relabelled} …`;
   }
@@ -212,13 +212,23 @@ class Cleaner {
     event.stopPropagation(); // a notebook has keys of its own
   }
 
+  // Keys that come while nothing is focused, on a page of its own: they mean the picture that is next.
+  listen() {
+    document.addEventListener("keydown", (event) => {
+      if (event.target !== document.body || !this.grid || this.asks.hasChildNodes()) return;
+      if (event.key.startsWith("Arrow")) this.focus(this.at);
+      this.key(event);
+      if (event.key.startsWith("Arrow")) event.preventDefault();
+    });
+  }
+
   async plan() {
     const plan = await this.ask("plan");
     if (plan.error) return;
     const close = () => this.asks.replaceChildren();
     const yes = make("button", { class: "main", type: "button", onclick: () => (close(), this.apply()) }, `Yes, change ${plan.total} file(s)`);
     const files = make("ul", { class: "files", tabindex: 0, "aria-label": "files" });
-    for (const one of plan.files) files.append(make("li", {}, one.to === one.file ? one.file : `${one.file} → ${one.to}`));
+    for (const one of plan.files) files.append(make("li", {}, one.do === "delete" ? `delete ${one.file}` : one.to === one.file ? one.file : `${one.file} → ${one.to}`));
     if (plan.total > plan.files.length) files.append(make("li", {}, `and ${plan.total - plan.files.length} more`));
     const says = make("ul", {}, ...plan.says.map((text) => make("li", {}, text)));
     const box = make("div", { class: "ask", role: "alertdialog", "aria-label": "Apply?" }, make("strong", {}, "Apply?"), says, files,
@@ -275,11 +285,18 @@ function render({ model, el }) {
   const transport = byMessages(model);
   const root = document.createElement("div");
   el.append(root);
+  // A notebook's own keys (x cuts the cell) don't reach it from in here.
+  root.dataset.lmSuppressShortcuts = "true";
+  root.addEventListener("keydown", (event) => event.ctrlKey || event.metaKey || event.stopPropagation());
   new Cleaner(root, transport).start();
   return () => transport.close();
 }
 
 const page = document.getElementById("cleaner");
-if (page?.dataset.token) new Cleaner(page, byHttp(page.dataset.token)).start();
+if (page?.dataset.token) {
+  const cleaner = new Cleaner(page, byHttp(page.dataset.token));
+  cleaner.start();
+  cleaner.listen();
+}
 
 export default { render };
