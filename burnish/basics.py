@@ -57,6 +57,8 @@ from burnish.train.callback import (
 from burnish.train.callbacks import *
 from burnish.train.callbacks import __all__ as _callbacks
 from burnish.train.export import load_learner
+from burnish.train.hooks import *
+from burnish.train.hooks import __all__ as _hooks
 from burnish.train.lr_find import minimum, slide, steep, valley
 from burnish.train.metric import AverageMetric, Metric
 from burnish.train.optim import SGD, Adam, AdamW, RAdam
@@ -85,7 +87,7 @@ __all__ = sorted({  # pyright: ignore[reportUnsupportedDunderAll]
     "Adam", "AdamW", "AverageMetric", "Callback", "CancelBatchException", "CancelEpochException", "CancelFitException",
     "CancelStepException", "CancelTrainException", "CancelValidException", "Learner", "Metric", "ParamScheduler", "RAdam", "SGD",
     "SchedCos", "SchedExp", "SchedLin", "SchedNo", "SchedPoly", "combine_scheds", "combined_cos", "load_learner", "minimum",
-    "slide", "steep", "valley", *_callbacks,
+    "slide", "steep", "valley", *_callbacks, *_hooks,
     # evaluation
     *_evaluate, *_losses, *_mask_losses, *_metrics,
 })  # fmt: skip

@@ -1,5 +1,6 @@
 """Callbacks that change or follow training; each restores what it changed when the fit ends, however it ends."""
 
+from burnish.train.callbacks.activations import ActivationStats
 from burnish.train.callbacks.checkpoint import Checkpoint
 from burnish.train.callbacks.distill import Distillation
 from burnish.train.callbacks.ema import EMA
@@ -19,7 +20,7 @@ from burnish.train.callbacks.trackers import (
 from burnish.train.callbacks.unfreezing import GradualUnfreeze
 
 __all__ = [
-    "EMA", "BatchLimit", "CSVLog", "CSVLogger", "Checkpoint", "CutMix", "Distillation", "EarlyStopping", "EarlyStoppingCallback",
+    "EMA", "ActivationStats", "BatchLimit", "CSVLog", "CSVLogger", "Checkpoint", "CutMix", "Distillation", "EarlyStopping", "EarlyStoppingCallback",
     "GradientAccumulation", "GradientClip", "GradualUnfreeze", "MixUp", "OutOfMemoryRetry", "ReduceLROnPlateau", "SaveModel",
     "SaveModelCallback", "ShortEpoch", "ShortEpochCallback", "TerminateOnNaN", "TerminateOnNaNCallback", "TrackerCallback",
 ]  # fmt: skip
