@@ -1,0 +1,107 @@
+"""Names for work with pictures that only code for fastai uses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from burnish.data.collections import L
+from burnish.vision import files, search
+from burnish.vision.image import PILImage, PILImageBW, open_image
+
+__all__ = [
+    "PILBase",
+    "PILMask",
+    "load_image",
+    "resize_image",
+    "resize_images",
+    "resize_to",
+    "search_images_bing",
+    "search_images_ddg",
+    "search_images_serpapi",
+]
+
+
+class PILMask(PILImageBW):
+    """A mask: opened without changing its values."""
+
+    @classmethod
+    def create(cls, fn: Any, **kwargs: Any) -> Any:
+        """A mask from a path, bytes, an array, a tensor or a PIL picture."""
+        from burnish.vision.masks import MaskBlock
+
+        _ = kwargs
+        return MaskBlock().open(fn)
+
+
+PILBase = PILImage
+
+
+def load_image(fn: Any, mode: str | None = None) -> Image.Image:
+    """A picture, opened, in `mode` ("RGB", "L")."""
+    return open_image(fn, mode or "RGB")
+
+
+def search_images_ddg(term: str, max_images: int = 200, **kwargs: Any) -> L[str]:
+    """The addresses of pictures that a search finds."""
+    if kwargs:
+        raise TypeError(f"search_images_ddg() got unexpected keyword arguments {', '.join(kwargs)}. It takes: term, max_images.")
+    return L(list(search.search_images(term, max_images)))
+
+
+def search_images_bing(term: str, key: str | None = None, max_images: int = 150, **kwargs: Any) -> L[dict[str, str]]:
+    """What a search finds, as Bing's results look: ``.attrgot('contentUrl')``. No key is needed: the search is burnish's."""
+    _ = key, kwargs
+    return L([{"contentUrl": str(found)} for found in search.search_images(term, max_images)])
+
+
+def search_images_serpapi(term: str, engine: str = "bing_images", key: str | None = None, max_images: int = 150) -> L[str]:
+    """The addresses of pictures that a search finds. No key is needed: the search is burnish's."""
+    _ = engine, key
+    return search_images_ddg(term, max_images)
+
+
+def resize_to(img: Image.Image, targ_sz: int, use_min: bool = False) -> tuple[int, int]:
+    """The (width, height) in the picture's proportions whose longer (shorter) side is `targ_sz`."""
+    w, h = img.size
+    ratio = targ_sz / (min(w, h) if use_min else max(w, h))
+    return int(w * ratio), int(h * ratio)
+
+
+def resize_images(
+    path: Any, max_workers: int | None = None, max_size: int | None = None, recurse: bool = False, dest: Any = Path("."), n_channels: int = 3, ext: str | None = None,
+    img_format: str | None = None, resample: Any = Image.Resampling.BILINEAR, resume: bool | None = None, **kwargs: Any,
+) -> Any:  # fmt: skip
+    """Makes the pictures of a folder smaller, into `dest`; keywords such as ``quality`` go to the writing."""
+    _ = n_channels, img_format
+    name = {v: k for k, v in files.RESAMPLING.items()}.get(resample, "bilinear") if not isinstance(resample, str) else resample
+    return files.resize_images(path, max_workers, max_size, recurse, dest, ext=ext, resample=name, resume=resume is not False, **kwargs)
+
+
+def resize_image(
+    file: Any,
+    dest: Any,
+    src: Any = ".",
+    max_size: int | None = None,
+    n_channels: int = 3,
+    ext: str | None = None,
+    resume: bool = False,
+    **kwargs: Any,
+) -> None:
+    """Makes one picture smaller: ``src/file`` to ``dest/file``."""
+    import shutil
+
+    _ = n_channels, kwargs
+    source, target = Path(src) / file, Path(dest) / file
+    target = target.with_suffix(ext) if ext else target
+    if resume and target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    image = open_image(os.fspath(source))
+    if max_size is None or max(image.size) <= max_size:
+        shutil.copy2(source, target)
+    else:
+        image.resize(resize_to(image, max_size)).save(target)

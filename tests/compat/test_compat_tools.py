@@ -1,0 +1,95 @@
+"""Tensors and drawing as notebooks for fastai use them."""
+
+from __future__ import annotations
+
+import random
+from collections import namedtuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from burnish.compat import torch_tools as t
+from burnish.compat.drawing import get_grid, show_image, show_images, show_title, show_titled_image, subplots
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype", "shape"),
+    [
+        ((1, 2, 3), torch.int64, (3,)), (([1.0, 2.0],), torch.float32, (2,)), ((np.ones((2, 3)),), torch.float32, (2, 3)), ((np.ones(2, dtype=np.uint8),), torch.uint8, (2,)),
+        ((pd.Series([1, 2]),), torch.int64, (2,)), (([torch.ones(3), torch.ones(3)],), torch.float32, (2, 3)), ((3.5,), torch.float32, ()), ((range(4),), torch.int64, (4,)),
+        ((Image.new("L", (4, 2)),), torch.uint8, (2, 4)),
+    ],
+)  # fmt: skip
+def test_tensors_of_many_things(given, dtype, shape):
+    made = t.tensor(*given)
+    assert made.dtype is dtype and tuple(made.shape) == shape
+    assert t.tensor(1.0, 2.0, requires_grad=True).requires_grad
+
+
+def test_nested_batches():
+    Pair = namedtuple("Pair", "x y")
+    b = (torch.ones(3, 2, dtype=torch.float64), [torch.zeros(3)], {"k": torch.ones(3)})
+    assert t.to_np(b)[1][0].shape == (3,) and t.to_half(b)[0].dtype is torch.float16 and t.find_bs(b) == 3
+    assert t.apply(len, Pair("ab", "c")) == Pair(2, 1) and t.to_detach(torch.ones(2, requires_grad=True) * 2).requires_grad is False
+    joined = t.to_concat([(torch.ones(2), torch.ones(2, 1)), (torch.zeros(1), torch.ones(1, 1))])
+    assert joined[0].tolist() == [1, 1, 0] and joined[1].shape == (3, 1) and len(t.to_concat([torch.ones(2, 3), torch.ones(1, 4)])) == 3
+    assert len(t.batch_to_samples((torch.ones(5, 2), torch.ones(5)), 3)) == 3 and t.batch_to_samples(torch.ones(4, 2)).map(len) == [
+        2,
+        2,
+        2,
+        2,
+    ]
+    with pytest.raises(AssertionError, match="==: 4 5"):
+        t.flatten_check(torch.ones(2, 2), torch.ones(5))
+
+
+def test_models_and_codes():
+    m = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1, bias=False))
+    m[2].weight.requires_grad_(False)
+    assert len(t.params(m)) == 5 and len(t.trainable_params(m)) == 4 and [p.shape[0] for p in t.norm_bias_params(m)] == [3, 3, 3]
+    assert (
+        len(t.norm_bias_params(m, with_bias=False)) == 2
+        and t.one_hot([0, 2], 3).tolist() == [1, 0, 1]
+        and t.one_hot_decode(t.one_hot([1], 2), "ab") == ["b"]
+    )
+    assert torch.allclose(t.logit(torch.sigmoid(torch.tensor([0.3]))), torch.tensor([0.3])) and t.unsqueeze(torch.ones(2), n=2).shape == (
+        2,
+        1,
+        1,
+    )
+    assert t.rank_distrib() == 0 and t.num_distrib() == 0
+
+
+def test_chance_comes_back():
+    t.set_seed(3)
+    first = (random.random(), np.random.rand(), torch.rand(1).item())
+    with t.no_random(7):
+        inside = torch.rand(1).item()
+    after = random.random()
+    t.set_seed(3)
+    assert (random.random(), np.random.rand(), torch.rand(1).item()) == first and random.random() == after
+    with t.no_random(7):
+        assert torch.rand(1).item() == inside
+
+
+def test_pictures_drawn():
+    ax = show_image(torch.rand(3, 10, 20), title="a")
+    assert ax.images[0].get_array().shape == (10, 20, 3) and ax.get_title() == "a" and not ax.axison
+    assert show_image(torch.rand(1, 8, 8), cmap="gray").images[0].get_array().shape == (8, 8)
+    assert show_titled_image((Image.new("RGB", (5, 4)), "b")).get_title() == "b"
+    figure, axes = subplots(1, 1)
+    assert axes.shape == (1,) and figure is not None
+    assert len(get_grid(5)) == 5 and len(get_grid(3, double=True)) == 6 and len(get_grid(4, nrows=1)) == 4
+    show_images([np.zeros((4, 4))] * 3, nrows=2, titles="abc")
+    shown = plt.gcf().axes
+    assert [a.get_title() for a in shown[:3]] == ["a", "b", "c"] and not shown[3].axison
+    row = pd.Series(dtype=object)
+    show_title("x", ctx=row)
+    show_title("y", ctx=row)
+    assert row.tolist() == ["x", "y"] and show_title("z", ctx=ax).get_title() == "a\nz"
+    plt.close("all")
