@@ -178,6 +178,21 @@ def test_no_picture_is_written_over(cleaner, own_photos):
     assert cleaner.fns[i] == own_photos / "orange/granny_smith_02_2.jpg" and cleaner.fns[i].is_file()
 
 
+def test_changes_are_undone_from_any_folder(tmp_path, monkeypatch):
+    from burnish.vision.changes import ChangeList
+
+    (tmp_path / "fruit" / "pear").mkdir(parents=True)
+    photo = tmp_path / "fruit" / "pear" / "1.jpg"
+    photo.write_bytes(b"pear")
+    monkeypatch.chdir(tmp_path)
+    kept = ChangeList(Path("kept"))
+    kept.apply(kept.plan([("fruit/pear/1.jpg", "delete", "pear", None)], by_folder=True))
+    assert not photo.exists()
+    monkeypatch.chdir(tmp_path / "fruit")
+    ChangeList(Path("../kept")).undo()
+    assert photo.read_bytes() == b"pear"
+
+
 def test_undoing_refuses_to_write_over(cleaner, own_photos):
     cleaner.choose(at(cleaner, "orange_01.jpg"), "delete")
     cleaner.choose(at(cleaner, "orange_02.jpg"), "delete")
