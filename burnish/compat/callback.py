@@ -23,7 +23,7 @@ __all__ = ["Callback", "CancelBackwardException", "TrainEvalCallback", "before_b
 
 
 class CancelBackwardException(CancelStepException):
-    """Raised in a callback: leave the backward pass out, and the step with it."""
+    """Raised in ``before_backward``: leave the backward pass out, which the callback has made itself; the step is made."""
 
 
 EVENTS = [
@@ -69,15 +69,10 @@ _CANCELS: dict[type[Exception], str] = {  # an exception to the event that follo
     CancelBackwardException: "after_cancel_backward", CancelStepException: "after_cancel_step", CancelBatchException: "after_cancel_batch", CancelTrainException: "after_cancel_train",
     CancelValidException: "after_cancel_validate", CancelEpochException: "after_cancel_epoch", CancelFitException: "after_cancel_fit",
 }  # fmt: skip
-_FOLLOWED_BY = {
-    "after_cancel_backward": "after_batch",
-    "after_cancel_step": "after_batch",
-    "after_cancel_batch": "after_batch",
-    "after_cancel_train": "after_train",
-    "after_cancel_validate": "after_validate",
-    "after_cancel_epoch": "after_epoch",
-    "after_cancel_fit": "after_fit",
-}  # the loop's event that comes next
+_FOLLOWS = {  # the loop's event to those that come before it, where there was a cancelling
+    "after_batch": ("after_cancel_backward", "after_cancel_step", "after_cancel_batch"), "after_train": ("after_cancel_train",), "after_validate": ("after_cancel_validate",),
+    "after_epoch": ("after_cancel_epoch",), "after_fit": ("after_cancel_fit",),
+}  # fmt: skip
 
 
 class Callback(own.Callback):
@@ -128,16 +123,6 @@ class Callback(own.Callback):
         """Does what it does at an event."""
         return getattr(self, event_name)(self.learn)
 
-    @property
-    def training(self) -> bool:
-        """Whether this is a training pass."""
-        return self.learn.training
-
-    @property
-    def name(self) -> str:
-        """`my_thing` for MyThingCallback: the learner's attribute."""
-        return own.snake(type(self).__name__.removesuffix("Callback")) or "callback"
-
 
 def _placed(cls: type[Callback]) -> float:
     """The class's order, moved behind what it runs after, and before what it runs before."""
@@ -182,9 +167,11 @@ def _due(cb: Callback, name: str, learn: Any) -> list[str]:
     if name == "before_fit":
         cb.__dict__["_knows"] = dict(learn.__dict__.get("cancelled", {}))
     due = ["after_backward"] if name == "before_step" else []
+    if name not in _FOLLOWS:  # as most, several times a batch
+        return due
     known, counts = cb.__dict__.get("_knows", {}), learn.__dict__.get("cancelled", {})
-    for extra, then in _FOLLOWED_BY.items():
-        if then == name and counts.get(extra, 0) != known.get(extra, 0):
+    for extra in _FOLLOWS[name]:
+        if counts.get(extra, 0) != known.get(extra, 0):
             known[extra] = counts[extra]
             due.append(extra)
     return due

@@ -13,6 +13,7 @@ from burnish.collab.dataloaders import CollabDataLoaders as OwnCollabDataLoaders
 from burnish.tabular import learner as tabular
 from burnish.tabular.dataloaders import TabularDataLoaders as OwnTabularDataLoaders
 from burnish.train.learner import Learner
+from burnish.train.progress import Progress
 from burnish.vision import learner as vision
 from burnish.vision import segmentation
 from burnish.vision.dataloaders import ImageDataLoaders as OwnImageDataLoaders
@@ -25,20 +26,21 @@ __all__ = [
 
 def _beside_data(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that makes a learner, whose results lie by default where its data does."""
-    signature = inspect.signature(function)
+    names = [name for name, p in inspect.signature(function).parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
 
     @functools.wraps(function)
     def made(*args: Any, **kwargs: Any) -> Any:
-        positional = [name for name, p in signature.parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
-        more = [name for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
-        kwargs.update(zip(more, args[len(positional) :], strict=False))  # fastai takes by position what burnish takes by name
-        args = args[: len(positional)]
-        dls = args[0] if args else kwargs.get("dls")
-        if kwargs.get("path") is None:
-            kwargs["path"] = getattr(dls, "path", ".")
-        if kwargs.pop("default_cbs", True) is False:
-            return function(*args, **kwargs).remove_cbs([])
-        return function(*args, **kwargs)
+        given = dict(zip(names, args, strict=False))  # fastai takes by position what burnish takes by name
+        twice = [name for name in given if name in kwargs]
+        if len(args) > len(names) or twice:
+            wrong = f"{twice[0]!r} is given twice" if twice else f"{len(args)} arguments by position are given, and there are {len(names)}"
+            raise TypeError(f"{function.__name__}(): {wrong}. It takes: {', '.join(names)}.")
+        given.update(kwargs)
+        default_cbs = given.pop("default_cbs", True)
+        if given.get("path") is None:
+            given["path"] = getattr(given.get("dls"), "path", ".")
+        learn = function(**given)
+        return learn if default_cbs else learn.remove_cb(Progress)
 
     return made
 
@@ -57,9 +59,9 @@ def _placed(cls: type, names: list[str]) -> type:
 
         @functools.wraps(own)
         def made(owner: Any, *args: Any, **kwargs: Any) -> Any:
-            given = signature.bind_partial(owner, *args, **kwargs).arguments if "kwargs" not in kwargs else {}
             dls = own(owner, *args, **kwargs)
-            dls.path = Path(given.get("path") or ".")
+            path = Path(signature.bind(owner, *args, **kwargs).arguments.get("path") or ".")
+            dls.path = path.parent if path.is_file() else path
             return dls
 
         return classmethod(made)
@@ -84,4 +86,4 @@ _export = Learner.export
 def export(self: Learner, fname: Any = "export.pkl", pickle_module: Any = None, pickle_protocol: int = 2) -> None:
     """Writes the model below ``learn.path``: one safe file, whatever its name ends in (nothing is pickled)."""
     _ = pickle_module, pickle_protocol
-    _export(self, Path(self.path) / fname)
+    _export(self, fname)

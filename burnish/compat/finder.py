@@ -25,7 +25,7 @@ class _Module(ModuleType):
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
         try:
-            found = find(name, self.__name__)
+            found = find(name)
         except KeyError:
             hint = nearest(name, names_of(self.__name__))
             raise AttributeError(

@@ -13,8 +13,9 @@ from burnish.evaluate.learner import Learner as OwnLearner
 from burnish.train.attached import HasCallbacks, as_callbacks
 from burnish.train.callback import Callback as OwnCallback
 from burnish.train.optim import Adam
+from burnish.train.progress import Progress
 
-__all__ = ["Learner", "add_cb", "load_learner", "load_model", "save_model"]
+__all__ = ["Learner", "load_learner", "load_model", "save_model"]
 
 
 class _OfAll(type(OwnLearner)):
@@ -46,7 +47,7 @@ class Learner(OwnLearner, metaclass=_OfAll):
             device=device, model_dir=model_dir, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms,
         )  # fmt: skip
         if not default_cbs:
-            self.remove_cbs([cb for cb in self.cbs if cb.name == "progress"])
+            self.remove_cb(Progress)
 
 
 _add_cb = HasCallbacks.add_cb

@@ -1,4 +1,4 @@
-"""The names of fastai and its sister packages, where each is in burnish, and in which state."""
+"""The names of fastai and its sister packages, and where each is in burnish."""
 
 from __future__ import annotations
 
@@ -52,7 +52,6 @@ def _where() -> dict[str, str]:
     return found
 
 
-def find(name: str, module: str) -> Any:
+def find(name: str) -> Any:
     """What stands in the place of a name; KeyError where nothing does."""
-    _ = module
     return getattr(_module(_where()[name]), name)

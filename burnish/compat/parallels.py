@@ -16,32 +16,27 @@ from burnish.data.views import bar
 __all__ = ["ProcessPoolExecutor", "ThreadPoolExecutor", "parallel", "parallel_async", "startthread", "threaded"]
 
 
-class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
+class _Pool:
+    """What both executors have: ``max_workers`` None is one a processor and 0 none, `pause` seconds before each."""
+
+    def __init__(self, max_workers: int | None = None, on_exc: Any = print, pause: float = 0, **kwargs: Any) -> None:
+        self.n_workers, self.pause, self.on_exc = default_workers() if max_workers is None else max_workers, pause, on_exc
+        super().__init__(max(1, self.n_workers), **kwargs)  # type: ignore[call-arg]
+
+    def map(
+        self, f: Callable[..., Any], items: Iterable[Any], *args: Any, timeout: float | None = None, chunksize: int = 1, **kwargs: Any
+    ) -> Any:
+        call = functools.partial(_paused, f, self.pause, args, kwargs)
+        own: Any = super()
+        return map(call, items) if not self.n_workers else own.map(call, items, timeout=timeout, chunksize=chunksize)
+
+
+class ThreadPoolExecutor(_Pool, concurrent.futures.ThreadPoolExecutor):  # type: ignore[misc]
     """Threads; none with ``max_workers=0``."""
 
-    def __init__(self, max_workers: int | None = None, on_exc: Any = print, pause: float = 0, **kwargs: Any) -> None:
-        self.n_workers, self.pause, self.on_exc = default_workers() if max_workers is None else max_workers, pause, on_exc
-        super().__init__(max(1, self.n_workers), **kwargs)
 
-    def map(
-        self, f: Callable[..., Any], items: Iterable[Any], *args: Any, timeout: float | None = None, chunksize: int = 1, **kwargs: Any
-    ) -> Any:
-        call = functools.partial(_paused, f, self.pause, args, kwargs)
-        return map(call, items) if not self.n_workers else super().map(call, items, timeout=timeout, chunksize=chunksize)
-
-
-class ProcessPoolExecutor(concurrent.futures.ProcessPoolExecutor):
+class ProcessPoolExecutor(_Pool, concurrent.futures.ProcessPoolExecutor):  # type: ignore[misc]
     """Processes; none with ``max_workers=0``."""
-
-    def __init__(self, max_workers: int | None = None, on_exc: Any = print, pause: float = 0, **kwargs: Any) -> None:
-        self.n_workers, self.pause, self.on_exc = default_workers() if max_workers is None else max_workers, pause, on_exc
-        super().__init__(max(1, self.n_workers), **kwargs)
-
-    def map(
-        self, f: Callable[..., Any], items: Iterable[Any], *args: Any, timeout: float | None = None, chunksize: int = 1, **kwargs: Any
-    ) -> Any:
-        call = functools.partial(_paused, f, self.pause, args, kwargs)
-        return map(call, items) if not self.n_workers else super().map(call, items, timeout=timeout, chunksize=chunksize)
 
 
 def _paused(f: Callable[..., Any], pause: float, args: Any, kwargs: Any, item: Any) -> Any:

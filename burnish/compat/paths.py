@@ -168,7 +168,7 @@ def save_pickle(fn: Any, o: Any) -> None:
     """Writes an object as a pickle. A pickle runs code where it is opened: never share one."""
     import pickle
 
-    with maybe_open(open_file(fn, "wb")) as file:
+    with open_file(fn, "wb") as file:
         pickle.dump(o, file)
 
 
@@ -176,12 +176,12 @@ def load_pickle(fn: Any) -> Any:
     """Opens a pickle of one's own. It runs code that is in the file."""
     import pickle
 
-    with maybe_open(open_file(fn, "rb")) as file:
+    with open_file(fn, "rb") as file:
         return pickle.load(file)
 
 
 def untar_dir(fname: Any, dest: Any, rename: bool = False, overwrite: bool = False) -> Path:
-    """Unpacks an archive into a folder below `dest`, safely; gives the folder."""
+    """Unpacks an archive into a folder of its name below `dest`, safely; gives the folder. One that is there stays, unless `overwrite`."""
     from burnish.data.archives import unpack
 
     fname, dest = Path(fname), Path(dest)
@@ -191,6 +191,6 @@ def untar_dir(fname: Any, dest: Any, rename: bool = False, overwrite: bool = Fal
         if not overwrite:
             return target
         shutil.rmtree(target)
+    _ = rename
     unpack(fname, target)
-    inside = list(target.iterdir())
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() and not rename else target
+    return target

@@ -174,11 +174,8 @@ class Transform(metaclass=_Transforms):
 
     def _do(self, which: str, x: Any, **kwargs: Any) -> Any:
         if isinstance(x, tuple) and not self._fits_whole(which, x):
-            return (
-                type(x)(*made)
-                if hasattr(x, "_fields") and (made := [self._do(which, o, **kwargs) for o in x])
-                else type(x)(self._do(which, o, **kwargs) for o in x)
-            )
+            made = [self._do(which, o, **kwargs) for o in x]
+            return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)  # type: ignore[attr-defined]
         return self._one(which, x, **kwargs)
 
     def _fits_whole(self, which: str, x: Any) -> bool:

@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from burnish.data.collections import L
 from burnish.vision import files, search
 from burnish.vision.image import PILImage, PILImageBW, open_image
+from burnish.vision.masks import MaskBlock
 
 __all__ = [
     "PILBase",
@@ -29,12 +31,9 @@ class PILMask(PILImageBW):
     """A mask: opened without changing its values."""
 
     @classmethod
-    def create(cls, fn: Any, **kwargs: Any) -> Any:
-        """A mask from a path, bytes, an array, a tensor or a PIL picture."""
-        from burnish.vision.masks import MaskBlock
-
-        _ = kwargs
-        return MaskBlock().open(fn)
+    def create(cls, fn: Any) -> Image.Image:
+        """A mask of class numbers from a path, bytes, an array, a tensor or a PIL picture."""
+        return Image.fromarray(MaskBlock().numbers_of(fn).astype(np.uint8))
 
 
 PILBase = PILImage
@@ -45,16 +44,14 @@ def load_image(fn: Any, mode: str | None = None) -> Image.Image:
     return open_image(fn, mode or "RGB")
 
 
-def search_images_ddg(term: str, max_images: int = 200, **kwargs: Any) -> L[str]:
+def search_images_ddg(term: str, max_images: int = 200) -> L[str]:
     """The addresses of pictures that a search finds."""
-    if kwargs:
-        raise TypeError(f"search_images_ddg() got unexpected keyword arguments {', '.join(kwargs)}. It takes: term, max_images.")
     return L(list(search.search_images(term, max_images)))
 
 
-def search_images_bing(term: str, key: str | None = None, max_images: int = 150, **kwargs: Any) -> L[dict[str, str]]:
+def search_images_bing(term: str, key: str | None = None, max_images: int = 150) -> L[dict[str, str]]:
     """What a search finds, as Bing's results look: ``.attrgot('contentUrl')``. No key is needed: the search is burnish's."""
-    _ = key, kwargs
+    _ = key
     return L([{"contentUrl": str(found)} for found in search.search_images(term, max_images)])
 
 
@@ -89,12 +86,11 @@ def resize_image(
     n_channels: int = 3,
     ext: str | None = None,
     resume: bool = False,
-    **kwargs: Any,
 ) -> None:
     """Makes one picture smaller: ``src/file`` to ``dest/file``."""
     import shutil
 
-    _ = n_channels, kwargs
+    _ = n_channels
     source, target = Path(src) / file, Path(dest) / file
     target = target.with_suffix(ext) if ext else target
     if resume and target.exists():

@@ -102,7 +102,7 @@ class MaskBlock(Block):
         if self.palette is not None or self.values is not None:
             return
         some = list(raws)[:: max(1, -(-len(raws) // _MOST_LOOKED_AT))]
-        held = in_parallel(lambda raw: set(np.unique(self._numbers(raw)).tolist()), some, chunk=4)
+        held = in_parallel(lambda raw: set(np.unique(self.numbers_of(raw)).tolist()), some, chunk=4)
         found = sorted(set().union(*held))
         void = [] if isinstance(self.void, str) else [VOID if self.void is None else self.void]
         if self.codes is None:
@@ -146,10 +146,10 @@ class MaskBlock(Block):
 
     def _example(self, number: int, masks: list[Any]) -> str:
         """Where a number is found in masks."""
-        numbers = self._numbers(masks[0])
+        numbers = self.numbers_of(masks[0])
         at = np.argwhere(numbers == number)
         y, x = at[0].tolist()
-        return f"{number} is in {len(masks)} of the masks that were looked at, in {_called(masks[0])} at x={x}, y={y} ({len(at)} pixels in all)"
+        return f"{number} is in {len(masks)} of the masks that were looked at, in {_called(masks[0])} at x={x}, y={y} ({len(at)} pixel(s) in all)"
 
     def check(self, raws: Sequence[Any], rows: Sequence[object], split: str) -> None:
         empty = [row for raw, row in zip(raws, rows, strict=True) if is_missing(raw)]
@@ -179,7 +179,7 @@ class MaskBlock(Block):
             raise DataError(
                 "This MaskBlock doesn't know yet what its masks hold: it learns it from the training rows, when DataLoaders are made."
             )
-        numbers = self._numbers(raw)
+        numbers = self.numbers_of(raw)
         table, low = self._lookup()
         places = numbers.astype(np.int64) - low
         inside = (places >= 0) & (places < len(table))
@@ -208,7 +208,7 @@ class MaskBlock(Block):
             self._table = table
         return self._table, low
 
-    def _numbers(self, raw: Any) -> np.ndarray:
+    def numbers_of(self, raw: Any) -> np.ndarray:
         """The numbers that a mask holds ``(height, width)``."""
         if is_missing(raw):
             raise DataError("A picture has no mask where one is expected.")

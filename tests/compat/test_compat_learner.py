@@ -119,12 +119,18 @@ assert isinstance(learn, Learner) and learn.twice(3) == 6 and learner().twice(2)
 def test_data_and_results_lie_where_fastai_has_them(tmp_path):
     run(f"""
 import shutil
-path = Path({str(tmp_path)!r}) / "fruit"
+os.chdir({str(tmp_path)!r})
+path = Path("fruit")
 shutil.copytree(__import__("burnish").vision.sample.sample_photos(), path)
 dls = ImageDataLoaders.from_folder(path, valid_pct=0.25, seed=1, bs=9, item_tfms=Resize(32), device="cpu")
-learn = vision_learner(dls, resnet18, error_rate if False else True, None, False)
+learn = vision_learner(dls, resnet18, True, None, False, default_cbs=False)
+assert not [cb for cb in learn.cbs if cb.name == "progress"] and [cb for cb in learner().cbs if cb.name == "progress"]
+for wrong in (lambda: vision_learner(dls, resnet18, True, normalize=False), lambda: vision_learner(*range(99))):
+    try: wrong()
+    except TypeError as e: assert "It takes: dls, arch, normalize" in str(e), e
+    else: raise AssertionError
 learn.export()
-assert (path / "export.pkl").is_file()
+assert (path / "export.pkl").is_file() and not (path / path).exists()
 loaded = load_learner(path / "export.pkl")
 label, index, probs = loaded.predict(get_image_files(path)[0])
 assert label in dls.vocab and abs(float(probs.sum()) - 1) < 1e-4
@@ -147,8 +153,23 @@ assert (path / "train").is_dir()
     assert out.count(str(tmp_path / "home" / "data")) == 3
 
 
-@pytest.mark.parametrize("extension", [True, False])
-def test_a_notebook_loads_it(extension):
+def test_masks_and_files():
+    run("""
+import tempfile
+os.chdir(tempfile.mkdtemp())
+values = np.array([[0, 1, 7], [2, 2, 0]], dtype=np.uint8)
+Image.fromarray(values).save("mask.png")
+assert (np.asarray(PILMask.create("mask.png")) == values).all() and PILMask.create(values).mode == "L"
+from fastcore.all import save_pickle, load_pickle, untar_dir
+save_pickle("a.pkl", [1, "b"])
+assert load_pickle("a.pkl") == [1, "b"]
+Path("in/sub").mkdir(parents=True); Path("in/sub/x.txt").write_text("x")
+shutil.make_archive("packed", "gztar", "in")
+assert untar_dir("packed.tar.gz", Path("out")) == Path("out/packed") and next(Path("out/packed").rglob("x.txt"))
+""")
+
+
+def test_a_notebook_loads_it():
     pytest.importorskip("IPython")
     run("""
 burnish.compat.uninstall()
@@ -158,4 +179,4 @@ shell.run_line_magic("load_ext", "burnish.compat")
 assert shell.run_cell("from fastai.basics import *\\nL(1, 2)").result == [1, 2]
 shell.run_line_magic("unload_ext", "burnish.compat")
 assert "fastai" not in sys.modules
-""") if extension else run("assert 'fastai' in sys.modules")
+""")

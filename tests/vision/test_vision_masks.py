@@ -100,7 +100,7 @@ def test_black_and_white_masks_are_two_classes():
 
 BAD = {
     "a number beyond the codes": (lambda: MaskBlock(CODES).fit([NUMBERS + 1, NUMBERS + 1]), DataError, r"hold the numbers 1, 2, 3.*3 codes, for 0 to 2.*values=\[1, 2, 3\]"),
-    "a stray number": (lambda: MaskBlock([*CODES, "rock"]).fit([NUMBERS, NUMBERS, _stray()]), DataError, r"(?s)codes, for 0 to 3: 7 is in 1 of the masks.* at x=2, y=1 \(1 pixels in all\).*mend the mask\.$"),
+    "a stray number": (lambda: MaskBlock([*CODES, "rock"]).fit([NUMBERS, NUMBERS, _stray()]), DataError, r"(?s)codes, for 0 to 3: 7 is in 1 of the masks.* at x=2, y=1 \(1 pixel\(s\) in all\).*mend the mask\.$"),
     "codes as a text": (lambda: MaskBlock("sky,sea"), SettingError, r"codes='sky,sea' is one text; expected a list"),
     "255 that may be the last class": (lambda: MaskBlock(CODES).fit([np.where(NUMBERS == 2, 255, NUMBERS)]), DataError, "say which number"),
     "one in a later mask": (lambda: _fitted().open(NUMBERS + 5), DataError, r"holds 5 \(at x=0, y=0\).*0 'sky'"),
