@@ -10,6 +10,11 @@ SAMPLE := burnish/vision/sample
 
 # Two test processes on two cores: a thread pool inside each would only make them wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# Whole files go to a process, as those of a file share what was trained for them; in their order, so that no long one is left for the end.
+SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# Compiled once and kept, also where the environment forbids it: else each process that the tests start compiles torch and all that it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test check format bench clean
 
@@ -20,12 +25,18 @@ help:
 	@echo "make format  mend format and lint where that can be done by machine"
 	@echo "make bench   burnish beside fastai on this machine (hours; see benchmarks/README.md)"
 
+# The lock names everything, so nothing is worked out; in two halves at a time, as pip unpacks with one core, and what torch brings for GPUs is half of all bytes.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+LARGE := ^(nvidia|triton)
+
 # Made anew when what it is made from changes. The lock says which versions; pip check says that they satisfy pyproject.toml.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else f"burnish needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Say which: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	grep -E '$(LARGE)' requirements.lock > $(VENV)/large.txt
+	grep -vE '$(LARGE)' requirements.lock > $(VENV)/others.txt
+	$(INSTALL) --no-compile -r $(VENV)/large.txt & large=$$!; $(INSTALL) --no-compile -r $(VENV)/others.txt; others=$$?; wait $$large && exit $$others
+	$(INSTALL) --no-build-isolation --editable .
 	$(BIN)/python -m pip check
 	@touch $@
 
@@ -34,14 +45,14 @@ demo: $(READY)
 	$(BIN)/burnish predict demo/model.burnish $(SAMPLE)/unseen/*.jpg
 
 test: $(READY)
-	$(PYTEST) -n $(WORKERS)
+	$(PYTEST) $(SHARED)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(PYTEST) tests/test_architecture.py
-	$(PYTEST) -n $(WORKERS) -m "not slow and not data"
+	$(PYTEST) $(SHARED) -m "not slow and not data"
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -14,7 +14,7 @@ import burnish.vision.all as vision
 
 FACES = {"burnish.vision.all": vision, "burnish.tabular.all": tabular, "burnish.collab.all": collab}
 
-SLOW = ["timm", "pandas", "sklearn", "scipy", "matplotlib.pyplot", "rich", "IPython"]
+SLOW = ["timm", "pandas", "sklearn", "scipy", "matplotlib.pyplot", "rich", "IPython", "gradio", "onnx", "transformers"]
 
 # What people write in a notebook without importing it, by room; each was missing from somebody's first five lines once.
 EXPECTED = [

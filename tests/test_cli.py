@@ -130,7 +130,7 @@ def test_doctor_finds_this_installation_well() -> None:
     assert max(map(len, got.stdout.splitlines())) <= 80
 
 
-QUICK = ("--arch", "resnet18", "--no-pretrained", "--epochs", 1, "--size", 32, "--bs", 8, "--device", "cpu")
+QUICK = ("--arch", "mobilenetv3_small_050", "--no-pretrained", "--epochs", 1, "--size", 32, "--bs", 8, "--device", "cpu")
 
 
 # -- the whole way ------------------------------------------------------------------------------------------------

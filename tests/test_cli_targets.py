@@ -108,7 +108,11 @@ def test_one_command_trains_reports_and_predicts(data: Path, tmp_path: Path, nam
         "class": "Confusion",
     }
     kind = next(kind for kind in errs if kind in name)
-    assert errs[kind] in report and ("<h1>resnet18: place" in report) == (kind == "number") and 'said <b class="bad">[' not in report
+    assert (
+        errs[kind] in report
+        and ("<h1>mobilenetv3_small_050: place" in report) == (kind == "number")
+        and 'said <b class="bad">[' not in report
+    )
     assert "None</b>" not in report and "How good is it?" in report and "The most wrong" in report
     monkeypatch.chdir(data)
     done = burnish("predict", tmp_path / "out" / "model.burnish", "seg/images/00.png")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from test_cli import burnish
 
 from burnish.data.notes import captured_notes
 
@@ -53,7 +52,7 @@ def test_the_commands_of_a_page_run(page, folder):
     for line in blocks(page, "bash").splitlines():
         command = shlex.split(line, comments=True)
         assert command[0] == "burnish"
-        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300)
+        done = burnish(*command[1:])
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     rows = done.stdout.strip().splitlines()
     assert len(rows) == (8 if page == "ratings.md" else 6) and "_pred" in rows[0]  # the header and a line a row

@@ -267,10 +267,7 @@ class MeanAP(CallableMetric):
         order = {c: (of := np.flatnonzero(labels == c))[np.argsort(-scores[of], kind="stable")] for c in there}
 
         def values(some: np.ndarray) -> np.ndarray:
-            found = [
-                [_average_precision(hits[order[c], i], some[:, place[order[c]]], some @ n) for i in range(len(at))]
-                for c, n in there.items()
-            ]
+            found = [_average_precisions(hits[order[c]], some[:, place[order[c]]], some @ n) for c, n in there.items()]
             if not found:
                 return np.full(len(some), math.nan)
             with warnings.catch_warnings():
@@ -310,19 +307,22 @@ def _matched(found: Tensor, target: Tensor, at: list[float]) -> tuple[np.ndarray
     return found[:, 5].numpy(), found[:, 4].numpy(), hits
 
 
-def _average_precision(hits: np.ndarray, weights: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """The mean of the best precision at 101 recalls from 0 to 1, for each resample.
+def _average_precisions(hits: np.ndarray, weights: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """The mean of the best precision at 101 recalls from 0 to 1, for each overlap and resample ``(overlaps, resamples)``.
 
     Args:
-        hits: of the boxes said, the most certain first ``(n,)``. weights: how often each counts ``(resamples, n)``. there: how many there are to find ``(resamples,)``.
+        hits: of the boxes said, the most certain first ``(n, overlaps)``. weights: how often each counts ``(resamples, n)``. there: how many there are to find ``(resamples,)``.
     """
-    right, said = np.cumsum(weights * hits, axis=1), np.cumsum(weights, axis=1)
-    precision = np.maximum.accumulate((right / np.maximum(said, 1e-12))[:, ::-1], axis=1)[:, ::-1]
-    wanted, made = np.linspace(0, 1, 101), np.full(len(weights), math.nan)
-    for k, n in enumerate(there):
-        if n:
-            places = np.searchsorted(right[k], wanted * n - 1e-9, side="left")
-            made[k] = np.append(precision[k], 0.0)[np.minimum(places, len(hits))].mean()
+    said, wanted = np.maximum(np.cumsum(weights, axis=1), 1e-12), np.linspace(0, 1, 101)
+    made = np.full((hits.shape[1], len(weights)), math.nan)
+    for i, of in enumerate(hits.T):
+        (right_ones,) = np.nonzero(of)  # precision is best, and recall grows, where a box is right: the others needn't be looked at
+        right = np.cumsum(weights[:, right_ones], axis=1)
+        precision = np.maximum.accumulate((right / said[:, right_ones])[:, ::-1], axis=1)[:, ::-1]
+        best = np.concatenate([precision, np.zeros((len(weights), 1))], axis=1)  # 0 where so many are never found
+        for k, n in enumerate(there):
+            if n:
+                made[i, k] = best[k, np.searchsorted(right[k], wanted * n - 1e-9)].mean()
     return made
 
 

@@ -433,6 +433,7 @@ def test_whatever_is_edited_in_a_class_counts(one, two):
 
 
 def test_code_that_runs_counts_and_not_the_file_it_came_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the second text, of the same second and length, would be taken for the first
     text = "from burnish.data.transforms import ItemTransform\nclass Half(ItemTransform):\n    def apply(self, values, rng): return values[0] // 2"
     (tmp_path / "halving.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)

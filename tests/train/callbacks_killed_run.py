@@ -6,6 +6,7 @@ Each run is a process of its own, forked before anything has started threads. Ar
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import random
@@ -138,7 +139,9 @@ def in_a_process(action: Callable[[], None]) -> int:
 
 def main(name: str, folder: Path, n_runs: int) -> None:
     make, rng = RUNS[name], random.Random(name)
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)  # makes torch import what every child would import again
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)  # makes torch import what every child would import again, and so do these:
+    for module in ("burnish.train.results", "burnish.vision.dataloaders", "pandas", "safetensors.torch"):
+        importlib.import_module(module)
     in_a_process(partial(train, make, folder / "whole", None, 0, False))
     for i in range(n_runs):
         events = [rng.choice(IN_AN_EPOCH) if i % 2 == 0 else rng.choice(list(EVENTS)), *rng.sample(list(EVENTS), rng.randint(0, 2))]

@@ -52,10 +52,19 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert not any("killed 0" in v for v in verdicts)
 
 
+KINDS = ["plain", "everything", "epochs_only", "photos"]
+
+
+@pytest.fixture(scope="module")
+def verdicts_on_all(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Six killed runs of each kind, all from one process, which takes seconds to start."""
+    return killed_runs(tmp_path_factory.mktemp("killed"), *(f"{kind}=6" for kind in KINDS))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["plain", "everything", "epochs_only", "photos"])
-def test_killed_runs_end_with_the_same_weights_wherever_they_are_killed(kind: str, tmp_path: Path) -> None:
-    verdicts = killed_runs(tmp_path, f"{kind}=6")
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_runs_end_with_the_same_weights_wherever_they_are_killed(kind: str, verdicts_on_all: list[str]) -> None:
+    verdicts = [v for v in verdicts_on_all if v.startswith(f"{kind}: ")]
     assert len(verdicts) == 6 and all(": same," in v for v in verdicts), verdicts
 
 

@@ -121,7 +121,7 @@ def learner_of(pictures: list[Path], kind: str, seed: int) -> Any:
             pictures, bs=4, seed=0, device="cpu"
         )
         make = unet_learner if kind == "mask" else vision_learner
-        return make(dls, "resnet18", pretrained=False, seed=seed)
+        return make(dls, "mobilenetv3_small_050", pretrained=False, seed=seed)
 
 
 @pytest.mark.parametrize("kind", TARGETS)

@@ -55,7 +55,7 @@ def photos_of(folder: Path, **options) -> DataLoaders:
 def learn(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Learner:
     made = vision_learner(
         photos_of(folder),
-        "resnet18",
+        "mobilenetv3_small_050",
         pretrained=False,
         metrics=[accuracy, F1Score(average="macro")],
         path=tmp_path_factory.mktemp("out"),
@@ -162,7 +162,9 @@ def test_an_old_name_works_and_is_remarked_upon(learn: Learner, folder: Path, tm
 
 
 def test_a_plain_function_needed_for_prediction_is_refused(folder: Path, tmp_path: Path) -> None:
-    made = vision_learner(photos_of(folder, item_tfms=[Resize(32), lambda image: image.rotate(90)]), "resnet18", pretrained=False)
+    made = vision_learner(
+        photos_of(folder, item_tfms=[Resize(32), lambda image: image.rotate(90)]), "mobilenetv3_small_050", pretrained=False
+    )
     with pytest.raises(TypeError, match=r"plain function.*no code is stored"):
         made.export(tmp_path / "m.burnish")
     assert not (tmp_path / "m.burnish").exists()
@@ -208,7 +210,7 @@ def test_a_model_that_does_not_fit_is_refused(own: tuple[Learner, Path], model: 
 
 
 def test_a_changed_architecture_is_noticed_when_it_is_exported(folder: Path, tmp_path: Path) -> None:
-    made = vision_learner(photos_of(folder), "resnet18", pretrained=False, lin_ftrs=[16])
+    made = vision_learner(photos_of(folder), "mobilenetv3_small_050", pretrained=False, lin_ftrs=[16])
     made.model[1].append(nn.Softmax(1))
     with captured_notes() as notes:
         path = made.export(tmp_path / "m.burnish")

@@ -33,6 +33,8 @@ from burnish.vision.detection import DetectionDataLoaders, detection_learner
 from burnish.vision.detector import Detector
 from burnish.vision.transforms import Resize
 
+SMALL = {**OPTIONS, "item_tfms": Resize(48, "pad", pad_mode="zeros")}  # where nothing need be learned
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -41,7 +43,7 @@ def folder(tmp_path_factory):
 
 def test_pictures_with_boxes_are_blended_and_not_pasted(folder):
     with captured_notes():
-        dls = DetectionDataLoaders.from_csv(folder, folder="JPEGImages", **OPTIONS)
+        dls = DetectionDataLoaders.from_csv(folder, folder="JPEGImages", **SMALL)
         learn = detection_learner(dls, "resnet18", pretrained=False, seed=0)
         with (
             pytest.raises(SettingError, match="what the BBoxLblBlock tells of, which would still be asked for"),
@@ -125,7 +127,7 @@ def learn(folder):
         dls = DetectionDataLoaders.from_coco(folder, images="JPEGImages", batch_tfms=aug_transforms(max_rotate=5), **OPTIONS)
         made = detection_learner(dls, "tf_efficientnet_lite0", weights="offline", seed=0)
         with made.no_logging():
-            made.fine_tune(6, 3e-3)
+            made.fine_tune(4, 4e-3)
     return made
 
 
@@ -250,7 +252,7 @@ def test_a_detector_is_trained_where_its_metrics_are_not_installed(learn, folder
     learn.export(tmp_path / "told.burnish")
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with captured_notes() as notes:
-        dls = DetectionDataLoaders.from_csv(folder, folder="JPEGImages", **OPTIONS)
+        dls = DetectionDataLoaders.from_csv(folder, folder="JPEGImages", **SMALL)
         del notes[:]
         made = detection_learner(dls, "resnet18", pretrained=False, seed=0)
         assert [n for n in notes if 'pip install "burnish[detection]"' in n and "no mean average precision" in n] == notes and notes

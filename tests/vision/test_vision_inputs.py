@@ -95,7 +95,7 @@ def small(block: DataBlock, source, **settings):
 def twins(photos):
     """A learner that was trained to say whether two photographs are of one family of fruit."""
     with captured_notes():
-        dls = pair_block(batch_tfms=aug_transforms()).dataloaders(pairs_of(photos, 400, 120), bs=16, seed=0, device="cpu")
+        dls = pair_block(batch_tfms=aug_transforms(), size=64).dataloaders(pairs_of(photos, 400, 120), bs=16, seed=0, device="cpu")
         learn = vision_learner(dls, TRAINED, weights="offline", seed=0, metrics="accuracy")
         with learn.no_logging():
             learn.fine_tune(2, 2e-3)
@@ -238,7 +238,7 @@ def test_pictures_of_a_sample_are_drawn_side_by_side(twins):
         twins.dls.show_batch(max_n=3)
     assert [ax.get_title() in ("yes", "no") for ax in plt.gcf().axes[:3]] == [True] * 3
     shape = plt.gcf().axes[0].images[0].get_array().shape
-    assert shape[0] == 96 and shape[1] > 2 * 96  # two pictures and a gap
+    assert shape[0] == 64 and shape[1] > 2 * 64  # two pictures and a gap
     twins.show_results(max_n=3)
     assert [ax.get_title().count("\n") for ax in plt.gcf().axes[:3]] == [1] * 3 and plt.gcf().axes[0].images[0].get_array().shape == shape
     twins.show_prediction(tuple(twins.dls.table.iloc[0, :2]))

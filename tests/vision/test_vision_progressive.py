@@ -73,7 +73,7 @@ def test_fine_tune_from_scratch_begins_small_and_validates_whole(dls, arch):
 
 
 def test_it_is_there_for_fine_tune_from_scratch_and_nothing_else(dls):
-    learn = vision_learner(dls, "resnet18", pretrained=False, seed=0)
+    learn = vision_learner(dls, "mobilenetv3_small_050", pretrained=False, seed=0)
     own = next(cb for cb in learn.cbs if isinstance(cb, ProgressiveResize))
     own.least = 16
     with learn.no_logging():
@@ -109,7 +109,7 @@ def test_masks_shrink_with_their_pictures(tmp_path):
         Image.fromarray(white).save(tmp_path / "masks" / f"{i}.png")
     with captured_notes():
         dls = SegmentationDataLoaders.from_folder(tmp_path, codes=["black", "white"], bs=4, seed=0, device="cpu", num_workers=0)
-        learn = unet_learner(dls, "resnet18", pretrained=False, seed=0)
+        learn = unet_learner(dls, "mobilenetv3_small_050", pretrained=False, seed=0)
     sizes = Sizes()
     with learn.no_logging():
         learn.fit(2, cbs=[ProgressiveResize(start=0.5, multiple=8, least=16), sizes, same := Alike()])
