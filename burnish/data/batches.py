@@ -154,7 +154,15 @@ class RowLoader:
         return torch_rng(self.seed, "batch", epoch, number) if self.train else None
 
     # -- looking at it ------------------------------------------------------------------------------------------
+    def undone(self, batch: Sequence[Tensor]) -> Batch:
+        """A finished batch, or its first tensors, without what the batch transforms do to the scale of values (``Normalize``)."""
+        kinds, tensors = [b.kind for b in self.blocks], list(batch)
+        for tfm in reversed(self.batch_tfms):
+            tensors = tfm.undo(tensors, kinds)
+        return tuple(tensors)
+
     def decode_batch(self, batch: Batch, max_n: int = 9) -> list[tuple[Any, ...]]:
         """The first `max_n` samples of a finished batch, as values that a person recognises."""
         n = min(max_n, len(batch[0]))
+        batch = self.undone(batch)
         return [tuple(b.decode(t[i].cpu()) for b, t in zip(self.blocks, batch, strict=False)) for i in range(n)]

@@ -47,6 +47,7 @@ class Block(Configurable):
         of_row: its values are cells of a table's row, which are shown as one, and not drawn.
         blends: a mean of two encoded values means something (MixUp makes such); of codes of categories it doesn't.
         n_values: how many values ``open`` gives: more than one come as a tuple, and the transforms see each.
+        reads_outputs: as a target it knows what a model's outputs mean; where it doesn't, the loss says it.
         takes_pixels: ``encode`` also takes a picture as an array (``burnish.data.cache.Pixels``).
     """
 
@@ -58,6 +59,7 @@ class Block(Configurable):
     of_row: ClassVar[bool] = False
     blends: ClassVar[bool] = True
     n_values: ClassVar[int] = 1
+    reads_outputs: ClassVar[bool] = True
     takes_pixels: bool = False
 
     # -- inputs and targets -------------------------------------------------------------------------------------

@@ -213,8 +213,7 @@ class DataBlock:
         """Follows the first sample from its raw cells to a batch, step by step; prints and returns the text."""
         from burnish.data.describe import follow
 
-        text = follow(self, source, bs)
-        print(text)
+        text = follow(self, source, bs, tell=print)
         if show_batch:
             self.dataloaders(source, bs=bs, device="cpu").show_batch()
         return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from burnish.data.randomness import own_globals
@@ -37,9 +38,26 @@ def describe(dls: DataLoaders) -> str:
     return "\n".join(lines)
 
 
-def follow(block: DataBlock, source: Any, bs: int) -> str:
-    """The way of the first training sample, step by step; an error on the way is raised with the text so far."""
-    lines: list[str] = []
+class _Told(list[str]):
+    """Lines, each told as it comes."""
+
+    def __init__(self, tell: Callable[[str], None] | None) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def append(self, line: str) -> None:
+        super().append(line)
+        if self.tell is not None:
+            self.tell(line)
+
+
+def follow(block: DataBlock, source: Any, bs: int, tell: Callable[[str], None] | None = None) -> str:
+    """The way of the first training sample, step by step; an error on the way is raised with the text so far.
+
+    Args:
+        tell: what gets each line as soon as it is known: also those before an error.
+    """
+    lines = _Told(tell)
     try:
         dls = block.dataloaders(source, bs=bs, cache=False, num_workers=0, device="cpu", seed=0)
         lines.append(

@@ -4,6 +4,9 @@ What draws runs in training only (a random crop is replaced by the centre elsewh
 from our generators. Of torchvision's own classes it is known which draw, and a class derived from one of these draws too; what
 else the user wrote, as a function in a Lambda or as a class derived from ``Transform``, may draw anything and always runs,
 unless it is called Random... too. torchvision is imported only when one of its objects, or a description of one, is here.
+
+An object of any other class can say itself what it is here: by a method ``as_item_transform()`` that gives an ItemTransform, or
+``as_batch_transform()`` that gives a BatchTransform.
 """
 
 from __future__ import annotations
@@ -139,6 +142,12 @@ class TorchvisionBatch(BatchTransform):
             out[place] = results[0] if len(results) == 1 else torch.cat(results)
         return out
 
+    def undo(self, batch: list[Tensor], kinds: Sequence[str]) -> list[Tensor]:
+        for part in reversed([p for p in members(self.transform) if type(p).__name__ == "Normalize" and is_torchvisions_own(p)]):
+            mean, std = (torch.as_tensor(v)[:, None, None] for v in (part.mean, part.std))
+            batch = [x * std.to(x) + mean.to(x) if kind == "image" else x for x, kind in zip(batch, kinds, strict=False)]
+        return batch
+
     def _portion(self, transform: Any, tensors: list[Tensor], kinds: list[str]) -> list[Tensor]:
         from torchvision import tv_tensors
 
@@ -216,7 +225,7 @@ def _instance(obj: Any, argument: str) -> Any:
 
 
 def as_item_transform(obj: Any) -> ItemTransform:
-    """`obj` as an ItemTransform: ours, torchvision's (v2 and v1), a class that needs no arguments, or a function.
+    """`obj` as an ItemTransform: ours, one by itself (``as_item_transform()``), torchvision's (v2 and v1), a class that needs no arguments, or a function.
 
     Raises:
         SettingError: it is none of these, or a batch transform.
@@ -224,6 +233,8 @@ def as_item_transform(obj: Any) -> ItemTransform:
     obj = _instance(obj, "item_tfms")
     if isinstance(obj, ItemTransform):
         return obj
+    if hasattr(obj, "as_item_transform"):
+        return obj.as_item_transform()
     if isinstance(obj, BatchTransform):
         raise SettingError(f"{type(obj).__name__} works on whole batches: pass it as batch_tfms=, not item_tfms=.")
     if is_torchvision(obj):
@@ -234,7 +245,7 @@ def as_item_transform(obj: Any) -> ItemTransform:
 
 
 def as_batch_transform(obj: Any) -> BatchTransform:
-    """`obj` as a BatchTransform: ours, torchvision's, a class that needs no arguments, or a function.
+    """`obj` as a BatchTransform: ours, one by itself (``as_batch_transform()``), torchvision's, a class that needs no arguments, or a function.
 
     Raises:
         SettingError: it is none of these, or an item transform.
@@ -242,6 +253,8 @@ def as_batch_transform(obj: Any) -> BatchTransform:
     obj = _instance(obj, "batch_tfms")
     if isinstance(obj, BatchTransform):
         return obj
+    if hasattr(obj, "as_batch_transform"):
+        return obj.as_batch_transform()
     if isinstance(obj, ItemTransform):
         raise SettingError(f"{type(obj).__name__} works on single samples: pass it as item_tfms=, not batch_tfms=.")
     if is_torchvision(obj):

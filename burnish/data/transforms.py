@@ -96,6 +96,10 @@ class BatchTransform(nn.Module, Configurable):
     def apply(self, batch: list[Tensor], kinds: Sequence[str], rng: torch.Generator | None) -> list[Tensor]:
         raise NotImplementedError
 
+    def undo(self, batch: list[Tensor], kinds: Sequence[str]) -> list[Tensor]:
+        """A finished batch as a person recognises it: of a transform that only changes the scale of values, without it."""
+        return batch
+
     def fuse(self, following: BatchTransform) -> BatchTransform | None:
         """This and the transform after it as one that does both in a single pass, or None when they can't be."""
         return None

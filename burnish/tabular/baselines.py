@@ -132,7 +132,7 @@ def need_table(learn: TabularLearner) -> TabularDataLoaders:
 def row_of(name: str, metrics: Sequence[Metric], found: Outcome, groups: Sequence[Any] | None, seconds: float) -> dict[str, Any]:
     """A model's row of such a table: its metrics with their intervals, and the seconds to fit it."""
     row: dict[str, Any] = {"model": name}
-    for result in results_of_metrics(metrics, found, None, groups):
+    for result in results_of_metrics(metrics, alike(found), None, groups):
         row |= {result["metric"]: result["value"], **{f"{result['metric']}_{k}": result[k] for k in ("low", "high")}}
     return {**row, "seconds": seconds}
 
@@ -281,7 +281,14 @@ class BaselineNote(Callback):
 
 def value_of(metric: Metric, found: Outcome) -> float:
     """A metric's value, without its interval."""
-    return float(results_of_metrics([metric], found, None, None)[0]["value"])
+    return float(results_of_metrics([metric], alike(found), None, None)[0]["value"])
+
+
+def alike(found: Outcome) -> Outcome:
+    """Numbers that were answered in the shape of those to find: of ``(n, 1)`` and ``(n,)`` a function of the user's would set each beside all."""
+    if not found.target.is_floating_point() or found.output.numel() != found.target.numel():
+        return found
+    return found._replace(output=found.output.reshape(found.target.shape))
 
 
 def clearly_better(others: Sequence[tuple[str, float]], low: float, high: float, better: str | None) -> str | None:

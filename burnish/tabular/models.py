@@ -116,7 +116,8 @@ class Embeddings(nn.Module):
 
 
 class TabularModel(nn.Module):
-    """Embeddings and numbers through layers: ``model(categories, numbers)`` gives ``(batch, out_sz)``.
+    """Embeddings and numbers through layers: ``model(categories, numbers)`` gives ``(batch, out_sz)``; without numbers (``n_cont=0``) also
+    ``model(categories)``.
 
     Args:
         emb_szs: (rows, width) of each category's embedding.
@@ -159,12 +160,14 @@ class TabularModel(nn.Module):
         ends = [SigmoidRange(*y_range)] if y_range is not None else [] if final is None else [final]
         self.layers = nn.Sequential(*(m for part in hidden for m in part), *last, *ends)
 
-    def inputs(self, x_cat: Tensor, x_cont: Tensor) -> Tensor:
+    def inputs(self, x_cat: Tensor, x_cont: Tensor | None = None) -> Tensor:
         """What the layers are given: the embeddings and the numbers ``(batch, width)``."""
+        if x_cont is None:
+            return self.embeds(x_cat)
         numbers = x_cont if self.bn_cont is None else self.bn_cont(x_cont)
         return torch.cat([self.embeds(x_cat), numbers], 1)
 
-    def forward(self, x_cat: Tensor, x_cont: Tensor) -> Tensor:
+    def forward(self, x_cat: Tensor, x_cont: Tensor | None = None) -> Tensor:
         return self.layers(self.inputs(x_cat, x_cont))
 
 

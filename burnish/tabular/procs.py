@@ -142,7 +142,10 @@ class Procs:
         self.dates: Dates | None = None
         self.normalize, self.own = False, []
         for proc in given:
-            if getattr(proc, "__name__", None) == "Normalize":  # pictures have a class of that name, which people may hold
+            if "Normalize" in (
+                getattr(proc, "__name__", None),
+                type(proc).__name__,
+            ):  # pictures have a class of that name, which people may hold
                 proc = Normalize
             made = proc() if isinstance(proc, type) else proc
             if isinstance(made, FillMissing):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from burnish.data.collections import L
 from burnish.errors import SettingError, nearest
 from burnish.train.callback import Callback, check_events
 from burnish.train.loop import Events
@@ -21,7 +22,7 @@ WATCHERS_FROM = 50  # callbacks from this order on watch (recorder, display, tra
 class HasCallbacks:
     """The part of a learner that keeps its callbacks."""
 
-    cbs: list[Callback]
+    cbs: L[Callback]
     events: Events
     running: bool = False
     silent: bool = False  # inside no_logging
@@ -34,7 +35,7 @@ class HasCallbacks:
             raise SettingError(f"cbs: got {cb!r} ({type(cb).__name__}); expected a Callback, e.g. cbs=[EarlyStopping(patience=3)].")
         check_events(cb)
         if isinstance(cb, (Recorder, Progress)):
-            self.cbs = [old for old in self.cbs if not isinstance(old, type(cb))]
+            self.cbs = L([old for old in self.cbs if not isinstance(old, type(cb))], use_list=True)
         self.cbs.append(cb)
         return self._rebound()
 
@@ -46,7 +47,7 @@ class HasCallbacks:
 
     def remove_cb(self: Self, cb: Callback | type[Callback]) -> Self:
         """Removes a callback, or all of a class."""
-        self.cbs = [c for c in self.cbs if not (isinstance(c, cb) if isinstance(cb, type) else c is cb)]
+        self.cbs = L([c for c in self.cbs if not (isinstance(c, cb) if isinstance(cb, type) else c is cb)], use_list=True)
         return self._rebound()
 
     def remove_cbs(self: Self, cbs: Callbacks) -> Self:
@@ -63,7 +64,7 @@ class HasCallbacks:
     @contextmanager
     def added_cbs(self: Self, cbs: Callbacks) -> Iterator[Self]:
         """Has `cbs` for the duration of the block."""
-        before = list(self.cbs)
+        before = self.cbs.copy()
         try:
             yield self.add_cbs(cbs)
         finally:
@@ -72,7 +73,7 @@ class HasCallbacks:
     @contextmanager
     def removed_cbs(self: Self, cbs: Callbacks) -> Iterator[Self]:
         """Is without `cbs` for the duration of the block."""
-        before = list(self.cbs)
+        before = self.cbs.copy()
         try:
             yield self.remove_cbs(cbs)
         finally:

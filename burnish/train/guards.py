@@ -138,7 +138,7 @@ class FirstBatchCheck(Callback):
         if self._looked or not isinstance(learn.pred, Tensor) or learn.pred.ndim < 2:
             return
         targets = getattr(learn.dls, "target_blocks", ())
-        classes = targets[0].n_out if len(targets) == 1 and of_classes(learn.loss_func) else 0
+        classes = targets[0].n_out if len(targets) == 1 and targets[0].reads_outputs and of_classes(learn.loss_func) else 0
         outputs, described = learn.pred.shape[getattr(learn.loss_func, "axis", 1)], _described(learn.pred)
         if outputs < classes:
             raise SettingError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from burnish.data.collections import L
 from burnish.data.randomness import derive, fresh_seed, own_globals
 from burnish.data.whole import whole_number
 from burnish.errors import NotTrainableError, SettingError, hinting
@@ -122,7 +123,7 @@ class Learner(HasCallbacks):
         moms: tuple[float, float, float] = (0.95, 0.85, 0.95),
     ) -> None:
         self.turns = Turns()  # fitting and evaluating, of threads that share the learner
-        self.cbs: list[Callback] = []
+        self.cbs = L[Callback]()
         self.events = Events(self, [])  # bound anew by every run
         self.device = torch.device(device if device is not None else dls.device)
         self._seen: set[str] = set()  # files that trained, of data that other data took the place of

@@ -20,6 +20,7 @@ from burnish.train.callback import (
     CancelValidException,
 )
 from burnish.train.guards import compute_loss
+from burnish.train.precision import use_usual_layout
 
 if TYPE_CHECKING:
     from burnish.train.learner import Learner
@@ -173,15 +174,24 @@ def split_batch(batch: Any, n_inp: int | None) -> tuple[tuple[Any, ...], tuple[A
     """
     if isinstance(batch, (tuple, list)):
         cut = max(1, len(batch) - 1) if n_inp is None else n_inp
-        return tuple(batch[:cut]), tuple(batch[cut:])
+        return tuple(map(plain, batch[:cut])), tuple(map(plain, batch[cut:]))
     if isinstance(batch, Tensor):
-        return (batch,), ()
+        return (plain(batch),), ()
     if isinstance(batch, Mapping):
         inputs = {k: v for k, v in batch.items() if k != "labels"}
         return (inputs,), ((batch["labels"],) if "labels" in batch else ())
     raise DataError(
         f"A batch is a {type(batch).__name__}; expected a tuple or list of tensors (inputs, then targets), a dict, or a tensor."
     )
+
+
+def plain(x: Any) -> Any:
+    """A tensor of a subclass (torchvision's `tv_tensors`, say) as a plain one, at no cost; of tuples and lists their elements; all else as it is."""
+    if isinstance(x, Tensor):
+        return x if type(x) is Tensor or isinstance(x, nn.Parameter) else x.as_subclass(Tensor)
+    if isinstance(x, (tuple, list)) and not hasattr(x, "_fields"):
+        return type(x)(map(plain, x))
+    return x
 
 
 def run_model(model: nn.Module, xb: tuple[Any, ...]) -> Any:
@@ -194,6 +204,11 @@ def run_model(model: nn.Module, xb: tuple[Any, ...]) -> Any:
     by_name = len(xb) == 1 and isinstance(xb[0], Mapping)
     try:
         output = model(**xb[0]) if by_name else model(*xb)
+    except RuntimeError as error:
+        if "view size is not compatible" not in str(error) or not any(isinstance(x, Tensor) and x.ndim == 4 for x in xb):
+            raise
+        use_usual_layout(model)
+        return run_model(model, tuple(x.contiguous() if isinstance(x, Tensor) else x for x in xb))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise

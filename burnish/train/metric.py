@@ -62,7 +62,8 @@ class AverageMetric(Metric):
     """The mean over samples of a function of a batch: right for what is itself a mean over samples (accuracy, an error).
 
     Args:
-        function: called as ``function(output, target)``, gives a scalar tensor (the mean over the batch).
+        function: called as ``function(output, target)``, with several targets as a tuple, or as ``function(output, target, target ...)`` where it is written so;
+            gives a scalar tensor (the mean over the batch).
         name: the column; the function's name by default.
         better: "higher", "lower", or None.
     """
@@ -87,6 +88,8 @@ class AverageMetric(Metric):
 
     def value(self, preds: Tensor, targs: Tensor) -> Any:
         """The function of a batch."""
+        if isinstance(targs, (tuple, list)) and not _binds(self.function, 2) and _binds(self.function, 1 + len(targs)):
+            return self.function(preds, *targs, **self._given)  # written as the loss is: each target by itself
         return self.function(preds, targs, **self._given)
 
     def reset(self) -> None:
@@ -94,7 +97,8 @@ class AverageMetric(Metric):
         self._count = 0
 
     def update(self, preds: Tensor, targs: Tensor) -> None:
-        n = len(targs) if isinstance(targs, Tensor) and targs.ndim else 1
+        one = targs[0] if isinstance(targs, (tuple, list)) and len(targs) else targs
+        n = len(one) if isinstance(one, Tensor) and one.ndim else 1
         value = self.value(preds, targs)
         if value is None:
             raise TypeError(
@@ -106,6 +110,15 @@ class AverageMetric(Metric):
 
     def compute(self) -> float:
         return float(self._total) / self._count if self._count else float("nan")
+
+
+def _binds(function: Any, n: int) -> bool:
+    """Whether a function can be called with `n` arguments by position."""
+    try:
+        inspect.signature(function).bind(*[None] * n)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def value_of(metric: Metric) -> float:

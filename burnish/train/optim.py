@@ -171,10 +171,20 @@ def build_optimizer(opt_func: OptFunc, groups: list[dict[str, Any]], lr: float) 
     opt = opt_func(groups, lr=lr)
     if not isinstance(opt, torch.optim.Optimizer):
         raise SettingError(f"opt_func returned a {type(opt).__name__}; expected a torch.optim.Optimizer.")
+    _name_groups(opt, groups)
     for group in opt.param_groups:
         if not group["decays"] and "weight_decay" in group:
             group["weight_decay"] = 0.0
     return opt
+
+
+def _name_groups(opt: torch.optim.Optimizer, groups: list[dict[str, Any]]) -> None:
+    """Groups of an optimizer whose maker took the parameters out and left their names behind get these back."""
+    first = {id(p): group for group in groups for p in group["params"]}
+    for i, group in enumerate(opt.param_groups):
+        known = next((first[id(p)] for p in group["params"] if id(p) in first), None)
+        group.setdefault("layer_group", i if known is None else known["layer_group"])
+        group.setdefault("decays", True if known is None else known["decays"])
 
 
 # -- hyper-parameters -------------------------------------------------------------------------------------------------
@@ -240,14 +250,14 @@ def get_hyper(opt: torch.optim.Optimizer, name: str) -> float:
     """A hyper-parameter of the last group (the head): see :func:`set_hyper` for names."""
     group = opt.param_groups[-1]
     if name == "mom":
-        return group["betas"][0] if "betas" in group else group.get("momentum", 0.0)
+        return group["betas"][0] if "betas" in group else group.get("momentum", group.get("mom", 0.0))
     return group["weight_decay"] if name == "wd" else group[name]
 
 
 def has_momentum(opt: torch.optim.Optimizer) -> bool:
     """Whether the optimizer uses momentum, so that a schedule may drive it."""
     group = opt.param_groups[0]
-    return "betas" in group or bool(group.get("momentum", 0.0))
+    return "betas" in group or bool(group.get("momentum", group.get("mom", 0.0)))
 
 
 def _familiar(group: dict[str, Any]) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -129,6 +130,20 @@ def _cpu_flags() -> set[str]:
 def _warn_if_slow(chosen: str, device: torch.device) -> None:
     if device.type == "cpu" and (chosen == "fp16" or (chosen == "bf16" and not cpu_has_bf16())):
         note(f"precision={chosen!r} is emulated on this CPU: it works, but slower than fp32. precision='auto' takes what is fast.")
+
+
+def use_usual_layout(model: nn.Module) -> None:
+    """From here on `model` and what it is given have PyTorch's usual memory layout: for a ``forward`` that calls ``x.view(...)`` on feature maps, which
+    channels-last ones don't allow. Says so."""
+    model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    model.register_forward_pre_hook(_contiguous)
+    note(
+        "The model calls x.view(...), which needs PyTorch's usual memory layout: it has it from here on. x.flatten(1) or x.reshape(...) takes the quicker layout too."
+    )
+
+
+def _contiguous(model: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(x.contiguous() if isinstance(x, Tensor) else x for x in given)
 
 
 def to_channels_last(model: nn.Module) -> nn.Module:

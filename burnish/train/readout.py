@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.data.block import Block
+from burnish.data.joint import JointLoss
 from burnish.errors import DataError
 from burnish.train.guards import compute_loss, loss_name
 
@@ -39,9 +40,12 @@ def readout(learn: Learner, act: Callable[[Tensor], Tensor] | None = None) -> Re
     blocks: Sequence[Block] = getattr(learn.dls, "target_blocks", ())
     loss = learn.loss_func
     if len(blocks) > 1:
-        chosen = Readout(_each(blocks, "activation"), _each(blocks, "decide"), _label_each(blocks))
+        own = isinstance(loss, JointLoss)
+        chosen = Readout(_each(blocks, "activation", own), _each(blocks, "decide", own), _label_each(blocks))
     else:
-        activate, decide = _of_loss(loss, blocks) or (_of_block(blocks[0]) if blocks else None) or _of_torch(loss)
+        activate, decide = (
+            _of_loss(loss, blocks) or (_of_block(blocks[0]) if blocks and blocks[0].reads_outputs else None) or _of_torch(loss)
+        )
         chosen = Readout(activate, decide, blocks[0].decode if blocks else _plain_label)
     return chosen if act is None else chosen._replace(activate=act)
 
@@ -86,8 +90,12 @@ def _of_torch(loss: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return (lambda out: out), (lambda p: p)
 
 
-def _each(blocks: Sequence[Block], method: str) -> Callable[[Any], Any]:
+def _each(blocks: Sequence[Block], method: str, must: bool) -> Callable[[Any], Any]:
+    """A method of each target's block on its output. A model whose loss is the user's may give one tensor for all: it stays as it is, unless they `must` be apart."""
+
     def apply(outputs: Any) -> Any:
+        if not must and isinstance(outputs, Tensor):
+            return outputs
         if not isinstance(outputs, (tuple, list)) or len(outputs) != len(blocks):
             got = f"{len(outputs)} outputs" if isinstance(outputs, (tuple, list)) else "one tensor"
             raise DataError(
@@ -99,7 +107,9 @@ def _each(blocks: Sequence[Block], method: str) -> Callable[[Any], Any]:
 
 
 def _label_each(blocks: Sequence[Block]) -> Callable[[Any], Any]:
-    return lambda decided: tuple(block.decode(d) for block, d in zip(blocks, decided, strict=True))
+    return lambda decided: (
+        decided if isinstance(decided, Tensor) else tuple(block.decode(d) for block, d in zip(blocks, decided, strict=True))
+    )
 
 
 def _plain_label(decided: Any) -> Any:

@@ -53,6 +53,7 @@ def show_results(
     drawn = is_drawn(learn.dls.target_blocks)
     few = loader.of_rows(rows[: how_many(max_n, nrows, ncols) if not drawn else _samples_beside(max_n, nrows, ncols)])
     found = get_preds(learn, dl=few, with_input=True, with_decoded=True)
+    found.inputs = few.undone(found.inputs if isinstance(found.inputs, tuple) else (found.inputs,))
     labelled, targets = found.targs is not None, len(learn.dls.blocks) - (learn.n_inp or 1)
     if drawn:
         _draw_beside(learn, found, nrows, ncols, figsize)

@@ -111,6 +111,9 @@ class Normalize(BatchTransform):
         mean, std = (s.to(x.device, x.dtype, non_blocking=True) for s in (self._mean, self._std))
         return (x - mean).div_(std)
 
+    def undo(self, batch: list[Tensor], kinds: Sequence[str]) -> list[Tensor]:
+        return [self.decode(x) if kind == "image" else x for x, kind in zip(batch, kinds, strict=False)]
+
     def decode(self, x: Tensor) -> Tensor:
         """Normalised images ``(..., channel, height, width)`` back in 0..1, for showing."""
         return x * self._std.to(x.device, x.dtype) + self._mean.to(x.device, x.dtype)

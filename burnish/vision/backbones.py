@@ -10,7 +10,7 @@ import inspect
 import itertools
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -85,6 +85,25 @@ class Backbone(nn.Module):
     def _features(self, x: Tensor) -> Tensor:
         x = self.normalize(x)
         return self.model.forward_features(x) if self._by_features else self.model(x)  # pyright: ignore[reportCallIssue]
+
+    def stages(self) -> list[nn.Module]:
+        """The network's own children, in order, without what does nothing: ``body[-1]`` is the last of them."""
+        return [child for child in self.model.children() if not isinstance(child, nn.Identity)]
+
+    def __getitem__(self, i: int | slice) -> Any:
+        found = self.stages()[i]
+        return nn.Sequential(*found) if isinstance(found, list) else found
+
+    def __len__(self) -> int:
+        return len(self.stages())
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return iter(self.stages())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.isdigit() and int(name) < len(self.stages()):  # as of an nn.Sequential: get_submodule("0.4.1.conv2")
+            return self.stages()[int(name)]
+        return super().__getattr__(name)
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The body's parameters along its stages, from the input on: at most a handful of groups, each parameter once."""

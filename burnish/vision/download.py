@@ -61,7 +61,7 @@ _COLUMNS = [f.name for f in fields(_Download)]
 def download_images(
     dest: str | os.PathLike[str], url_file: str | os.PathLike[str] | None = None, urls: Iterable[Any] | None = None, max_pics: int = 1000,
     n_workers: int = 8, timeout: float = 10, preserve_filename: bool = False, *, max_bytes: int = 50_000_000, max_pixels: int = MOST_PIXELS,
-    retries: int = 3, show_progress: bool = True,
+    retries: int = 3, show_progress: bool = True, only_pictures: bool = True,
 ) -> pd.DataFrame:  # fmt: skip
     """Downloads pictures into a folder; gives a table of what became of each address, which ``downloads.csv`` in the folder keeps.
 
@@ -79,6 +79,8 @@ def download_images(
         preserve_filename: names out of the addresses, instead of ones made from their digest. Endings follow the content.
         max_bytes, max_pixels: the largest picture to accept.
         retries: further tries after a failure that may pass, waiting 0.5, 1, 2 ... seconds or as long as the server says.
+        only_pictures: False keeps what came but is no picture too (as a file with a picture's ending, so that it runs nothing), for
+            :func:`verify_images` to find; the table gives its reason.
 
     Returns:
         A row an address: file, url, source, licence, author, title, sha256, status ("downloaded", "duplicate", "failed"), reason.
@@ -93,6 +95,7 @@ def download_images(
         checked_whole("max_bytes", max_bytes, least=1),
         checked_whole("max_pixels", max_pixels, least=1),
         checked_whole("retries", retries, least=0),
+        only_pictures,
     )
     checked_whole("n_workers", n_workers, least=1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +120,7 @@ class _Limits:
     max_bytes: int
     max_pixels: int
     retries: int
+    only_pictures: bool
 
     def __post_init__(self) -> None:
         if not isinstance(self.timeout, (int, float)) or not self.timeout > 0:
@@ -152,7 +156,7 @@ def _try(download: _Download, manifest: _Manifest, limits: _Limits) -> bool:
     unreached = False
     try:
         content = persist(lambda: _content(download.url, limits), limits.retries)
-        manifest.keep(download, content, _ending(content, limits.max_pixels))
+        manifest.keep(*_judged(download, content, limits))
     except FetchError as error:
         unreached = error.unreached
         manifest.fail(download, error.reason)
@@ -161,6 +165,17 @@ def _try(download: _Download, manifest: _Manifest, limits: _Limits) -> bool:
     except DataError as error:
         manifest.fail(download, str(error))
     return unreached
+
+
+def _judged(download: _Download, content: bytes, limits: _Limits) -> tuple[_Download, bytes, str]:
+    """A download with its content and the ending of its file. Raises DataError for what is not to be kept."""
+    try:
+        return download, content, _ending(content, limits.max_pixels)
+    except DataError as error:
+        if limits.only_pictures:
+            raise
+        suffix = os.path.splitext(file_name(download.url))[1].lower()
+        return replace(download, reason=str(error)), content, suffix if suffix in (*FORMATS.values(), ".jpeg") else ".jpg"
 
 
 def _content(url: str, limits: _Limits) -> bytes:
@@ -251,9 +266,10 @@ class _Manifest:
     def keep(self, download: _Download, content: bytes, ending: str) -> None:
         digest = hashlib.sha256(content).hexdigest()
         with self.lock:
-            same = self.by_content.get(digest)
+            same = None if download.reason else self.by_content.get(digest)  # what can't be used is kept under each address
             if same is None:
-                name = self.by_content[digest] = self._name(download.url, ending)
+                name = self._name(download.url, ending)
+                self.by_content[digest] = name
         if same is not None:
             self._add(replace(download, file=same, sha256=digest, status="duplicate", reason=f"the same picture as {same}"))
             return
@@ -303,6 +319,8 @@ def _tell(done: list[_Download], folder: Path, n_tried: int, unreached: bool) ->
     before, twice = len(done) - n_tried, sum(d.status == "duplicate" for d in done)
     parts = [f"{len(done) - len(failed)} of {len(done)} pictures are in {folder}"]
     parts += [f"{before} of them were there already"] if before else []
+    odd = Counter(d.reason for d in done if d.status == "downloaded" and d.reason)
+    parts += [f"{sum(odd.values())} of them can't be used: {listed((f'{n} × {r}' for r, n in odd.most_common()), 6)}"] if odd else []
     parts += [f"{twice} under more than one address"] if twice else []
     parts += [f"{len(failed)} failed: {reasons}"] if failed else []
     note("; ".join(parts) + f". Sources and licences: {folder / MANIFEST}.")

@@ -130,16 +130,17 @@ def vision_learner(
         "lin_ftrs": None if lin_ftrs is None else list(lin_ftrs), "ps": ps, "pool": pool, "concat_pool": concat_pool, "first_bn": first_bn,
         "bn_final": bn_final, "lin_first": lin_first, "y_range": y_range, "bn_eps": 1e-3,
     }  # fmt: skip
+    targets = _apart(dls, n_out, loss_func)
     look = functools.cache(lambda: first_pictures(dls))  # one batch, whoever asks
     config = {
-        "builder": "vision", "arch": arch, "n_in": channels_of(dls, n_in, look), "n_out": outputs_of(dls, n_out),
+        "builder": "vision", "arch": arch, "n_in": channels_of(dls, n_in, look), "n_out": outputs_of(dls, n_out, loss_func is not None),
         "normalize": normalize and not normalized_already(dls, look), "arch_args": with_size(arch, arch_args or {}, look), "head": head,
-        "target": [block.config() for block in dls.target_blocks], **inputs_config(dls, pairing),
+        "target": [block.config() for block in targets], **inputs_config(dls, pairing),
     }  # fmt: skip
     fitting = _fitting(dls, metrics, config["n_out"], loss_func, y_range)
     seed = fresh_seed() if seed is None else seed
     with own_globals(derive(seed, "init")):
-        model = _make(config, pretrained, weights, custom_head, init, dls.target_blocks)
+        model = _make(config, pretrained, weights, custom_head, init, targets)
     learn = VisionLearner(
         dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter or layer_groups, cbs=cbs, metrics=fitting, path=path,
         model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms, seed=seed, precision=precision, device=device,
@@ -150,6 +151,11 @@ def vision_learner(
 
 
 cnn_learner = vision_learner
+
+
+def _apart(dls: DataLoaders, n_out: int | None, loss_func: Any) -> list[Block]:
+    """The targets that have an output each; none where a loss of the user's takes `n_out` outputs of one tensor apart itself."""
+    return [] if loss_func is not None and n_out is not None and len(dls.target_blocks) > 1 else dls.target_blocks
 
 
 def named(learn: Any, arch: ArchLike, body: Any, config: dict[str, Any] | None) -> Any:
@@ -245,7 +251,12 @@ def channels_of(dls: DataLoaders, n_in: int | None, look: Callable[[], Tensor]) 
     return channels
 
 
-def outputs_of(dls: DataLoaders, n_out: int | None) -> int:
+def outputs_of(dls: DataLoaders, n_out: int | None, own_loss: bool = False) -> int:
+    """How many outputs a model has.
+
+    Args:
+        own_loss: the loss is the user's, who knows what outputs are for.
+    """
     if n_out is None:
         if not dls.target_blocks:
             raise SettingError(
@@ -253,7 +264,7 @@ def outputs_of(dls: DataLoaders, n_out: int | None) -> int:
             )
         return dls.c
     classes = dls.c if any(b.kind == "category" for b in dls.target_blocks) else n_out
-    if n_out < classes:
+    if n_out < classes and not own_loss:
         raise SettingError(f"n_out={n_out}, but the target has {classes} classes, each of which needs an output. Leave n_out away.")
     return n_out
 

@@ -184,7 +184,7 @@ def unet_learner(
             f"blur, self_attention and last_cross are of burnish's own way up, and '{SMP}{way}' is another. Leave them away."
         )
     config = {
-        "builder": "unet", "arch": arch, "n_in": channels_of(dls, n_in, look), "n_out": outputs_of(dls, n_out),
+        "builder": "unet", "arch": arch, "n_in": channels_of(dls, n_in, look), "n_out": outputs_of(dls, n_out, loss_func is not None),
         "normalize": normalize and not normalized_already(dls, look), "arch_args": with_size(body, arch_args or {}, look),
         "target": [block.config() for block in dls.target_blocks],
         **({"unet": own} if way is None else {}),

@@ -88,7 +88,13 @@ SAMPLES = {
 BLOCKS = {
     name: cls
     for name, cls in Configurable._registry.items()
-    if issubclass(cls, Block) and cls is not Block and cls.kind != "value" and not name.startswith("user:")
+    if issubclass(cls, Block)
+    and cls is not Block
+    and cls.kind != "value"
+    and not name.startswith("user:")
+    and not cls.__module__.startswith(
+        "burnish.compat."
+    )  # adapters: they hold a loader of pipelines, and are no kinds of data (tests/compat)
 }
 
 

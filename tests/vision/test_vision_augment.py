@@ -512,3 +512,19 @@ def test_draw_is_for_the_chosen_ones():
     mirrored = [torch.allclose(y, x[0].flip(2), atol=1e-4) for y in Flip(draw=1.0)(x, generator())]
     assert 60 < sum(mirrored) < 140
     assert torch.allclose(Flip(p=1.0, draw=1.0)(x, generator()), x.flip(3), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "normalize", [Normalize.from_stats(*imagenet_stats), v2.Normalize(*imagenet_stats)], ids=["burnish", "torchvision"]
+)
+def test_normalised_pictures_are_shown_as_they_were(normalize):
+    from burnish.vision.all import CategoryBlock, DataBlock, ImageBlock, get_image_files, parent_label, sample_photos
+
+    block = DataBlock(blocks=(ImageBlock, CategoryBlock), get_items=get_image_files, get_y=parent_label, item_tfms=Resize(24))
+    shown = []
+    for tfms in ([], [normalize]):
+        valid = block.new(batch_tfms=tfms).dataloaders(sample_photos(), bs=4, seed=1).valid
+        batch = valid.one_batch()
+        shown.append([np.asarray(picture, dtype=int) for picture, _ in valid.decode_batch(batch)])
+        assert (batch[0].min() < 0) == bool(tfms)
+    assert len(shown[0]) == 4 and all(abs(a - b).max() <= 1 for a, b in zip(*shown, strict=True))

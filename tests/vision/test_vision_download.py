@@ -18,6 +18,7 @@ from burnish.data.lock import FolderLock
 from burnish.data.notes import captured_notes
 from burnish.errors import DataError, OfflineError, SettingError
 from burnish.vision.download import MANIFEST, download_images
+from burnish.vision.files import verify_images
 from burnish.vision.sample import sample_photos
 from burnish.vision.search import FoundImage
 
@@ -220,3 +221,14 @@ def test_a_table_that_is_another_and_a_folder_in_use(tmp_path):
     with pytest.raises(BlockingIOError, match="Another call of download_images is writing into"):
         download_images(tmp_path, urls=["http://127.0.0.1:9/1"])
     lock.release()
+
+
+def test_what_is_no_picture_is_kept_where_that_is_asked_for(server, tmp_path):
+    page = b"<!DOCTYPE html><html>Sign in</html>"
+    server.pages.update({"/a.png": Answer(page), "/run.exe": Answer(page, "text/html"), "/good": Answer(PHOTOS[0])})
+    urls = [server.url + path for path in ("/a.png", "/run.exe", "/good", "/absent.jpg")]
+    table, notes = get(tmp_path, urls, only_pictures=False, preserve_filename=True)
+    assert list(table["status"]) == ["downloaded"] * 3 + ["failed"] and list(table["file"])[:2] == ["a.png", "run.jpg"], "no .exe"
+    assert table["reason"][0] == "it is a web page, no picture" and (tmp_path / "a.png").read_bytes() == page
+    assert "2 of them can't be used: 2 × it is a web page, no picture" in notes[0] and "1 failed" in notes[0]
+    assert sorted(verify_images(get_image_files(tmp_path), show_progress=False)) == [tmp_path / "a.png", tmp_path / "run.jpg"]

@@ -5,6 +5,7 @@ from burnish.train.callbacks.checkpoint import Checkpoint
 from burnish.train.callbacks.distill import Distillation
 from burnish.train.callbacks.ema import EMA
 from burnish.train.callbacks.gradients import GradientAccumulation, GradientClip
+from burnish.train.callbacks.graph import ShowGraph
 from burnish.train.callbacks.limits import BatchLimit, ShortEpoch, ShortEpochCallback, TerminateOnNaN, TerminateOnNaNCallback
 from burnish.train.callbacks.logging import CSVLog, CSVLogger
 from burnish.train.callbacks.memory import OutOfMemoryRetry
@@ -22,5 +23,5 @@ from burnish.train.callbacks.unfreezing import GradualUnfreeze
 __all__ = [
     "EMA", "ActivationStats", "BatchLimit", "CSVLog", "CSVLogger", "Checkpoint", "CutMix", "Distillation", "EarlyStopping", "EarlyStoppingCallback",
     "GradientAccumulation", "GradientClip", "GradualUnfreeze", "MixUp", "OutOfMemoryRetry", "ReduceLROnPlateau", "SaveModel",
-    "SaveModelCallback", "ShortEpoch", "ShortEpochCallback", "TerminateOnNaN", "TerminateOnNaNCallback", "TrackerCallback",
+    "SaveModelCallback", "ShortEpoch", "ShortEpochCallback", "ShowGraph", "TerminateOnNaN", "TerminateOnNaNCallback", "TrackerCallback",
 ]  # fmt: skip
