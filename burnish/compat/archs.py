@@ -140,6 +140,21 @@ _WEIGHTS = [
         "MobileNet_V2",
         "MobileNet_V3_Large",
         "MobileNet_V3_Small",
+        "RegNet_X_16GF",
+        "RegNet_X_1_6GF",
+        "RegNet_X_32GF",
+        "RegNet_X_3_2GF",
+        "RegNet_X_400MF",
+        "RegNet_X_800MF",
+        "RegNet_X_8GF",
+        "RegNet_Y_128GF",
+        "RegNet_Y_16GF",
+        "RegNet_Y_1_6GF",
+        "RegNet_Y_32GF",
+        "RegNet_Y_3_2GF",
+        "RegNet_Y_400MF",
+        "RegNet_Y_800MF",
+        "RegNet_Y_8GF",
         "ResNeXt101_32X8D",
         "ResNeXt101_64X4D",
         "ResNeXt50_32X4D",
@@ -214,4 +229,8 @@ def __getattr__(name: str) -> Any:
         import torchvision
 
         return getattr(torchvision.models, name)
+    if name == "xresnet":
+        from burnish.compat import conv_layers
+
+        return conv_layers
     raise AttributeError(name)

@@ -185,12 +185,20 @@ def _step(learn: Any) -> None:
     learn.events("after_step")
 
 
+def _takes_one(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _nothing(name: str) -> Callable[..., Any]:
     """An event's method of the class itself: what was given as a function for it."""
 
     def method(self: Callback) -> None:
         if (function := self.__dict__.get("_functions", {}).get(name)) is not None:
-            function()
+            function(*[self] * _takes_one(function))  # fastai gives it the callback
 
     method.__name__ = name
     return _told(method)

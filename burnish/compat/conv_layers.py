@@ -52,6 +52,12 @@ _MADE = [
     "xse_resnext34",
     "xse_resnext50",
     "xse_resnext101",
+    "xse_resnext18_deep",
+    "xse_resnext34_deep",
+    "xse_resnext50_deep",
+    "xse_resnext18_deeper",
+    "xse_resnext34_deeper",
+    "xse_resnext50_deeper",
 ]
 __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "ConvLayer", "PixelShuffle_ICNR", "PooledSelfAttention2d", "ResBlock", "SEBlock", "SEModule", "SEResNeXtBlock", "SelfAttention", "SeparableBlock", "SimpleCNN", "SimpleSelfAttention", "XResNet", "icnr_init", "init_cnn", *_MADE,

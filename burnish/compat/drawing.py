@@ -100,8 +100,10 @@ def show_title(o: Any, ax: Any = None, ctx: Any = None, label: str | None = None
         before = ax.title.get_text()
         ax.set_title(f"{before}\n{o}" if before else f"{o}", color=color, **kwargs)
     else:
-        name = label or "label"
+        name = label or "text"
         while name in ax:
             name += "_"
+        if hasattr(ax, "astype") and ax.dtype != object:
+            ax = ax.astype(object)  # a cell of a table's row may hold anything
         ax[name] = o
     return ax

@@ -9,7 +9,7 @@ from burnish.data.lazy import LazyModule
 
 _MODULES = (  # as they are called
     "bz2", "collections", "concurrent", "csv", "datetime", "enum", "functools", "gc", "glob", "hashlib", "inspect", "io", "itertools", "json", "math",
-    "mimetypes", "multiprocessing", "operator", "os", "pickle", "platform", "queue", "random", "re", "shutil", "string", "sys", "tarfile", "tempfile", "threading",
+    "mimetypes", "multiprocessing", "numbers", "operator", "os", "pickle", "platform", "queue", "random", "re", "shutil", "string", "sys", "tarfile", "tempfile", "threading",
     "time", "torch", "types", "typing", "urllib", "warnings", "zipfile",
 )  # fmt: skip
 _LATER = {
@@ -38,6 +38,8 @@ _FROM = {
     "operator": "attrgetter itemgetter methodcaller",
     "pathlib": "Path",
     "pdb": "set_trace",
+    "pandas": "CategoricalDtype",
+    "pandas.api.types": "is_numeric_dtype",
     "PIL": "Image PIL",
     "textwrap": "TextWrapper",
     "types": "BuiltinFunctionType BuiltinMethodType FunctionType LambdaType MethodType NoneType SimpleNamespace",
@@ -53,6 +55,7 @@ WHERE.update(
         "PIL": ("PIL", ""),
         "F": ("torch.nn.functional", ""),
         "BILINEAR": ("PIL.Image", "Resampling.BILINEAR"),
+        "empty": ("inspect", "Parameter.empty"),
         "NEAREST": ("PIL.Image", "Resampling.NEAREST"),
     }
 )

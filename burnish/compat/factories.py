@@ -8,8 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from burnish.collab import learner as collab
 from burnish.collab.dataloaders import CollabDataLoaders as OwnCollabDataLoaders
+from burnish.compat.blocks import in_place, learned, without_learning
+from burnish.evaluate.losses import CrossEntropyLossFlat
 from burnish.tabular import learner as tabular
 from burnish.tabular.dataloaders import TabularDataLoaders as OwnTabularDataLoaders
 from burnish.train.learner import Learner
@@ -24,6 +28,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+_WITHOUT_EFFECT = {  # what fastai takes and does nothing with
+    "vision_learner": ("cut",), "unet_learner": ("cut", "config")}  # fmt: skip
+
+
 def _beside_data(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that makes a learner, whose results lie by default where its data does."""
     names = [name for name, p in inspect.signature(function).parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -36,6 +44,14 @@ def _beside_data(function: Callable[..., Any]) -> Callable[..., Any]:
             wrong = f"{twice[0]!r} is given twice" if twice else f"{len(args)} arguments by position are given, and there are {len(names)}"
             raise TypeError(f"{function.__name__}(): {wrong}. It takes: {', '.join(names)}.")
         given.update(kwargs)
+        for name in _WITHOUT_EFFECT.get(function.__name__, ()):
+            given.pop(name, None)
+        if hasattr(given.get("weights"), "get_state_dict"):  # torchvision's choice of weights: the architecture's published ones
+            given.update(weights=None, pretrained=True)
+        if given.get("metrics") is None:
+            given["metrics"] = []  # fastai shows those that are asked for
+        if function.__name__ in ("vision_learner", "cnn_learner") and given.get("splitter") is None:
+            given["splitter"] = _groups_of(given.get("arch"))
         default_cbs = given.pop("default_cbs", True)
         if given.get("path") is None:
             given["path"] = getattr(given.get("dls"), "path", ".")
@@ -45,9 +61,43 @@ def _beside_data(function: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
+def _groups_of(arch: Any) -> Any:
+    """The model to fastai's layer groups of an architecture."""
+    from burnish.compat.vision_models import default_split, split_of
+
+    return split_of(arch) or default_split
+
+
 vision_learner, cnn_learner = _beside_data(vision.vision_learner), _beside_data(vision.cnn_learner)
-unet_learner = _beside_data(segmentation.unet_learner)
-tabular_learner, collab_learner = _beside_data(tabular.tabular_learner), _beside_data(collab.collab_learner)
+_own_unet_learner = _beside_data(segmentation.unet_learner)
+
+
+def unet_learner(
+    dls: Any, arch: Any, *args: Any, y_range: tuple[float, float] | None = None, bottle: bool = False, blur_final: bool = True, act_cls: Any = nn.ReLU,
+    init: Any = nn.init.kaiming_normal_, norm_type: Any = None, **kwargs: Any,
+) -> Any:  # fmt: skip
+    """A learner for masks or other pictures: burnish's U-Net; with a setting that only fastai's has (`y_range`, `bottle`, `blur_final`, `act_cls`, `init`, `norm_type`), a
+    `DynamicUnet` over the architecture's body. The other arguments are those of ``burnish.vision.segmentation.unet_learner``.
+    """
+    usual = y_range is None and not bottle and blur_final and act_cls is nn.ReLU and init is nn.init.kaiming_normal_ and norm_type is None
+    if usual:
+        return _own_unet_learner(dls, arch, *args, **kwargs)
+    from burnish.compat.unet_learner import dynamic_unet_learner
+
+    own = {"y_range": y_range, "bottle": bottle, "blur_final": blur_final, "act_cls": act_cls, "init": init, "norm_type": norm_type}
+    return dynamic_unet_learner(dls, arch, own, *args, **kwargs)
+
+
+_own_tabular_learner, collab_learner = _beside_data(tabular.tabular_learner), _beside_data(collab.collab_learner)
+
+
+@functools.wraps(tabular.tabular_learner)
+def tabular_learner(dls: Any, *args: Any, loss_func: Any = None, **kwargs: Any) -> Any:
+    """burnish's ``tabular_learner``; the loss of one category also takes targets ``(batch, 1)``, as batches have them here."""
+    targets = list(getattr(dls, "target_blocks", ()))
+    if loss_func is None and len(targets) == 1 and targets[0].kind == "category" and getattr(dls, "class_weights", None) is None:
+        loss_func = CrossEntropyLossFlat()
+    return _own_tabular_learner(dls, *args, loss_func=loss_func, **kwargs)
 
 
 def _placed(cls: type, names: list[str]) -> type:
@@ -59,7 +109,12 @@ def _placed(cls: type, names: list[str]) -> type:
 
         @functools.wraps(own)
         def made(owner: Any, *args: Any, **kwargs: Any) -> Any:
-            dls = own(owner, *args, **kwargs)
+            tfms = kwargs.get("batch_tfms")
+            if tfms is not None:
+                kwargs["batch_tfms"] = without_learning(in_place(tfms))
+            if kwargs.get("item_tfms") is not None:
+                kwargs["item_tfms"] = in_place(kwargs["item_tfms"])
+            dls = learned(own(owner, *args, **kwargs), tfms)
             path = Path(signature.bind(owner, *args, **kwargs).arguments.get("path") or ".")
             dls.path = path.parent if path.is_file() else path
             return dls
@@ -71,7 +126,9 @@ def _placed(cls: type, names: list[str]) -> type:
 
 def _factories(cls: type) -> list[str]:
     return [
-        name for name in dir(cls) if name.startswith("from_") and name not in ("from_config", "from_dsets", "from_dblock", "from_columns")
+        name
+        for name in dir(cls)
+        if name.startswith("from_") and name not in ("from_config", "from_dsets", "from_dblock", "from_columns", "from_prepared")
     ]
 
 

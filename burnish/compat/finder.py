@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from burnish.compat.absent import STAY_OUT
 from burnish.compat.modules import ROOTS, is_module, names_of
 from burnish.compat.names import find
 from burnish.errors import nearest
@@ -25,7 +26,7 @@ class _Module(ModuleType):
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
         try:
-            found = find(name)
+            found = find(name, self.__name__.split(".")[0])
         except KeyError:
             hint = nearest(name, names_of(self.__name__))
             raise AttributeError(
@@ -45,9 +46,10 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname.split(".")[0] not in ROOTS:
             return None
         if not is_module(fullname):
-            raise ModuleNotFoundError(
-                f"burnish has nothing in the place of the module {fullname}; docs/from-fastai.md says what there is.", name=fullname
+            why = next(
+                (why for out, why in STAY_OUT.items() if f"{fullname}.".startswith(f"{out}.")), "docs/from-fastai.md says what there is."
             )
+            raise ModuleNotFoundError(f"burnish has nothing in the place of the module {fullname}: {why}", name=fullname)
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:

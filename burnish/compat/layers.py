@@ -359,8 +359,8 @@ def vleaky_relu(input: Tensor, inplace: bool = True) -> Tensor:
 # -- initialisation and walking through models --------------------------------------------------------------------------
 def init_default(m: nn.Module, func: Any = kaiming_normal_) -> nn.Module:
     """Fills a layer's weights by `func`, its bias with 0."""
-    if func and hasattr(m, "weight"):
-        func(m.weight)
+    if func and isinstance(getattr(m, "weight", None), Tensor):  # a parametrised weight is no tensor
+        func(m.weight)  # pyright: ignore
     if getattr(m, "bias", None) is not None:
         with torch.no_grad():
             m.bias.fill_(0.0)  # type: ignore[operator,union-attr]

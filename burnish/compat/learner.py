@@ -8,12 +8,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from burnish.compat.callback import Callback
+from burnish.compat.callback import Callback, TrainEvalCallback
+from burnish.compat.defaults import defaults
+from burnish.errors import ModelFileError
 from burnish.evaluate.learner import Learner as OwnLearner
 from burnish.train.attached import HasCallbacks, as_callbacks
 from burnish.train.callback import Callback as OwnCallback
 from burnish.train.optim import Adam
 from burnish.train.progress import Progress
+from burnish.train.recorder import Recorder
 
 __all__ = ["Learner", "load_learner", "load_model", "save_model"]
 
@@ -34,20 +37,30 @@ class _OfAll(type(OwnLearner)):
 class Learner(OwnLearner, metaclass=_OfAll):
     """Trains a model on data: burnish's learner, called as fastai's is.
 
-    Differences: ``splitter`` None is one group; ``default_cbs`` False leaves the display out.
+    Differences: ``splitter`` None is one group; ``default_cbs`` False leaves the display out; ``lr`` None is ``defaults.lr``.
     """
 
     def __init__(
-        self, dls: Any, model: Any, loss_func: Any = None, opt_func: Any = Adam, lr: Any = 1e-3, splitter: Any = None, cbs: Any = None, metrics: Any = None, path: Any = None,
+        self, dls: Any, model: Any, loss_func: Any = None, opt_func: Any = Adam, lr: Any = None, splitter: Any = None, cbs: Any = None, metrics: Any = None, path: Any = None,
         model_dir: str | os.PathLike[str] = "models", wd: float | None = None, wd_bn_bias: bool = False, train_bn: bool = True, moms: Any = (0.95, 0.85, 0.95), default_cbs: bool = True,
         seed: int | None = None, precision: str = "auto", device: Any = None,
     ) -> None:  # fmt: skip
+        lr = defaults.lr if lr is None else lr
         super().__init__(
-            dls, model, loss_func, metrics=metrics, opt_func=opt_func, lr=lr, wd=wd, cbs=as_callbacks(cbs), splitter=splitter, path="." if path is None else path, seed=seed, precision=precision,
+            dls, model, loss_func, metrics=metrics, opt_func=opt_func, lr=lr, wd=wd, cbs=[*_standing(), *as_callbacks(cbs)], splitter=splitter, path="." if path is None else path, seed=seed, precision=precision,
             device=device, model_dir=model_dir, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms,
         )  # fmt: skip
         if not default_cbs:
             self.remove_cb(Progress)
+
+
+def _standing() -> list[Any]:
+    """The callbacks of ``defaults.callbacks`` that aren't burnish's own anyway."""
+    return [
+        cb
+        for cb in as_callbacks(defaults.callbacks)
+        if not (isinstance(cb, type) and issubclass(cb, (TrainEvalCallback, Recorder, Progress)))
+    ]
 
 
 _add_cb = HasCallbacks.add_cb
@@ -64,16 +77,28 @@ def add_cb(self: Any, cb: Any) -> Any:
     return done
 
 
-def load_learner(fname: str | os.PathLike[str], cpu: bool = True, pickle_module: Any = None) -> Any:
+def load_learner(
+    fname: str | os.PathLike[str], cpu: bool = True, pickle_module: Any = None, *, model: nn.Module | None = None, loss_func: Any = None
+) -> Any:
     """A learner out of a file that ``learn.export`` wrote. fastai's own pickled files aren't opened: opening one runs whatever code is in it.
 
     Args:
         cpu: on the CPU, else on the default device. pickle_module: has no effect, nothing is unpickled.
+        model, loss_func: as burnish's own takes them, where they are the user's.
     """
+    from burnish import artifact
+    from burnish.compat import losses
     from burnish.train import export
 
     _ = pickle_module
-    return export.load_learner(fname, device="cpu" if cpu or not torch.cuda.is_available() else "cuda")
+    device = "cpu" if cpu or not torch.cuda.is_available() else "cuda"
+    try:
+        return export.load_learner(fname, device, model, loss_func)
+    except ModelFileError:
+        custom = artifact.read(fname).config.get("loss", {}).get("custom") if loss_func is None else None
+        if custom != losses.DiceLoss.__name__:  # the one that can be made without arguments
+            raise
+        return export.load_learner(fname, device, model, losses.DiceLoss())
 
 
 def save_model(file: Any, model: nn.Module, opt: Any = None, with_opt: bool = True, pickle_protocol: int = 2) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from burnish.train.learner import Learner
 
 
@@ -23,7 +25,7 @@ pct_train = _other("progress", "How much of the fit is done, 0 to 1.")
 x = property(lambda self: _one(self.xb), doc="The input of the batch, or a tuple of several.")
 y = property(lambda self: _one(self.yb), doc="The target of the batch, or a tuple of several.")
 loss_grad = property(lambda self: self.loss, lambda self, value: setattr(self, "loss", value), doc="The loss that is differentiated.")
-smooth_loss = property(lambda self: self.recorder.smooth_loss, doc="The training loss, smoothed over batches.")
+smooth_loss = property(lambda self: torch.as_tensor(self.recorder.smooth_loss), doc="The training loss, smoothed over batches.")
 final_record = property(lambda self: self.recorder.values[-1], doc="What the last epoch's row says.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from burnish.compat import names
 
-ROOTS = ("fastai", "fastcore", "fasttransform", "fastdownload", "fastprogress")
+ROOTS = ("fastai", "fastcore", "fasttransform", "fastdownload", "fastprogress", "fastbook")
 
 # Module -> the groups of names (of names.py) that a star import of it brings. A name asked for by itself is found in all of them.
 _GROUPS: dict[str, tuple[str, ...]] = {
@@ -31,12 +31,13 @@ _GROUPS: dict[str, tuple[str, ...]] = {
             "fastai.metrics",
             "fastai.interpret",
             "fastai.torch_core",
-            "fastai.test_utils",
-            "fastai.distributed",
         ),
         ("basics",),
     ),
+    "fastai.distributed": ("basics", "absent"),
+    **dict.fromkeys([f"fastai.callback.{n}" for n in ("azureml", "captum", "comet", "neptune", "tensorboard", "wandb")], ("absent",)),
     "fastai.layers": ("layers",),
+    "fastai.test_utils": ("test_utils",),
     **dict.fromkeys(
         [
             "fastai.callback",
@@ -73,7 +74,9 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "fastai.tabular.all": ("everyday", "core", "basics", "tabular"),
     **dict.fromkeys([f"fastai.tabular.{n}" for n in ("core", "data", "learner", "model")], ("tabular",)),
     "fastai.collab": ("collab",),
-    **dict.fromkeys(["fastai.text", *(f"fastai.text.{n}" for n in ("core", "data", "learner", "models"))], ("text",)),
+    **dict.fromkeys(
+        ["fastai.text", *(f"fastai.text.{n}" for n in ("core", "data", "learner", "models", "models.awdlstm", "models.core"))], ("text",)
+    ),
     "fastai.text.all": ("everyday", "core", "basics", "text"),
     **dict.fromkeys(
         [
@@ -105,6 +108,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "fasttransform.transform": ("transforms",),
     "fastdownload": ("download",),
     "fastdownload.core": ("download",),
+    "fastbook": ("everyday", "core", "basics", "widgets", "book"),
     "fastprogress": ("progress",),
     "fastprogress.fastprogress": ("progress",),
 }

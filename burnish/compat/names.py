@@ -6,24 +6,37 @@ import functools
 import importlib
 from typing import Any
 
+_TYPES = "tensors titled label_transforms data_transforms "
+_MIDDLE = "datasets loaders tfmd_loaders dataloaders blocks showing "
+_CALLBACKS = "callback training adapted more_callbacks mixing "
+_LEARNING = _CALLBACKS + "losses metrics metric_kit learner layers optimizers more_optimizers bars defaults interpretation "
+_VISION = "blocks factories picture_types place_transforms rand_transform augment_classes augment_methods affine_tools vision_tools vision_models unet conv_layers archs "
+
 # Group -> the modules whose names it has, adapters before burnish's own: the first that has a name gives it.
 _SOURCES: dict[str, tuple[str, ...]] = {
-    "everyday": ("everyday",),
-    "core": ("transform", "typed", "helpers", "lists", "curried", "classes", "containers", "asserting", "parallels", "paths"),
-    "transforms": ("transform", "typed"),
-    "data": ("transform", "places", "burnish.basics"),
-    "callbacks": ("callback", "training", "burnish.train.callbacks", "burnish.train.hooks"),
-    "layers": ("layers", "conv_layers"),
-    "basics": ("callback", "learner", "training", "places", "layers", "torch_tools", "drawing", "optimizers", "burnish.basics"),
-    "architectures": ("archs",),
-    "vision": ("factories", "vision_tools", "conv_layers", "archs", "burnish.vision.all"),
-    "tabular": ("factories", "burnish.tabular.all"),
-    "collab": ("factories", "burnish.collab.all"),
-    "widgets": ("burnish.vision.all",),
-    "text": (),
-    "download": ("places",),
-    "progress": (),
+    group: tuple(sources.split())
+    for group, sources in {
+        "everyday": "everyday",
+        "core": "transform typed helpers lists curried classes containers asserting parallels paths fastcore_more",
+        "transforms": "transform typed",
+        "data": "transform places splitters " + _TYPES + _MIDDLE + "burnish.basics",
+        "callbacks": _CALLBACKS + "burnish.train.callbacks burnish.train.hooks",
+        "layers": "layers conv_layers",
+        "basics": _LEARNING + "places splitters torch_tools drawing " + _TYPES + _MIDDLE + "burnish.basics",
+        "architectures": "archs",
+        "vision": _VISION + "burnish.vision.all",
+        "tabular": "factories tables table_loaders burnish.tabular.all",
+        "collab": "factories tables table_loaders burnish.collab.all",
+        "widgets": "widgets burnish.vision.all",
+        "text": "texts",
+        "absent": "absent",
+        "download": "places",
+        "progress": "bars",
+        "test_utils": "test_utils",
+        "book": "book",
+    }.items()
 }
+_FIRST = {"fastbook": "book"}  # a package whose names are looked up here first, for they differ from others' of the same name
 
 
 @functools.cache
@@ -52,6 +65,8 @@ def _where() -> dict[str, str]:
     return found
 
 
-def find(name: str) -> Any:
-    """What stands in the place of a name; KeyError where nothing does."""
-    return getattr(_module(_where()[name]), name)
+def find(name: str, package: str = "") -> Any:
+    """What stands in the place of a name, asked for in a package; KeyError where nothing does."""
+    first = _FIRST.get(package)
+    source = first if first is not None and name in _all(first) else _where()[name]
+    return getattr(_module(source), name)

@@ -34,6 +34,26 @@ def _layer_groups(self: torch.optim.Optimizer) -> L[dict[str, Any]]:
 hypers = property(_layer_groups, doc="The hyper-parameters of each layer group: lr, mom, sqr_mom, wd, eps ...")
 
 
+def _param_lists(self: torch.optim.Optimizer) -> L[L[torch.nn.Parameter]]:
+    found: dict[Any, list[torch.nn.Parameter]] = {}
+    for i, group in enumerate(self.param_groups):
+        found.setdefault(group.get("layer_group", i), []).extend(group["params"])
+    return L([L(params, use_list=True) for params in found.values()], use_list=True)
+
+
+param_lists = property(_param_lists, doc="The parameters of each layer group.")
+
+
+def all_params(self: torch.optim.Optimizer, n: Any = slice(None), with_grad: bool = False) -> L[Any]:
+    """(parameter, its group, its state, the group's hyper-parameters) of each parameter of the groups `n`."""
+    found = [
+        (p, ps, self.state[p], hyper)
+        for ps, hyper in list(zip(_param_lists(self), _layer_groups(self), strict=True))[n if isinstance(n, slice) else slice(n, n + 1)]
+        for p in ps
+    ]
+    return L([one for one in found if not with_grad or one[0].grad is not None], use_list=True)
+
+
 def set_hyper(self: torch.optim.Optimizer, k: str, v: Any) -> None:
     """Sets one hyper-parameter, of all groups or (a list) of each."""
     optim.set_hyper(self, k, v)

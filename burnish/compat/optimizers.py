@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -48,7 +49,9 @@ class Optimizer(torch.optim.Optimizer):
                     continue
                 state = self.state[p]
                 for step in self.cbs:
-                    state.update(step(p, **{**hypers, **state, "do_wd": hypers.get("decays", True)}) or {})
+                    found = step(p, **{**hypers, **state, "do_wd": hypers.get("decays", True)})
+                    if isinstance(found, dict):  # the book's steps give the parameter back
+                        state.update(found)
 
     @property
     def param_lists(self) -> L[Any]:
@@ -227,12 +230,24 @@ def Lamb(
     return Optimizer(params, steps, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
 
 
-def OptimWrapper(params: Any = None, opt: Any = None, hp_map: Any = None, convert_groups: bool = True, **kwargs: Any) -> Any:
-    """A PyTorch optimizer made for these parameters: burnish's learner takes them as they are, ``opt_func=torch.optim.AdamW`` too."""
-    _ = hp_map, convert_groups
-    if isinstance(opt, torch.optim.Optimizer):
-        return opt
+def OptimWrapper(
+    params: Any = None, opt: Any = None, hp_map: dict[str, str] | None = None, convert_groups: bool = True, **kwargs: Any
+) -> Any:
+    """A PyTorch optimizer made for these parameters: burnish's learner takes them as they are, ``opt_func=torch.optim.AdamW`` too.
+
+    Args:
+        opt: its class, or a partial of it; one already made is given back. hp_map: its names of hyper-parameters to fastai's, beyond the usual ones.
+        convert_groups: has no effect. kwargs: hyper-parameters, by fastai's names or its own.
+    """
+    _ = convert_groups
+    made = next((o for o in (opt, params) if isinstance(o, torch.optim.Optimizer)), None)
+    if made is not None:
+        return made
     if opt is None:
         raise SettingError("OptimWrapper needs opt=, the class of a PyTorch optimizer, such as torch.optim.AdamW.")
-    names = {"mom": "momentum", "wd": "weight_decay"}
+    names = {"mom": "momentum", "wd": "weight_decay", **{ours: theirs for theirs, ours in (hp_map or {}).items()}}
+    takes = inspect.signature(opt).parameters
+    if "betas" in takes and {"mom", "sqr_mom"} & set(kwargs):
+        usual = takes["betas"].default
+        kwargs["betas"] = (kwargs.pop("mom", usual[0]), kwargs.pop("sqr_mom", usual[1]))
     return opt(params, **{names.get(k, k): v for k, v in kwargs.items()})

@@ -84,7 +84,7 @@ def __repr__(self: PurePath) -> str:
     if base is not None:
         with suppress(ValueError):
             shown = self.relative_to(base)
-    return f"{type(self).__name__}({shown.as_posix()!r})"
+    return f"Path({shown.as_posix()!r})"
 
 
 PATCHES = {

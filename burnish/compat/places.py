@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from burnish.compat.containers import AttrDict
 from burnish.data import sets
 from burnish.data.download import download_url
 
@@ -20,7 +21,7 @@ def _home() -> Path | None:
     return folder if given or (folder / "config.ini").is_file() else None
 
 
-def fastai_cfg() -> dict[str, str]:
+def fastai_cfg() -> AttrDict:
     """The folders of fastai's configuration: data, archive, storage, model ..."""
     cfg = {"data": "data", "archive": "archive", "storage": "tmp", "model": "models"}
     home = _home()
@@ -29,7 +30,7 @@ def fastai_cfg() -> dict[str, str]:
         reader.read(file)
         for section in ("DEFAULT", *reader.sections()):
             cfg.update(reader[section])
-    return cfg
+    return AttrDict(cfg)
 
 
 def fastai_path(folder: str) -> Path:

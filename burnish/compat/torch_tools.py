@@ -49,7 +49,8 @@ def _made(x: Any) -> Tensor:
 def one_hot(x: Any, c: int) -> Tensor:
     """Zeros ``(c,)`` with 1 at the places in `x`."""
     made = torch.zeros(c, dtype=torch.uint8)
-    if len(places := tensor(x) if not isinstance(x, Tensor) else x) > 0:
+    places = x if isinstance(x, Tensor) else tensor(x)
+    if places.numel():
         made[places.long()] = 1
     return made
 
@@ -79,9 +80,10 @@ def unsqueeze_(x: Tensor, dim: int = -1, n: int = 1) -> Tensor:
     return x
 
 
-def notmax_torch(x: Any) -> Any:
-    """The largest number of a type."""
-    return torch.iinfo(x).max if not x.is_floating_point else torch.finfo(x).max
+def notmax_torch(max_version: str) -> bool:
+    """Whether torch is older than this version."""
+    own, other = ([int(part) for part in text.split("+")[0].split(".")[:3] if part.isdigit()] for text in (torch.__version__, max_version))
+    return own < other
 
 
 # -- nested batches -----------------------------------------------------------------------------------------------------
@@ -211,11 +213,16 @@ def get_model(model: Any) -> Any:
 
 
 def get_c(dls: Any) -> int:
-    """How many outputs data asks for: classes, or numbers."""
-    if isinstance(found := getattr(dls, "c", None), int) and found:
-        return found
+    """How many outputs data asks for, classes or numbers: as the data says it, else its item or batch transforms, else the length of its (last) vocabulary."""
+    for where in ("c", "train.after_item.c", "train.after_batch.c"):
+        found: Any = dls
+        for name in where.split("."):
+            found = getattr(found, name, None)
+        found = found[-1] if isinstance(found, (list, tuple)) and found else found
+        if isinstance(found, int) and found:
+            return found
     vocab = getattr(dls, "vocab", None) or []
-    return len(vocab[-1]) if len(vocab) and isinstance(vocab[-1], (list, tuple)) else len(vocab)
+    return len(vocab[-1]) if len(vocab) and not isinstance(vocab[-1], str) and hasattr(vocab[-1], "__len__") else len(vocab)
 
 
 def get_first(c: Any) -> Any:
@@ -236,32 +243,41 @@ def set_seed(s: int, reproducible: bool = False) -> None:
 def get_random_states() -> dict[str, Any]:
     """The states of these generators."""
     return {
-        "random": random.getstate(),
-        "numpy": np.random.get_state(),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "random_state": random.getstate(),
+        "numpy_state": np.random.get_state(),
+        "torch_state": torch.get_rng_state(),
+        "torch_cuda_state": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None,
+        "torch_deterministic": torch.backends.cudnn.deterministic,
+        "torch_benchmark": torch.backends.cudnn.benchmark,
     }
 
 
-def set_random_states(states: dict[str, Any]) -> None:
-    """Puts them back."""
-    random.setstate(states["random"])
-    np.random.set_state(states["numpy"])
-    torch.set_rng_state(states["torch"])
-    if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
+def set_random_states(
+    random_state: Any,
+    numpy_state: Any,
+    torch_state: Any,
+    torch_cuda_state: Any = None,
+    torch_deterministic: bool = False,
+    torch_benchmark: bool = False,
+) -> None:
+    """Puts them back: ``set_random_states(**get_random_states())``."""
+    random.setstate(random_state)
+    np.random.set_state(numpy_state)
+    torch.set_rng_state(torch_state)
+    if torch_cuda_state:
+        torch.cuda.set_rng_state_all(torch_cuda_state)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = torch_deterministic, torch_benchmark
 
 
 @contextmanager
 def no_random(seed: int = 42, reproducible: bool = True) -> Iterator[None]:
     """A block with seeded generators, which are put back at its end."""
-    states, cudnn = get_random_states(), (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark)
+    states = get_random_states()
     try:
         set_seed(seed, reproducible)
         yield
     finally:
-        set_random_states(states)
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
+        set_random_states(**states)
 
 
 def num_distrib() -> int:

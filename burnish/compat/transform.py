@@ -13,6 +13,10 @@ from burnish.compat.helpers import is_listy
 from burnish.compat.lists import first
 from burnish.compat.typed import TypeDispatch
 from burnish.data.collections import L
+from burnish.data.foreign import is_torchvision
+from burnish.data.label import AttrGetter, ColReader, ItemGetter
+from burnish.data.transforms import BatchTransform as _OwnBatchTransform
+from burnish.data.transforms import ItemTransform as _OwnItemTransform
 from burnish.errors import SettingError
 
 __all__ = [
@@ -138,7 +142,21 @@ class Transform(metaclass=_Transforms):
             self.encodes, self.decodes = (TypeDispatch(*(L(f))) for f in (enc, dec))
             if enc is not None:
                 self.order = getattr(enc, "order", self.order) if order is None else order
-                self.__name__ = getattr(L(enc)[0], "__name__", type(self).__name__)
+                self.__name__ = _called(L(enc)[0])
+            if (loss := getattr(enc, "loss_func", None)) is not None:  # what a target is learned with
+                self.loss_func = loss
+
+    def as_item_transform(self) -> Any:
+        """Itself as an item transform of burnish's own `DataBlock`."""
+        from burnish.compat.transform_adapters import TransformOfItems
+
+        return TransformOfItems(self)
+
+    def as_batch_transform(self) -> Any:
+        """Itself as a batch transform of burnish's own `DataBlock`."""
+        from burnish.compat.transform_adapters import TransformOfBatches
+
+        return TransformOfBatches(self)
 
     @property
     def name(self) -> str:
@@ -190,6 +208,32 @@ class Transform(metaclass=_Transforms):
         f, gives = found
         out = f(x, **kwargs) if self.init_enc else f(self, x, **kwargs)
         return out if gives is type(None) else retain_type(out, x, gives)  # annotated with None: as it is
+
+
+def _called(f: Any) -> str:
+    """The name of a function: with its class's, where it is a class method."""
+    if isinstance(getattr(f, "__self__", None), type):
+        return f.__qualname__
+    return getattr(f, "__name__", None) or type(f).__name__
+
+
+class _Whole(Transform):
+    """A function of the whole of an item, also of a tuple: what takes one element of it, say."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.function, self.__name__ = function, type(function).__name__
+
+    def __call__(self, x: Any, split_idx: int | None = None) -> Any:
+        return self.function(x)
+
+    def decode(self, x: Any, split_idx: int | None = None) -> Any:
+        return x
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "function":
+            raise AttributeError(name)
+        return getattr(self.function, name)
 
 
 class ItemTransform(Transform):
@@ -271,11 +315,18 @@ Sig = _Sig()
 
 
 def mk_transform(f: Any) -> Transform:
-    """A function, a class of transforms or a transform as a transform."""
+    """A function, a class of transforms or a transform, also one of burnish's own or torchvision's, as a transform."""
     if isinstance(f, Transform):
         return f
-    if isinstance(f, type) and issubclass(f, Transform):
-        return f()
+    if isinstance(f, type) and issubclass(f, (Transform, _OwnItemTransform, _OwnBatchTransform)):
+        f = f()
+        return f if isinstance(f, Transform) else mk_transform(f)
+    if isinstance(f, (ItemGetter, AttrGetter, ColReader)):
+        return _Whole(f)
+    if isinstance(f, (_OwnItemTransform, _OwnBatchTransform)) or is_torchvision(f):
+        from burnish.compat.transform_adapters import adapted
+
+        return adapted(f) or Transform(f)
     if not callable(f):
         raise SettingError(f"{f!r} (a {type(f).__name__}) is no transform: expected a function, a Transform, or a class of Transforms.")
     return Transform(f)
@@ -367,7 +418,7 @@ class Pipeline:
         return o
 
     def _is_showable(self, o: Any) -> bool:
-        return all(hasattr(x, "show") for x in o) if is_listy(o) else hasattr(o, "show")
+        return hasattr(o, "show") or (is_listy(o) and all(hasattr(x, "show") for x in o))
 
     def show(self, o: Any, ctx: Any = None, **kwargs: Any) -> Any:
         """Decodes and shows it."""

@@ -57,7 +57,8 @@ class TypeDispatch:
             for p in parameters
             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
-        self.functions.append((f, wanted, hints.get("return", "")))
+        gives = hints.get("return", "")
+        self.functions.append((f, wanted, "" if gives is Any else gives))
         functools.update_wrapper(self, f)
 
     def find(self, *args: Any) -> tuple[Callable[..., Any], Any] | None:
@@ -81,6 +82,10 @@ class TypeDispatch:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
+
+    def invoke(self, *kinds: type) -> Callable[..., Any]:
+        """The function for arguments of these types."""
+        return self[kinds]
 
     def __getitem__(self, kinds: Any) -> Callable[..., Any]:
         """The function for arguments of these types."""

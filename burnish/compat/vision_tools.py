@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from burnish.data.collections import L
-from burnish.vision import files, search
-from burnish.vision.image import PILImage, PILImageBW, open_image
-from burnish.vision.masks import MaskBlock
+from burnish.data.notes import note
+from burnish.errors import DataError, OfflineError
+from burnish.vision import download, files, search
+from burnish.vision.image import open_image
 
 __all__ = [
-    "PILBase",
-    "PILMask",
-    "load_image",
+    "download_images",
     "resize_image",
     "resize_images",
     "resize_to",
@@ -25,23 +24,6 @@ __all__ = [
     "search_images_ddg",
     "search_images_serpapi",
 ]
-
-
-class PILMask(PILImageBW):
-    """A mask: opened without changing its values."""
-
-    @classmethod
-    def create(cls, fn: Any) -> Image.Image:
-        """A mask of class numbers from a path, bytes, an array, a tensor or a PIL picture."""
-        return Image.fromarray(MaskBlock().numbers_of(fn).astype(np.uint8))
-
-
-PILBase = PILImage
-
-
-def load_image(fn: Any, mode: str | None = None) -> Image.Image:
-    """A picture, opened, in `mode` ("RGB", "L")."""
-    return open_image(fn, mode or "RGB")
 
 
 def search_images_ddg(term: str, max_images: int = 200) -> L[str]:
@@ -59,6 +41,20 @@ def search_images_serpapi(term: str, engine: str = "bing_images", key: str | Non
     """The addresses of pictures that a search finds. No key is needed: the search is burnish's."""
     _ = engine, key
     return search_images_ddg(term, max_images)
+
+
+def download_images(
+    dest: str | os.PathLike[str], url_file: str | os.PathLike[str] | None = None, urls: Iterable[Any] | None = None, max_pics: int = 1000,
+    n_workers: int = 8, timeout: float = 4, preserve_filename: bool = False,
+) -> None:  # fmt: skip
+    """Downloads into a folder, and keeps whatever comes, so that ``verify_images(...).map(Path.unlink)`` has something to find.
+
+    What failed is told in a note, and is in ``downloads.csv`` in the folder, with the source and licence of each picture.
+    """
+    try:
+        download.download_images(dest, url_file, urls, max_pics, n_workers, timeout, preserve_filename, retries=1, only_pictures=False)
+    except (OfflineError, DataError) as error:  # such code goes on with what is there
+        note(str(error))
 
 
 def resize_to(img: Image.Image, targ_sz: int, use_min: bool = False) -> tuple[int, int]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+import apart
 import pytest
 
 BEGIN = """
@@ -20,9 +19,7 @@ def learner(**kw):
 
 def run(code: str) -> str:
     train = str(Path(__file__).resolve().parents[1] / "train")
-    done = subprocess.run([sys.executable, "-c", BEGIN.format(train=train) + code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return apart.run(BEGIN.format(train=train) + code).stdout
 
 
 def test_events_without_an_argument_and_the_learners_attributes():

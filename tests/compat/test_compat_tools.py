@@ -89,7 +89,6 @@ def test_pictures_drawn():
     shown = plt.gcf().axes
     assert [a.get_title() for a in shown[:3]] == ["a", "b", "c"] and not shown[3].axison
     row = pd.Series(dtype=object)
-    show_title("x", ctx=row)
-    show_title("y", ctx=row)
+    row = show_title("y", ctx=show_title("x", ctx=row))
     assert row.tolist() == ["x", "y"] and show_title("z", ctx=ax).get_title() == "a\nz"
     plt.close("all")
