@@ -20,13 +20,14 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(name)
 
 
-def widget(im: Any, width: Any = None, height: Any = None) -> Any:
-    """A picture as a widget of ipywidgets'. `width` and `height` in pixels."""
+def widget(im: Any, width: Any = None, height: Any = None, **layout: Any) -> Any:
+    """A picture as a widget of ipywidgets'. `width` and `height` in pixels; `layout` are traits of its ``Layout`` (``max_width="50px"``)."""
     import io
 
     from ipywidgets import Layout, Output  # pyright: ignore[reportMissingImports]
 
-    shown = Output(layout=Layout(width=f"{width}px" if width else None, height=f"{height}px" if height else None))
+    sizes = {"width": f"{width}px" if width else None, "height": f"{height}px" if height else None}
+    shown = Output(layout=Layout(**{**sizes, **layout}))
     with shown:
         from IPython.display import Image, display
 
