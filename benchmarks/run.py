@@ -249,7 +249,11 @@ def peer_python() -> str:
 
 
 def run_once(benchmark: Benchmark, side: str, python: str, settings: dict[str, Any], threads: int, place: str) -> dict[str, Any]:
-    """One measurement in a process of its own, in an empty folder in `place`, on the CPU (unless it is one of a GPU), without a network."""
+    """One measurement in a process of its own, in an empty folder in `place`, on the CPU (unless it is one of a GPU), without a network.
+
+    Args:
+        side: the module of sides/ whose code is measured.
+    """
     environment = {
         **{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},  # modules are compiled once, on both sides
         "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg",
@@ -263,11 +267,11 @@ def run_once(benchmark: Benchmark, side: str, python: str, settings: dict[str, A
 
 
 def run(
-    name: str, pairs: int, quick: bool, threads: int, sides: dict[str, str], before: dict[str, Any] | None = None
+    name: str, pairs: int, quick: bool, threads: int, sides: dict[str, str], before: dict[str, Any] | None = None, compat: bool = False
 ) -> Iterator[dict[str, Any]]:
     """After every pair of one benchmark, all pairs so far: {"ours": [figures], "peer": [figures], "versions": {...}, ...}.
 
-    `before` is what an interrupted run has left: its pairs are not repeated.
+    `before` is what an interrupted run has left: its pairs are not repeated. With `compat` burnish runs the peer's code as it stands.
     """
     benchmark = BENCHMARKS[name]
     settings = {**benchmark.settings, **(benchmark.quick if quick else {}), **benchmark.sets(quick)}
@@ -280,7 +284,8 @@ def run(
     ):  # emptied after the last pair: ext4 is slow to make files where thousands have just been removed
         for i in range(min(len(result[side]) for side in sides), pairs):
             for side in sorted(sides, reverse=i % 2 == 0):
-                got = run_once(benchmark, side, sides[side], {**settings, "seed": i + 1}, threads, place)
+                code_of = "compat" if compat and side == "ours" else side
+                got = run_once(benchmark, code_of, sides[side], {**settings, "seed": i + 1}, threads, place)
                 result[side][i:] = [got["figures"]]
                 result["versions"] |= got["versions"] | {
                     "burnish": f"{version('burnish')} ({commit()})",
@@ -377,6 +382,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="small sets and few repeats: does it run, roughly what comes out")
     parser.add_argument("--side", choices=["ours", "peer"], help="run one library only")
+    parser.add_argument(
+        "--compat", action="store_true", help="burnish runs the peer's code as it stands (burnish.compat); written to RESULTS_compat.md"
+    )
     parser.add_argument("--resume", action="store_true", help="keep the pairs that an interrupted run has left, and go on to --pairs")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=HERE, help="folder of results.json and RESULTS.md")
@@ -385,15 +393,16 @@ def main() -> None:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
     compileall.compile_dir(HERE.parent / "burnish", quiet=1)  # as pip did with the peer
     sides = {side: peer_python() if side == "peer" else sys.executable for side in ([args.side] if args.side else ["ours", "peer"])}
-    file = args.out / ("results_quick.json" if args.quick else "results.json")
+    kind = ("_compat" if args.compat else "") + ("_quick" if args.quick else "")
+    file = args.out / f"results{kind}.json"
     results = json.loads(file.read_text()) if file.is_file() else {}
     args.out.mkdir(parents=True, exist_ok=True)
     for name in args.names or [name for name, benchmark in BENCHMARKS.items() if has_gpu() or not benchmark.gpu]:
         before = results.get(name) if args.resume else None
-        for so_far in run(name, args.pairs, args.quick, args.threads, sides, before):
+        for so_far in run(name, args.pairs, args.quick, args.threads, sides, before, args.compat):
             results[name] = so_far
             file.write_text(json.dumps(results, indent=1))
-            (args.out / ("RESULTS_quick.md" if args.quick else "RESULTS.md")).write_text(markdown(results))
+            (args.out / f"RESULTS{kind}.md").write_text(markdown(results))
     print(markdown(results))
 
 
