@@ -24,7 +24,7 @@ def _each(owner: str, source: str, names: str) -> list[Patch]:
 PATCHES: list[Patch] = [
     *_each("pathlib:Path", "paths", "ls read_json read_jsonl write_json mk_write readlines delete relpath normpath"),
     Patch("pathlib:PurePath", "__repr__", "burnish.compat.paths:__repr__"),
-    *_each("PIL.Image:Image", "pictures", "to_thumb resize_max to_bytes_format shape n_px aspect reshape flip_lr dihedral"),
+    *_each("PIL.Image:Image", "pictures", "to_thumb resize_max to_bytes_format shape n_px aspect reshape flip_lr dihedral crop_pad"),
     *_each("torch:Tensor", "tensor_tools", "pca interp_1d"),
     *_each("torch.optim:Optimizer", "optimizer_tools", "hypers set_hyper set_hypers param_lists all_params"),
     *_each(

@@ -8,6 +8,9 @@ from typing import Any
 
 from PIL import Image
 
+from burnish.errors import SettingError
+from burnish.vision.transforms import CropPad
+
 _TURNS = (
     None, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90, Image.Transpose.TRANSPOSE, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.ROTATE_180,
     Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_270,
@@ -56,3 +59,21 @@ def dihedral(self: Any, k: int) -> Any:
     """One of the eight symmetries of a square, 0 being the picture itself."""
     turn = _TURNS[k]
     return self if turn is None else self.transpose(turn)
+
+
+def crop_pad(self: Any, sz: Any, tl: Any = None, pad_mode: str = "zeros", resize_mode: int = 2, resize_to: Any = None) -> Any:
+    """Cut, or padded, to `sz` pixels (one number, or (width, height)) around the middle.
+
+    Args:
+        tl: another place for the upper left corner (x, y), within the picture. pad_mode: "zeros", "border" or "reflection". resize_to: (width, height) to bring it to at the end.
+    """
+    w, h = (sz, sz) if isinstance(sz, int) else sz
+    if tl is None:
+        made = CropPad((h, w), str(pad_mode))(self)
+    elif min(tl) >= 0 and tl[0] + w <= self.size[0] and tl[1] + h <= self.size[1]:
+        made = self.crop((*tl, tl[0] + w, tl[1] + h))
+    else:
+        raise SettingError(
+            f"crop_pad({sz}, tl={tl}): that goes beyond the picture of {self.size[0]} x {self.size[1]} pixels. Without tl it is padded around the middle."
+        )
+    return made if resize_to is None else made.resize(tuple(resize_to), Image.Resampling(resize_mode))

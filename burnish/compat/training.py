@@ -48,7 +48,7 @@ log = property(
     lambda self: L(list(self.rows[-1].values()) if self.rows else []), doc="The last epoch's row: epoch, losses, metrics, time in seconds."
 )
 hps = property(
-    lambda self: {"lr": self.lrs, **({"mom": self.moms} if self.moms else {})},
+    lambda self: {"lr": self.lrs, "mom": self.moms or [0.0] * len(self.lrs)},
     doc="Rate and momentum of the last layer group, one a batch.",
 )
 _plot_lr_find = recorder.Recorder.plot_lr_find

@@ -41,6 +41,8 @@ class Hook:
         if not isinstance(m, nn.Module):
             raise SettingError(f"A hook is put on a module; {m!r} is a {type(m).__name__}.")
         self.hook_func, self.detach, self.cpu, self.stored, self.removed = hook_func, detach, cpu, None, False
+        if not is_forward and not m._backward_hooks:
+            m._is_full_backward_hook = None  # PyTorch remembers the kind of hooks that have gone
         self.handle = (m.register_forward_hook if is_forward else m.register_full_backward_hook)(self._called)
 
     def _called(self, module: nn.Module, input: Any, output: Any) -> None:

@@ -320,3 +320,24 @@ def test_transforms_added_and_calls_that_are_familiar(files, capsys):
     learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 6)), opt_func=torch.optim.SGD)
     learn.fit_one_cycle(1, 0.01, moms=(0, 0, 0))
     assert "without momentum" in capsys.readouterr().err
+
+
+def test_pictures_are_cut_and_padded(files):
+    img = PILImage.create(files[0])
+    w, h = img.size
+    assert img.crop_pad(30).size == (30, 30) and img.crop_pad((w + 20, h + 10), pad_mode="border").size == (w + 20, h + 10)
+    assert img.crop_pad((20, 10), tl=(5, 5)).tobytes() == img.crop((5, 5, 25, 15)).tobytes() and img.crop_pad(
+        40, resize_to=(8, 8)
+    ).size == (8, 8)
+    with pytest.raises(Exception, match="beyond the picture"):
+        img.crop_pad(50, tl=(w - 10, 0))
+
+
+def test_hooks_of_both_kinds_one_after_the_other():
+    from burnish.train.hooks import hook_output
+
+    layer = nn.Linear(2, 2)
+    layer.register_backward_hook(lambda *args: None).remove()  # PyTorch's old kind
+    with hook_output(layer, grad=True) as hook:
+        layer(torch.ones(1, 2, requires_grad=True)).sum().backward()
+    assert hook.stored is not None
