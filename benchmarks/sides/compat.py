@@ -6,6 +6,7 @@ import burnish.compat
 
 burnish.compat.install()
 
-from sides.ours import versions  # noqa: E402, F401
+from sides import ours  # noqa: E402
 from sides.peer import *  # noqa: E402, F403
-from sides.peer import STAR  # noqa: E402, F401
+
+versions = ours.versions

@@ -52,6 +52,8 @@ def _beside_data(function: Callable[..., Any]) -> Callable[..., Any]:
             given["metrics"] = []  # fastai shows those that are asked for
         if function.__name__ in ("vision_learner", "cnn_learner") and given.get("splitter") is None:
             given["splitter"] = _groups_of(given.get("arch"))
+        if function.__name__ == "tabular_learner" and given.get("arch") is None:
+            given["arch"] = "mlp"  # the network that code for fastai is written for; burnish's own default is another
         default_cbs = given.pop("default_cbs", True)
         if given.get("path") is None:
             given["path"] = getattr(given.get("dls"), "path", ".")

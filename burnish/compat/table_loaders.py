@@ -58,7 +58,7 @@ def iter_from(self: TensorLoader, first: int) -> Iterator[tuple[Tensor, ...]]:
     whose = vars(self).pop(_OWN, "")
     _take_changes(self)
     batches = _own_iter_from(self, first)
-    if whose == "collab":
+    if whose == "collab" or (whose and not any(b.kind == "number" for b in self.blocks)):
         return batches
     return (_given(self, batch, whose == "", False) for batch in (batches if whose else _as_they_are(self, batches)))
 

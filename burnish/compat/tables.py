@@ -9,7 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from burnish.compat.blocks import TransformBlock
 from burnish.data.notes import note
+from burnish.data.number import RegressionBlock
 from burnish.tabular import dates, models, prepare
 from burnish.tabular.columns import df_shrink
 
@@ -28,6 +30,9 @@ class TabularPandas(prepare.TabularPandas):
         device: Any = None, inplace: bool = False, reduce_memory: bool = True, *, test_df: Any = None, like: Any = None, seed: int | None = None, missing_targets: str = "drop",
     ) -> None:  # fmt: skip
         _ = do_setup, device, inplace, reduce_memory
+        if cat_names is not None or cont_names is not None:  # fastai takes the columns that are named, and no others
+            cat_names, cont_names = list(cat_names or []), list(cont_names or [])
+        y_block = RegressionBlock() if isinstance(y_block, TransformBlock) and not y_block.type_tfms else y_block  # numbers as they are
         super().__init__(
             df,
             procs,
@@ -48,7 +53,16 @@ class TabularPandas(prepare.TabularPandas):
         return self
 
 
-Tabular = TabularCollab = TabularPandas
+class TabularCollab(TabularPandas):
+    """Ratings made ready: a table of categories alone, whose batches are (codes, target)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.n_inp == 2 and not self.cont_names:
+            self.blocks, self.tensors, self.n_inp = [self.blocks[0], *self.blocks[2:]], (self.tensors[0], *self.tensors[2:]), 1
+
+
+Tabular = TabularPandas
 
 
 def get_emb_sz(to: Any, sz_dict: Mapping[str, int] | None = None) -> list[tuple[int, int]]:

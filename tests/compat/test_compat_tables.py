@@ -169,7 +169,7 @@ def test_a_column_of_a_loader_is_changed(tmp_path):
     df["kind"] = np.where(df["b"] > 0, "yes", "no")
     dls = TabularDataLoaders.from_df(df, y_names="kind", cat_names=["a"], cont_names=["b"], bs=64, valid_idx=range(200, 300))
     learn = tabular_learner(dls, layers=[16], metrics=accuracy, default_cbs=False, path=tmp_path)
-    learn.fit(4)
+    learn.fit(12, 1e-2)
     dl = dls[1]
     assert (
         dl.items["kind"].tolist() == [int(k == "yes") for k in df["kind"][200:]] and dls.y_names == ["kind"] and dls.vocab == ["no", "yes"]
@@ -190,7 +190,7 @@ def test_embeddings_of_each_column(tmp_path):
     rng = np.random.default_rng(0)
     df = pd.DataFrame({"few": rng.choice(["x", "y"], 200), "many": rng.integers(0, 15, 200).astype(str), "b": rng.normal(size=200)})
     dls = TabularDataLoaders.from_df(df, y_names="b", cat_names=["few", "many"], cont_names=[], bs=64)
-    learn = tabular_learner(dls, layers=[8], default_cbs=False, path=tmp_path)
+    learn = tabular_learner(dls, layers=[8], default_cbs=False, path=tmp_path, arch="realmlp")
     made = [learn.model.embeds[i](torch.tensor(dls.xs[name].to_numpy())) for i, name in enumerate(dls.cat_names)]
     assert [tuple(m.shape) for m in made] == [(160, 4), (160, 8)] and len(list(learn.model.embeds)) == 2 and made[0].sum() == 160
     learn.fit(1)
