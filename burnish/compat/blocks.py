@@ -219,7 +219,6 @@ class DataBlock(OwnDataBlock):
         of_dls: dict[str, Any] = {}
         for block in self.blocks:
             of_dls.update(getattr(block, "dls_kwargs", {}))
-        kwargs.pop("seed", None)
         return dsets.dataloaders(path=path, after_item=of_items, after_batch=of_batches, verbose=verbose, **{**of_dls, **kwargs})
 
     def _tfms_by_pipelines(self) -> tuple[list[Any], list[Any]]:

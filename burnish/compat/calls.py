@@ -75,6 +75,10 @@ def predict(self: Learner, item: Any, rm_type_tfms: Any = None, with_input: bool
         return found if isinstance(found, list) else found._replace(label=row_of(self, item, found.label))
     if not with_input or isinstance(found, list):
         return found
+    if isinstance(self.dls.train, TfmdDL):
+        loader = self.dls.test_dl([item])
+        given = tuple(loader.decode_batch(loader.one_batch(), max_n=1)[0])[: self.dls.n_inp]
+        return (given[0] if len(given) == 1 else given, *found)
     blocks = self.dls.input_blocks
     opened = tuple(block.open(part) for block, part in zip(blocks, (item,) if len(blocks) == 1 else item, strict=True))
     return (opened[0] if len(opened) == 1 else opened, *found)

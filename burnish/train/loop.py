@@ -207,7 +207,8 @@ def run_model(model: nn.Module, xb: tuple[Any, ...]) -> Any:
     except RuntimeError as error:
         if "view size is not compatible" not in str(error) or not any(isinstance(x, Tensor) and x.ndim == 4 for x in xb):
             raise
-        use_usual_layout(model)
+        if not use_usual_layout(model):  # it is something else then
+            raise
         return run_model(model, tuple(x.contiguous() if isinstance(x, Tensor) else x for x in xb))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):

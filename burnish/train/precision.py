@@ -132,14 +132,17 @@ def _warn_if_slow(chosen: str, device: torch.device) -> None:
         note(f"precision={chosen!r} is emulated on this CPU: it works, but slower than fp32. precision='auto' takes what is fast.")
 
 
-def use_usual_layout(model: nn.Module) -> None:
+def use_usual_layout(model: nn.Module) -> bool:
     """From here on `model` and what it is given have PyTorch's usual memory layout: for a ``forward`` that calls ``x.view(...)`` on feature maps, which
-    channels-last ones don't allow. Says so."""
+    channels-last ones don't allow. Says so. False where they have it already."""
+    if _contiguous in model._forward_pre_hooks.values():
+        return False
     model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     model.register_forward_pre_hook(_contiguous)
     note(
         "The model calls x.view(...), which needs PyTorch's usual memory layout: it has it from here on. x.flatten(1) or x.reshape(...) takes the quicker layout too."
     )
+    return True
 
 
 def _contiguous(model: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-import burnish.compat
 from burnish.compat import adapted, mixing, training
 from burnish.compat import more_callbacks as more
 from burnish.compat.learner import Learner
@@ -21,12 +20,7 @@ from burnish.train.schedule import SchedCos, SchedPoly, combine_scheds
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 from callbacks_support import small_data, small_model
 
-
-@pytest.fixture(scope="module", autouse=True)
-def installed():
-    burnish.compat.install()
-    yield
-    burnish.compat.uninstall()
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 @pytest.fixture

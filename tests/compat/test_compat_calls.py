@@ -20,12 +20,7 @@ from burnish.train.lr_find import minimum
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 from callbacks_support import small_data, small_model
 
-
-@pytest.fixture(scope="module", autouse=True)
-def installed():
-    burnish.compat.install()
-    yield
-    burnish.compat.uninstall()
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import burnish.compat
 from burnish.compat import losses, metric_kit, metrics
 from burnish.compat.adapted import SaveModelCallback
 from burnish.compat.layers import NoneReduce
@@ -29,11 +28,7 @@ OUT, CLASSES = (torch.arange(60).float() * 0.7).sin().view(20, 3) * 2, torch.ara
 WEIGHT = torch.tensor([1.0, 2.0, 3.0])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def installed():
-    burnish.compat.install()
-    yield
-    burnish.compat.uninstall()
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-import burnish.compat
 from burnish.compat import bars, defaults, test_utils
 from burnish.compat import more_optimizers as more
 from burnish.compat.callback import TrainEvalCallback
@@ -22,12 +21,7 @@ from burnish.errors import SettingError
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 from callbacks_support import small_data, small_model
 
-
-@pytest.fixture(scope="module", autouse=True)
-def installed():
-    burnish.compat.install()
-    yield
-    burnish.compat.uninstall()
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 OPTIMIZERS = {

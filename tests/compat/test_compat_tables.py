@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-import burnish.compat
 from burnish.compat import tables, widgets
 from burnish.compat.dataloaders import DataLoaders
 from burnish.compat.factories import (
@@ -33,12 +32,7 @@ from burnish.tabular.procs import Categorify, FillMissing, FillStrategy, Normali
 from burnish.vision.sample import sample_photos
 from burnish.vision.transforms import Resize
 
-
-@pytest.fixture(scope="module", autouse=True)
-def installed():
-    burnish.compat.install()
-    yield
-    burnish.compat.uninstall()
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 @pytest.fixture(scope="module")

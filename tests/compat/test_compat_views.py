@@ -341,3 +341,24 @@ def test_hooks_of_both_kinds_one_after_the_other():
     with hook_output(layer, grad=True) as hook:
         layer(torch.ones(1, 2, requires_grad=True)).sum().backward()
     assert hook.stored is not None
+
+
+def test_a_view_that_no_layout_allows_stays_an_error(files):
+    class Wrong(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x).transpose(1, 3).view(len(x), -1)
+
+    learn = Learner(_block().dataloaders(files, bs=8), Wrong())
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        learn.fit(1)
+
+
+def test_the_input_of_a_prediction_by_pipelines_is_decoded(files):
+    dls = _dsets(files).dataloaders(bs=4, after_item=[lambda o: o, *AFTER["after_item"]], after_batch=AFTER["after_batch"])
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 6)))
+    picture, label, _, probs = learn.predict(files[0], with_input=True)
+    assert picture.shape == (3, 24, 24) and picture.max() > 100 and label in dls.vocab and len(probs) == 6

@@ -8,19 +8,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-import burnish.compat
 from burnish.compat import archs, unet
 from burnish.compat import vision_models as vm
 from burnish.compat.factories import SegmentationDataLoaders, unet_learner
 from burnish.compat.layers import Mish
 from burnish.errors import SettingError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def installed():
-    burnish.compat.install()
-    yield
-    burnish.compat.uninstall()
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 @pytest.fixture(scope="module")
