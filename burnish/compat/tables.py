@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from burnish.collab.dataloaders import CollabDataLoaders, Ratings
 from burnish.compat.blocks import TransformBlock
 from burnish.data.notes import note
 from burnish.data.number import RegressionBlock
@@ -53,13 +54,12 @@ class TabularPandas(prepare.TabularPandas):
         return self
 
 
-class TabularCollab(TabularPandas):
-    """Ratings made ready: a table of categories alone, whose batches are (codes, target)."""
+class TabularCollab(TabularPandas, Ratings):
+    """Ratings made ready: a table of categories alone, users and items, whose batches are (codes, target)."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.n_inp == 2 and not self.cont_names:
-            self.blocks, self.tensors, self.n_inp = [self.blocks[0], *self.blocks[2:]], (self.tensors[0], *self.tensors[2:]), 1
+    def dataloaders(self, bs: int = 64, **options: Any) -> CollabDataLoaders:
+        """The loaders, which `collab_learner` takes. The arguments are those of ``CollabDataLoaders.from_prepared``."""
+        return CollabDataLoaders.from_prepared(self, bs=bs, **options)
 
 
 Tabular = TabularPandas

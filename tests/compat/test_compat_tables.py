@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from burnish.compat import tables, widgets
+from burnish.compat.blocks import TransformBlock
 from burnish.compat.dataloaders import DataLoaders
 from burnish.compat.factories import (
     CollabDataLoaders,
@@ -121,6 +122,21 @@ def test_ratings_whose_model_gives_one_number_each(tmp_path):
     assert preds.shape == targs.shape == (40,)
     titles = dls.classes["item"]
     assert titles[len(titles)] == "#na#" and titles[1] == 0 and len(learn.model.i_bias.weight) == len(titles) + 1
+
+
+def test_ratings_made_ready_by_hand_train_as_those_of_the_factory(tmp_path):
+    """Documented as what ``CollabDataLoaders.from_df`` does itself: a `TabularCollab` whose loaders are given to `collab_learner`."""
+    rng = np.random.default_rng(0)
+    ratings = pd.DataFrame({"user": rng.integers(0, 20, 200), "item": rng.integers(0, 9, 200), "rating": rng.integers(1, 6, 200) * 1.0})
+    splits = (list(range(160)), list(range(160, 200)))
+    to = tables.TabularCollab(ratings, [Categorify], ["user", "item"], y_names=["rating"], y_block=TransformBlock(), splits=splits)
+    dls = to.dataloaders(path=tmp_path, bs=32)
+    dls.__class__ = CollabDataLoaders
+    xb, yb = dls.one_batch()
+    assert xb.shape == (32, 2) and yb.shape == (32, 1) and list(dls.classes) == ["user", "item"]
+    learn = collab_learner(dls, n_factors=4, y_range=(0.5, 5.5), default_cbs=False)
+    learn.fit(1)
+    assert learn.get_preds()[0].shape == (40,) and list(to.items) == ["user", "item", "rating"]
 
 
 def test_what_a_table_has_learned(to):
