@@ -65,7 +65,7 @@ PATCHES: list[Patch] = [
     Patch("burnish.data.loader:DataLoader", "show_batch", "burnish.compat.view_calls:show_batch"),
     Patch("burnish.data.dataloaders:DataLoaders", "show_batch", "burnish.compat.view_calls:show_batch_of"),
     *_each("burnish.data.dataloaders:DataLoaders", "view_calls", "add_tfms from_dblock from_dsets"),
-    Patch("burnish.evaluate.interpret:Interpretation", "plot_top_losses", "burnish.compat.view_calls:plot_top_losses"),
+    Patch("burnish.evaluate.interpret:Interpretation", "plot_top_losses", "burnish.compat.showing:interp_plot_top_losses"),
     *_each("burnish.data.dataloaders:DataLoaders", "views", "_dataset c vocab loss_func new"),
     Patch("burnish.data.dataloaders:DataLoaders", "__getattr__", "burnish.compat.views:delegated"),
     *_each(

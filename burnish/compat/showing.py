@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from burnish.compat.drawing import get_grid
-from burnish.compat.tfmd_loaders import TfmdDL
+from burnish.compat.tfmd_loaders import TfmdDL, one_or_all
+from burnish.compat.titled import Category, MultiCategory, TitledFloat
 from burnish.compat.typed import TypeDispatch, typedispatch
 from burnish.compat.view_calls import drawn
+from burnish.compat.views import decode
+from burnish.data.batches import RowLoader
+from burnish.data.block import Block
+from burnish.data.collections import L
+from burnish.data.loader import DataLoader
 from burnish.data.randomness import derive
+from burnish.evaluate.interpret import Interpretation
 from burnish.train import predict as prediction
 from burnish.train import showing
 
-__all__ = ["get_show_batch_func", "show_batch", "show_results"]
+__all__ = ["get_show_batch_func", "plot_top_losses", "show_batch", "show_results"]
 
 
 def _shows_rows(samples: Any) -> bool:
@@ -93,10 +101,22 @@ def _show_results(
     return [_each_shown([*s, *o], ctx) for s, o, ctx in zip(samples, outs, ctxs, strict=False)]
 
 
-_show_batch.__name__ = _show_batch.__qualname__ = "show_batch"
-_show_results.__name__ = _show_results.__qualname__ = "show_results"
+def _plot_top_losses(x: object, y: object, samples: Any, outs: Any, raws: Any, losses: Any, **kwargs: Any) -> Any:
+    """Draws samples with the largest losses. burnish's ``interp.plot_top_losses()`` draws what it knows without it.
+
+    Write one for your own types and register it with ``@typedispatch``: ``def plot_top_losses(x: MyType, y, samples, outs, raws, losses, **kwargs)``.
+    """
+    _ = samples, outs, raws, losses, kwargs
+    raise NotImplementedError(
+        f"plot_top_losses is written for none of ({type(x).__name__}, {type(y).__name__}). interp.plot_top_losses() draws what burnish knows."
+    )
+
+
+for _f, _name in ((_show_batch, "show_batch"), (_show_results, "show_results"), (_plot_top_losses, "plot_top_losses")):
+    _f.__name__ = _f.__qualname__ = _name
 show_batch: TypeDispatch = typedispatch(_show_batch)
 show_results: TypeDispatch = typedispatch(_show_results)
+plot_top_losses: TypeDispatch = typedispatch(_plot_top_losses)
 
 
 def get_show_batch_func(x_typ: type = object, y_typ: type = object, samples_typ: type = object) -> Any:
@@ -104,10 +124,62 @@ def get_show_batch_func(x_typ: type = object, y_typ: type = object, samples_typ:
     return show_batch[x_typ, y_typ, samples_typ]
 
 
-def own_show_results(x: Any, y: Any) -> bool:
-    """Whether someone has written a ``show_results`` for what these are."""
-    found = show_results.find(x, y, None, None)
-    return found is not None and found[0] is not _show_results
+def written(function: TypeDispatch, *values: Any) -> Callable[..., Any] | None:
+    """What someone has written for values of these types; None where only what stands here fits."""
+    found = function.find(*values) if len(function.functions) > 1 else None
+    return None if found is None or found[0] is function.functions[0][0] else found[0]
+
+
+# -- batches of burnish's own loaders, as what people write takes them --------------------------------------------------------
+def _said(block: Block, x: Any) -> Any:
+    """An encoded value as what shows itself."""
+    if block.kind in ("image", "mask", "points"):
+        return x
+    kind = {"category": Category, "multicategory": MultiCategory, "number": TitledFloat}.get(block.kind)
+    value = block.decode(x)
+    return value if kind is None or (kind is TitledFloat and getattr(x, "numel", int)() != 1) else kind(value)
+
+
+def _samples(blocks: Sequence[Block], b: Sequence[Any], n: int) -> L[Any]:
+    return L([tuple(_said(block, x[i]) for block, x in zip(blocks, b, strict=False)) for i in range(min(n, len(b[0])))], use_list=True)
+
+
+def shown_parts(dl: DataLoader, b: Any, n: int) -> tuple[Any, Any, L[Any]]:
+    """A decoded batch (inputs, targets) of a loader of burnish's, and its first samples."""
+    b = decode(dl, b)
+    n_inp = max(1, len(dl.blocks) - 1)
+    return one_or_all(b[:n_inp]), one_or_all(b[n_inp:]), _samples(dl.blocks, b, n)
+
+
+def show_batch_as_written(dl: DataLoader, b: Any, max_n: int, ctxs: Any, options: Mapping[str, Any]) -> bool:
+    """Whether someone has written a ``show_batch`` for such a batch, by which it is shown then.
+
+    Args:
+        b: None takes one. options: the drawing's: nrows, ncols, figsize.
+    """
+    if len(show_batch.functions) == 1 or isinstance(dl, TfmdDL):
+        return False
+    x, y, samples = shown_parts(dl, dl.one_batch() if b is None else b, max_n)
+    function = written(show_batch, x, y)
+    if function is not None:
+        function(x, y, samples, ctxs=ctxs, max_n=max_n, **{k: v for k, v in options.items() if v is not None})
+    return function is not None
+
+
+def _show_results_as_written(learn: Any, few: RowLoader, max_n: int, options: Mapping[str, Any]) -> bool:
+    x, y, samples = shown_parts(few, few.one_batch(), max_n)
+    function = written(show_results, x, y)
+    if function is not None:
+        decided = learn.get_preds(dl=few, with_decoded=True)[2]
+        outs = _samples(learn.dls.target_blocks, decided if isinstance(decided, tuple) else (decided,), max_n)
+        function(x, y, samples, outs, ctxs=None, max_n=max_n, **options)
+    return function is not None
+
+
+# -- the learner's --------------------------------------------------------------------------------------------------------
+def _few(self: Any, loader: Any, shuffle: bool) -> Any:
+    rows = np.random.default_rng(derive(self.seed, "show_results")).permutation(loader.rows) if shuffle else loader.rows
+    return loader.of_rows(rows[: min(loader.bs or 64, len(rows))])
 
 
 @drawn
@@ -116,15 +188,42 @@ def learner_show_results(self: Any, ds_idx: Any = 1, dl: Any = None, max_n: int 
     """``learn.show_results``: for types that someone has written a ``show_results`` for by that, else burnish's own. Such a function gets what the loss decides
     (``loss_func.decodes``), else the model's outputs as they are."""
     loader = prediction.loader_of(self, ds_idx, dl)
+    own = len(show_results.functions) > 1
     if not isinstance(loader, TfmdDL):
+        drawable = own and isinstance(loader, RowLoader) and self.dls.blocks
+        if drawable and _show_results_as_written(self, _few(self, loader, shuffle), max_n, kwargs):
+            return None
         return showing.show_results(self, ds_idx, dl, max_n, shuffle, **kwargs)
-    rows = np.random.default_rng(derive(self.seed, "show_results")).permutation(loader.rows) if shuffle else loader.rows
-    few = loader.of_rows(rows[: min(loader.bs or 64, len(rows))])
+    few = _few(self, loader, shuffle)
     batch = few.one_batch()
     x, y, _ = few._pre_show_batch(batch, max_n)
-    if not own_show_results(x, y) and self.dls.blocks:
+    if written(show_results, x, y) is None and self.dls.blocks:
         return showing.show_results(self, ds_idx, dl, max_n, shuffle, **kwargs)
     act = getattr(self.loss_func, "activation", None) or (lambda out: out)
     preds = self.get_preds(dl=[tuple(batch)], act=act)[0]
     decide = getattr(self.loss_func, "decodes", None) or (lambda out: out)
     return few.show_results(batch, decide(preds), max_n, **kwargs)
+
+
+_own_top_losses = Interpretation.plot_top_losses
+
+
+@drawn
+@functools.wraps(_own_top_losses)
+def interp_plot_top_losses(self: Interpretation, k: Any = 9, largest: bool = True, **kwargs: Any) -> Any:
+    """``interp.plot_top_losses``: for types that someone has written a ``plot_top_losses`` for by that, else burnish's own."""
+    loader: Any = self._loader()
+    if len(plot_top_losses.functions) == 1 or not isinstance(loader, RowLoader):
+        return _own_top_losses(self, k, largest, **kwargs)
+    losses, order = self.top_losses(k if isinstance(k, int) else None, largest)[:2]
+    places = list(range(len(order))) if isinstance(k, int) or k is None else list(k)
+    losses, order = losses[places], order[places]
+    few: Any = loader.of_rows(self.rows[order.numpy()])
+    few.bs = max(1, len(order))
+    batch = few.one_batch()
+    parts = few._pre_show_batch(batch, len(order)) if isinstance(few, TfmdDL) else shown_parts(few, batch, len(order))
+    function = written(plot_top_losses, *parts[:2])
+    if function is None:
+        return _own_top_losses(self, k, largest, **kwargs)
+    outs = _samples(self.learn.dls.target_blocks, (self.decoded[order],), len(order))
+    return function(*parts, outs, self.preds[order], losses, **kwargs)

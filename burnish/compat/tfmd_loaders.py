@@ -174,7 +174,7 @@ class TfmdDL(DataLoader):
         if not is_listy(b):
             b, its = (b,), L([(o,) for o in its], use_list=True)
         n = self.n_inp
-        return _one(b[:n]), _one(b[n:]), its
+        return one_or_all(b[:n]), one_or_all(b[n:]), its
 
     def show_results(self, b: Any, out: Any, max_n: int = 9, ctxs: Any = None, show: bool = True, **kwargs: Any) -> Any:
         """Shows samples of a batch with what a model made of them: by the ``show_results`` that is written for what they are.
@@ -205,7 +205,8 @@ class TfmdDL(DataLoader):
         return getattr(self.dataset, k)
 
 
-def _one(b: Any) -> Any:
+def one_or_all(b: Any) -> Any:
+    """The part of a batch itself, where there is one; None where there is none."""
     return None if len(b) == 0 else b[0] if len(b) == 1 else b
 
 

@@ -105,7 +105,7 @@ _known: dict[tuple[str, str], TypeDispatch] = {}
 
 def typedispatch(f: Any) -> TypeDispatch:
     """Decorates functions of one name, each for the types that its arguments are annotated with."""
-    key = ("", f.__name__) if f.__name__ in ("show_batch", "show_results") else (f.__module__, f.__qualname__)
+    key = ("", f.__name__) if f.__name__ in ("show_batch", "show_results", "plot_top_losses") else (f.__module__, f.__qualname__)
     if key not in _known:
         _known[key] = TypeDispatch()
     _known[key].add(f)

@@ -14,7 +14,6 @@ from burnish.data.loader import DataLoader
 from burnish.data.reader import Reader
 from burnish.data.show import draw_sample, grid, how_many, room_of
 from burnish.errors import SettingError
-from burnish.evaluate.interpret import Interpretation
 
 _OF_IMSHOW = ("vmin", "vmax", "cmap", "alpha", "interpolation")  # burnish draws each kind in its own way: masks by their classes
 
@@ -38,6 +37,8 @@ def show_batch(
     Args:
         b: the batch; None takes one. ctxs: axes to draw on. show: False gives the decoded samples. unique: one sample over and over.
     """
+    if show and _as_written(self, b, max_n, ctxs, nrows, ncols, figsize):
+        return None
     if b is None and ctxs is None and show:
         return _show_batch(self, max_n, nrows, ncols, figsize, unique)
     samples = self.decode_batch(self.one_batch() if b is None else b, how_many(max_n, nrows, ncols))
@@ -49,6 +50,13 @@ def show_batch(
     return None
 
 
+def _as_written(dl: Any, b: Any, max_n: int, ctxs: Any, nrows: Any, ncols: Any, figsize: Any) -> bool:
+    """Whether a ``show_batch`` of the user's has shown a batch."""
+    from burnish.compat.showing import show_batch_as_written
+
+    return isinstance(dl, DataLoader) and show_batch_as_written(dl, b, max_n, ctxs, {"nrows": nrows, "ncols": ncols, "figsize": figsize})
+
+
 _show_batch = DataLoader.show_batch
 _show_all = DataLoaders.show_batch
 
@@ -58,12 +66,11 @@ def show_batch_of(
     self: DataLoaders, b: Any = None, max_n: int = 9, ctxs: Any = None, show: bool = True, unique: bool = False, nrows: int | None = None, ncols: int | None = None, figsize: Any = None,
 ) -> Any:  # fmt: skip
     """Draws samples of a training batch; see ``DataLoader.show_batch``."""
+    if show and _as_written(self.train, b, max_n, ctxs, nrows, ncols, figsize):
+        return None
     if b is None and ctxs is None and show:
         return _show_all(self, max_n, nrows, ncols, figsize, unique)
     return self.train.show_batch(b, max_n=max_n, ctxs=ctxs, show=show, nrows=nrows, ncols=ncols, figsize=figsize)
-
-
-plot_top_losses = drawn(Interpretation.plot_top_losses)
 
 
 def add_tfms(self: DataLoaders, tfms: Any, event: str, loaders: Any = None) -> None:

@@ -138,6 +138,7 @@ def use_usual_layout(model: nn.Module) -> bool:
     if _contiguous in model._forward_pre_hooks.values():
         return False
     model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    torch.clear_autocast_cache()  # of weights in half precision, which it keeps in the layout they had
     model.register_forward_pre_hook(_contiguous)
     note(
         "The model calls x.view(...), which needs PyTorch's usual memory layout: it has it from here on. x.flatten(1) or x.reshape(...) takes the quicker layout too."

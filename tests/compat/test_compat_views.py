@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from burnish.compat import patched
+from burnish.compat import patched, showing
 from burnish.compat.blocks import DataBlock, ImageBlock
 from burnish.compat.data_transforms import IntToFloatTensor, Normalize, ToTensor
 from burnish.compat.datasets import Datasets
@@ -28,6 +28,7 @@ from burnish.data.category import CategoryBlock
 from burnish.data.files import get_image_files
 from burnish.data.label import parent_label
 from burnish.data.loader import DataLoader
+from burnish.evaluate.interpret import ClassificationInterpretation
 from burnish.evaluate.metrics import error_rate
 from burnish.train.export import load_learner
 from burnish.vision.augment import aug_transforms, imagenet_stats
@@ -238,6 +239,39 @@ def test_results_are_shown_by_who_knows_the_type(files):
     )
 
 
+def test_burnishs_own_loaders_are_shown_by_what_a_user_has_written_for_their_types(files, tmp_path, monkeypatch):
+    for function in (showing.show_batch, showing.show_results, showing.plot_top_losses):
+        monkeypatch.setattr(function, "functions", list(function.functions))
+    seen = {}
+
+    @typedispatch
+    def show_batch(x: TensorImage, y: TensorCategory, samples, ctxs=None, max_n=6, nrows=None, **kwargs):
+        seen["batch"] = x.shape, nrows, samples
+
+    @typedispatch
+    def show_results(x: TensorImage, y: TensorCategory, samples, outs, ctxs=None, max_n=6, **kwargs):
+        seen["results"] = len(samples), outs
+
+    @typedispatch
+    def plot_top_losses(x: TensorImage, y: TensorCategory, samples, outs, raws, losses, **kwargs):
+        seen["losses"] = x.shape, raws.shape, losses, kwargs
+
+    dls = ImageDataLoaders.from_path_func(tmp_path, files, parent_label, item_tfms=Resize(24), bs=4, seed=1)
+    dls.show_batch(max_n=2, nrows=1)
+    shape, nrows, samples = seen["batch"]
+    assert shape == (4, 3, 24, 24) and nrows == 1 and len(samples) == 2 and samples[0][1] in dls.vocab and samples[0][0].shape == (3, 24, 24)
+    assert hasattr(samples[0][1], "show")
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 6)))
+    learn.show_results(max_n=3)
+    assert seen["results"][0] == 3 and seen["results"][1][0][0] in dls.vocab
+    interp = ClassificationInterpretation.from_learner(learn)
+    interp.plot_top_losses(2, figsize=(3, 3))
+    shape, raws, losses, options = seen["losses"]
+    assert shape == (2, 3, 24, 24) and raws == (2, 6) and torch.equal(losses, interp.top_losses(2)[0]) and options == {"figsize": (3, 3)}
+    with pytest.raises(NotImplementedError, match="interp.plot_top_losses"):
+        showing.plot_top_losses(1, 2, None, None, None, None)
+
+
 # -- learners --------------------------------------------------------------------------------------------------------------
 def test_two_targets_with_a_loss_and_metrics_of_ones_own(files):
     block = DataBlock(
@@ -257,7 +291,8 @@ def test_two_targets_with_a_loss_and_metrics_of_ones_own(files):
     assert learn.get_preds()[0].shape == (dls.valid.n, n) and 0 <= learn.recorder.values[-1][-1] <= 1
 
 
-def test_networks_that_look_at_memory_have_it_as_they_expect_it(files, capsys):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_networks_that_look_at_memory_have_it_as_they_expect_it(files, capsys, precision):
     class Views(nn.Module):
         def __init__(self):
             super().__init__()
@@ -267,7 +302,7 @@ def test_networks_that_look_at_memory_have_it_as_they_expect_it(files, capsys):
             x = self.conv(x)
             return self.head(x.view(x.size(0), -1))
 
-    learn = Learner(_block().dataloaders(files, bs=8), Views())
+    learn = Learner(_block().dataloaders(files, bs=8), Views(), precision=precision)
     learn.fit(2)
     assert capsys.readouterr().err.count("x.view(...)") == 1 and learn.get_preds()[0].shape[1] == 6
 
