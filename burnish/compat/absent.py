@@ -13,7 +13,7 @@ _LOGGER = (
 _SEVERAL = "training on several processes isn't in burnish yet; leave it out, and one process trains."
 
 _OF_TEXTS = (
-    "AWD_LSTM BaseTokenizer EmbeddingDropout LMDataLoader LMLearner LMTensorText LinearDecoder Numericalize Pad_Chunk Pad_Input "
+    "AWD_LSTM BaseTokenizer CorpusBLEUMetric EmbeddingDropout LMDataLoader LMLearner LMTensorText LinearDecoder Numericalize Pad_Chunk Pad_Input "
     "PoolingLinearClassifier RNNDropout SentenceEncoder SentencePieceTokenizer SequentialRNN SortedDL SpacyTokenizer "
     "SubwordTokenizer TensorText TextBlock TextDataLoaders TextLearner TokenizeWithRules Tokenizer WeightDropout WordTokenizer "
     "awd_lstm_clas_config awd_lstm_clas_split awd_lstm_lm_config awd_lstm_lm_split clean_raw_keys decode_spec_tokens dropout_mask "

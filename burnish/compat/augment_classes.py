@@ -47,7 +47,7 @@ def find_coeffs(p1: Tensor, p2: Tensor) -> Tensor:
     return torch.linalg.solve(torch.stack(rows, dim=1).as_subclass(Tensor), p1.reshape(len(p1), 8, 1).as_subclass(Tensor))
 
 
-class _AsOwn:
+class AsOwn:
     """In a model file it is burnish's own class, whose arguments its attributes are."""
 
     def config(self: Any) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class _AsOwn:
         return cls(**{name: getattr(self, name) for name in inspect.signature(cls).parameters}).config()
 
 
-class Rotate(_AsOwn, own.Rotate):
+class Rotate(AsOwn, own.Rotate):
     """Turns pictures by up to `max_deg` degrees to either side, with probability `p`. `draw`: degrees, clockwise."""
 
     __qualname__ = "compat.Rotate"  # burnish's own class of the name stays what a model file names
@@ -66,7 +66,7 @@ class Rotate(_AsOwn, own.Rotate):
         super().__init__(max_deg, p, opposite(draw), size, mode, pad_mode, align_corners, batch)
 
 
-class Warp(_AsOwn, own.Warp):
+class Warp(AsOwn, own.Warp):
     """Tilts pictures as if seen from the side, with probability `p`. `draw_x`, `draw_y`: the tilt, by which one edge
     of the picture grows and the opposite one shrinks."""
 
@@ -87,7 +87,7 @@ class Warp(_AsOwn, own.Warp):
         return torch.cat([numbers, torch.ones(n, 1)], dim=1).reshape(n, 3, 3)
 
 
-class Dihedral(_AsOwn, own.Dihedral):
+class Dihedral(AsOwn, own.Dihedral):
     """One of the 8 symmetries of the square, with probability `p`. `draw`: 0 as it is, 1 mirrored, 2 upside down, 4 turned by half, 6 transposed; 3, 5, 7 turned by a quarter or transposed
     the other way."""
 

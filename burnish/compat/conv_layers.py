@@ -334,7 +334,7 @@ _DEEPER = {"": [], "_deep": [1, 1], "_deeper": [1, 1, 1, 1]}
 def _maker(family: str, depth: int, more: str) -> Any:
     expansion, layers = _DEPTHS[depth]
 
-    def make(n_out: int = 1000, pretrained: bool = False, **kwargs: Any) -> XResNet:
+    def make(pretrained: bool = False, *, n_out: int = 1000, **kwargs: Any) -> XResNet:
         if pretrained:
             raise ValueError(
                 f"There are no pretrained weights of {family}{depth}{more} here; timm has those of its relatives: vision_learner(dls, 'resnet50d')."

@@ -8,9 +8,12 @@ from typing import Any
 
 _TYPES = "tensors titled label_transforms data_transforms "
 _MIDDLE = "datasets loaders tfmd_loaders dataloaders blocks showing "
-_CALLBACKS = "callback training adapted more_callbacks mixing "
-_LEARNING = _CALLBACKS + "losses metrics metric_kit learner layers optimizers more_optimizers bars defaults interpretation "
-_VISION = "blocks factories picture_types place_transforms rand_transform augment_classes augment_methods affine_tools vision_tools vision_models unet conv_layers archs "
+_CALLBACKS = "callback suggestions training adapted more_callbacks mixing "
+_LEARNING = (
+    _CALLBACKS
+    + "module_info losses plain_metrics metrics metric_kit learner layers optimizers more_optimizers bars defaults interpretation "
+)
+_VISION = "blocks factories picture_types place_transforms rand_transform augment_classes resizing augment_methods affine_tools vision_tools vision_models unet conv_layers archs "
 
 # Group -> the modules whose names it has, adapters before burnish's own: the first that has a name gives it.
 _SOURCES: dict[str, tuple[str, ...]] = {
@@ -20,7 +23,7 @@ _SOURCES: dict[str, tuple[str, ...]] = {
         "core": "transform typed helpers lists curried classes containers asserting parallels paths fastcore_more",
         "transforms": "transform typed",
         "data": "transform places splitters " + _TYPES + _MIDDLE + "burnish.basics",
-        "callbacks": _CALLBACKS + "burnish.train.callbacks burnish.train.hooks",
+        "callbacks": _CALLBACKS + "module_info burnish.train.callbacks burnish.train.hooks",
         "layers": "layers conv_layers",
         "basics": _LEARNING + "places splitters torch_tools drawing " + _TYPES + _MIDDLE + "burnish.basics",
         "architectures": "archs",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from burnish.compat.containers import AttrDict
 from burnish.data import sets
+from burnish.data.collections import L
 from burnish.data.download import download_url
 
-__all__ = ["URLs", "download_url", "fastai_cfg", "fastai_path", "untar_data"]
+__all__ = ["URLs", "download_url", "fastai_cfg", "fastai_path", "nb_urls", "prefetch_data", "untar_data"]
 
 
 def _home() -> Path | None:
@@ -63,3 +66,19 @@ def untar_data(
         return sets.untar_data(url, archive, data, force_download)
     cfg = fastai_cfg()
     return sets.untar_data(url, archive or home / cfg["archive"], data or home / cfg.get(c_key, c_key), force_download)
+
+
+def nb_urls(cells: Iterable[Any]) -> L[str]:
+    """The names of `URLs` that the code of a notebook's cells speaks of, in alphabetical order."""
+
+    def part(cell: Any, name: str) -> str:
+        return str(cell[name] if isinstance(cell, dict) else getattr(cell, name))
+
+    code = "\n".join(part(cell, "source") for cell in cells if part(cell, "cell_type") == "code")
+    return L(sorted({name for name in re.findall(r"\bURLs\.([A-Z][A-Z0-9_]*)", code) if hasattr(URLs, name)}))
+
+
+def prefetch_data(cells: Iterable[Any]) -> None:
+    """Downloads the data sets that the code of a notebook's cells speaks of."""
+    for name in nb_urls(cells):
+        untar_data(getattr(URLs, name))

@@ -166,7 +166,7 @@ def show_batch_as_written(dl: DataLoader, b: Any, max_n: int, ctxs: Any, options
     return function is not None
 
 
-def _show_results_as_written(learn: Any, few: RowLoader, max_n: int, options: Mapping[str, Any]) -> bool:
+def _show_results_as_written(learn: Any, few: Any, max_n: int, options: Mapping[str, Any]) -> bool:
     x, y, samples = shown_parts(few, few.one_batch(), max_n)
     function = written(show_results, x, y)
     if function is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,16 +11,41 @@ import pandas as pd
 from burnish.train.results import show_frame
 
 
-class PredictedRow(pd.DataFrame):
-    """One row with its prediction in the target's column; ``show()`` prints it whole."""
+class PredictedRow:
+    """One row with its prediction in the target's column: a table of one row, which is made when something of it is asked for; ``show()`` prints it whole.
 
-    @property
-    def _constructor(self) -> Any:
-        return PredictedRow
+    Args:
+        cells: column to value.
+    """
+
+    def __init__(self, cells: Mapping[Any, Any]) -> None:
+        self.cells = cells
+
+    @functools.cached_property
+    def items(self) -> pd.DataFrame:
+        """The row as a table."""
+        return pd.DataFrame({name: [value] for name, value in self.cells.items()})
 
     def show(self, max_n: int = 10) -> None:
         """Prints the row."""
-        show_frame(pd.DataFrame(self.head(max_n)))
+        show_frame(self.items.head(max_n))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.items, name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.items[key]
+
+    def __len__(self) -> int:
+        return 1
+
+    def __repr__(self) -> str:
+        return repr(self.items)
+
+    def _repr_html_(self) -> str:
+        return self.items._repr_html_()  # type: ignore[operator]
 
 
 def row_of(learn: Any, item: Any, label: Any) -> PredictedRow:
@@ -30,4 +56,4 @@ def row_of(learn: Any, item: Any, label: Any) -> PredictedRow:
         cells = dict(item) if isinstance(item, (Mapping, pd.Series)) else {}
     targets = [name for names in learn.dls.target_names for name in names]
     said = label if isinstance(label, (tuple, list)) and len(targets) > 1 else [label]
-    return PredictedRow({**{k: [v] for k, v in cells.items()}, **{k: [v] for k, v in zip(targets, said, strict=False)}})
+    return PredictedRow({**cells, **dict(zip(targets, said, strict=False))})

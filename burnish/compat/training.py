@@ -12,12 +12,11 @@ from burnish.compat.callback import Callback
 from burnish.compat.standins import StandIn
 from burnish.data.collections import L
 from burnish.train import recorder
-from burnish.train.lr_find import SuggestionMethod
 from burnish.train.progress import Progress
 from burnish.train.schedule import SchedCos, SchedExp, SchedLin, SchedNo
 
 __all__ = [
-    "CastToTensor", "ProgressCallback", "Recorder", "SuggestionMethod", "annealer", "replacing_yield", "sched_cos", "sched_exp", "sched_lin", "sched_no",
+    "CastToTensor", "ProgressCallback", "Recorder", "annealer", "replacing_yield", "sched_cos", "sched_exp", "sched_lin", "sched_no",
 ]  # fmt: skip
 
 ProgressCallback = Progress

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from burnish.data.label import is_missing
+from burnish.data.lazy import pd
 from burnish.data.sides import Sides
 from burnish.errors import DataError, listed
 
 
-def allot_strata(labels: Sequence[Any], n_valid: int, n_test: int, rng: np.random.Generator) -> Sides:
+def allot_strata(labels: Any, n_valid: int, n_test: int, rng: np.random.Generator) -> Sides:
     """Sides of exactly these sizes in which every class has its share, as nearly as whole items allow.
+
+    Args:
+        labels: one an item; a list, or a column's array.
 
     Each class keeps at least one item in train; where the sizes allow, each with two items has one in valid (and with
     three in test).
@@ -21,11 +25,11 @@ def allot_strata(labels: Sequence[Any], n_valid: int, n_test: int, rng: np.rando
     Raises:
         DataError: a label is missing or is no single label, or the classes are too small for such sides.
     """
-    if any(isinstance(label, (list, tuple, set)) for label in labels):
+    if not is_column(labels) and any(isinstance(label, (list, tuple, set)) for label in labels):
         return allot_labels(labels, n_valid, n_test, rng)
     codes, names = _codes(labels)
-    members = [rng.permutation(np.flatnonzero(codes == k)) for k in range(len(names))]
-    counts = np.array([len(m) for m in members])
+    counts = np.bincount(codes, minlength=len(names))
+    members = [rng.permutation(m) for m in np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])]
     if (counts - 1).sum() < n_valid + n_test:
         single = [names[k] for k in np.flatnonzero(counts == 1)]
         raise DataError(
@@ -84,12 +88,21 @@ def _marks(labels: Sequence[Any]) -> np.ndarray:
     return made
 
 
-def thin_strata(train: np.ndarray, labels: Sequence[Any], wanted: int, rng: np.random.Generator) -> np.ndarray:
+def thin_strata(train: np.ndarray, labels: Any, wanted: int, rng: np.random.Generator) -> np.ndarray:
     """`wanted` of the positions `train`, with every class in proportion and none lost."""
-    return train[allot_strata([labels[i] for i in train], len(train) - wanted, 0, rng)[0]]
+    return train[allot_strata(labels[train] if is_column(labels) else [labels[i] for i in train], len(train) - wanted, 0, rng)[0]]
 
 
-def _codes(labels: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
+def is_column(labels: Any) -> bool:
+    """Whether labels are an array of pandas' or numpy's whose cells are single values."""
+    return getattr(labels, "ndim", 0) == 1 and labels.dtype != object
+
+
+def _codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
+    if is_column(labels):
+        codes, names = pd.factorize(labels)
+        if codes.min(initial=0) >= 0:  # else some are missing
+            return codes, list(names)
     empty = [i for i, label in enumerate(labels) if is_missing(label)]
     if empty:
         raise DataError(

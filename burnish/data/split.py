@@ -169,7 +169,7 @@ class TrainTestSplitter(Splitter):
             )
         return int(self.test_size), n_test
 
-    def _shortened(self, train: np.ndarray, n: int, labels: list[Any] | None, rng: np.random.Generator) -> np.ndarray:
+    def _shortened(self, train: np.ndarray, n: int, labels: Any, rng: np.random.Generator) -> np.ndarray:
         if self.train_size is None:
             return train
         wanted = int(self.train_size) if self.train_size >= 1 else int(n * self.train_size + 0.5)
@@ -181,7 +181,7 @@ class TrainTestSplitter(Splitter):
             return thin_strata(train, labels, wanted, rng)
         return np.sort(rng.choice(train, wanted, replace=False)) if self.shuffle else train[:wanted]
 
-    def _labels(self, items: Any, table: pd.DataFrame | None) -> list[Any] | None:
+    def _labels(self, items: Any, table: pd.DataFrame | None) -> Any:
         if self.stratify is None or self.stratify is False:
             return None
         by: Any = self.stratify
@@ -191,8 +191,11 @@ class TrainTestSplitter(Splitter):
                 raise SettingError(
                     "stratify=True takes the labels from the DataBlock's table, and there is none here. Pass the labels: stratify=[...], one an item."
                 )
+            column: Any = plain_column(table[targets[-1]])
+            if column.dtype != object and not column.hasnans:
+                return column.array
             # missing labels are one group here; the target's block refuses them and names their files
-            return ["#missing#" if is_missing(label) else label for label in plain_column(table[targets[-1]])]
+            return ["#missing#" if is_missing(label) else label for label in column]
         return column_values(by, items, table, "stratify")
 
 

@@ -65,19 +65,26 @@ class Summary:
         return f"<b>{html.escape(self.model_name)}</b><table><thead><tr>{cells(HEADER, 'th')}</tr></thead><tbody>{rows}</tbody></table><p>{self._totals()}<br>{facts}</p>"
 
 
-def summarise(learn: Learner) -> Summary:
-    """Runs one batch through the model (in eval mode, nothing is changed) and describes every layer."""
+def summarise(learn: Learner, xb: tuple[Any, ...] | None = None) -> Summary:
+    """Runs one batch through the model (in eval mode, nothing is changed) and describes every layer.
+
+    Args:
+        xb: the inputs of a batch; those of one of the data by default.
+    """
     model = learn.model
-    batch = learn.dls.one_batch() if len(learn.dls) else None
-    if batch is None:
-        raise DataError("learn.summary() runs a batch through the model, and there is no data here. print(learn.model) shows its layers.")
-    shapes = output_shapes(model, split_batch(batch, learn.n_inp)[0])
+    if xb is None:
+        if not len(learn.dls):
+            raise DataError(
+                "learn.summary() runs a batch through the model, and there is no data here. Give it one, learn.summary((x,)); print(learn.model) shows the layers."
+            )
+        xb = split_batch(learn.dls.one_batch(), learn.n_inp)[0]
+    shapes = output_shapes(model, xb)
     names = {module: name for name, module in model.named_modules()}
     order = [*shapes, *(m for m in names if m not in shapes)]
     layers = [row for m in order if (row := _layer(m, names[m], shapes.get(m, ""))) is not None]
     params = list(model.parameters())
     facts = {
-        "input": ", ".join(_shape(x) for x in split_batch(batch, learn.n_inp)[0]),
+        "input": ", ".join(_shape(x) for x in xb),
         "loss": loss_name(learn.loss_func),
         "optimizer": getattr(learn.opt_func, "__name__", repr(learn.opt_func)),
         "layer groups": f"{len(learn.groups)}"

@@ -131,4 +131,4 @@ def test_a_row_of_a_table(capsys):
     assert row["b"].iloc[0] == 0 and row["c"].iloc[0] == dls.vocab[int(index)] and probs.shape == (2,)
     capsys.readouterr()
     row.show()
-    assert "0.0" in capsys.readouterr().out and type(row.head(1)) is type(row)
+    assert "0.0" in capsys.readouterr().out and len(row) == 1 and len(row.head(1)) == 1 and "<table" in row._repr_html_()

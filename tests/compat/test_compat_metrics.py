@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from burnish.compat import losses, metric_kit, metrics
+from burnish.compat import losses, metric_kit, metrics, plain_metrics
 from burnish.compat.adapted import SaveModelCallback
 from burnish.compat.layers import NoneReduce
 from burnish.compat.learner import Learner
@@ -183,3 +183,10 @@ def test_a_learners_columns(tmp_path):
     assert other.metrics[0] is not metrics.rmse and isinstance(other.metrics[0], RMSE)
     with pytest.raises(AttributeError, match="belongs to no learner yet"):
         metric_kit.AvgSmoothLoss().update(OUT, CLASSES)
+
+
+def test_plain_metrics_have_fastais_names_of_arguments():
+    assert plain_metrics.accuracy(inp=torch.eye(3), targ=torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)
+    assert plain_metrics.mse(inp=torch.ones(3), targ=torch.zeros(3)) == 1 and plain_metrics.error_rate.better == "lower"
+    with pytest.raises(TypeError, match="axs"):
+        plain_metrics.accuracy(torch.eye(3), torch.tensor([0, 1, 1]), axs=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import namedtuple
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,8 +14,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from burnish.compat import module_info, places, resizing, suggestions
 from burnish.compat import torch_tools as t
+from burnish.compat.dataloaders import DataLoaders
 from burnish.compat.drawing import get_grid, show_image, show_images, show_title, show_titled_image, subplots
+from burnish.compat.learner import Learner
+from burnish.compat.loaders import DataLoader
+from burnish.compat.losses import CrossEntropyLossFlat
+from burnish.errors import SettingError
+from burnish.vision import transforms
 
 
 @pytest.mark.parametrize(
@@ -92,3 +100,46 @@ def test_pictures_drawn():
     row = show_title("y", ctx=show_title("x", ctx=row))
     assert row.tolist() == ["x", "y"] and show_title("z", ctx=ax).get_title() == "a\nz"
     plt.close("all")
+
+
+def test_what_layers_make_of_a_batch(tmp_path):
+    x = torch.randn(4, 3, 8, 8)
+    loader = DataLoader(list(zip(x, torch.tensor([0, 1, 0, 1]), strict=True)), bs=4)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Dropout(), nn.Flatten(), nn.Linear(144, 2))
+    model[2].eval()
+    learn = Learner(DataLoaders(loader, loader), model, CrossEntropyLossFlat(), path=tmp_path, default_cbs=False)
+    rows = module_info.layer_info(learn, x)
+    assert rows[0] == ("Conv2d", 112, True, torch.Size([1, 4, 6, 6]), False) and rows[1] == ("ReLU", "", "", torch.Size([1, 4, 6, 6]), True)
+    assert len(rows) == 5 and rows[4][:3] == ("Linear", 290, True) and not model[2].training and model[0].training
+    told = module_info.module_summary(learn, x[:2])
+    assert told.total == 402 and "2 x 4 x 6 x 6" in repr(told)
+
+
+@pytest.mark.parametrize("function", [suggestions.valley, suggestions.slide, suggestions.minimum, suggestions.steep])
+def test_suggested_rates_with_their_points(function):
+    lrs = [1e-4 * 1.2**i for i in range(60)]
+    losses = [3 - 0.03 * i for i in range(40)] + [1.8 + 0.2 * i for i in range(20)]
+    rate, (at, loss) = function(torch.tensor(lrs), losses, 60)
+    i = int(np.abs(np.array(lrs) - at).argmin())
+    assert losses[i] == pytest.approx(loss) and at == pytest.approx(rate * (10 if function is suggestions.minimum else 1), rel=1e-3)
+    assert rate == pytest.approx(
+        {"valley": 0.003195, "slide": 0.30477, "minimum": 0.0146977, "steep": 0.00020736}[function.__name__], rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("cell", [dict, SimpleNamespace])
+def test_data_sets_that_a_notebook_speaks_of(cell):
+    cells = [
+        cell(cell_type="code", source="path = untar_data(URLs.PETS)\nx = URLs.MNIST_TINY # URLs.nothing"),
+        cell(cell_type="markdown", source="URLs.MNIST"),
+    ]
+    assert places.nb_urls(cells) == ["MNIST_TINY", "PETS"]
+
+
+def test_resizing_with_two_filters(tmp_path):
+    own = resizing.Resize(8, "squish", resamples=(Image.Resampling.BICUBIC, Image.Resampling.NEAREST))
+    assert own.resample == "bicubic" and own.config() == transforms.Resize(8, "squish", resample="bicubic").config()
+    crop = resizing.RandomResizedCrop(8, 0.3, (3 / 4, 4 / 3), (Image.Resampling.BOX, Image.Resampling.NEAREST), 0.2)
+    assert crop.resample == "box" and crop.val_xtra == 0.2 and resizing.RatioResize(9, (2, 0)).resample == "bilinear"
+    with pytest.raises(SettingError, match="NEAREST"):
+        resizing.Resize(8, resamples=(Image.Resampling.BICUBIC, Image.Resampling.BILINEAR))
