@@ -15,16 +15,18 @@ class PredictedRow:
     """One row with its prediction in the target's column: a table of one row, which is made when something of it is asked for; ``show()`` prints it whole.
 
     Args:
-        cells: column to value.
+        item: the row (a Series, a mapping, a one-row table). predicted: target to what is predicted.
     """
 
-    def __init__(self, cells: Mapping[Any, Any]) -> None:
-        self.cells = cells
+    def __init__(self, item: Any, predicted: Mapping[str, Any]) -> None:
+        self._item, self._predicted = item, predicted
 
     @functools.cached_property
     def items(self) -> pd.DataFrame:
         """The row as a table."""
-        return pd.DataFrame({name: [value] for name, value in self.cells.items()})
+        item = self._item.iloc[0] if isinstance(self._item, pd.DataFrame) else self._item
+        cells = dict(item) if isinstance(item, (Mapping, pd.Series)) else {}
+        return pd.DataFrame({name: [value] for name, value in {**cells, **self._predicted}.items()})
 
     def show(self, max_n: int = 10) -> None:
         """Prints the row."""
@@ -49,11 +51,7 @@ class PredictedRow:
 
 
 def row_of(learn: Any, item: Any, label: Any) -> PredictedRow:
-    """The row `item` (a Series, a mapping, a one-row table) with `label` in the column of the target."""
-    if isinstance(item, pd.DataFrame):
-        cells = dict(item.iloc[0])
-    else:
-        cells = dict(item) if isinstance(item, (Mapping, pd.Series)) else {}
+    """The row `item` with `label` in the column of the target."""
     targets = [name for names in learn.dls.target_names for name in names]
     said = label if isinstance(label, (tuple, list)) and len(targets) > 1 else [label]
-    return PredictedRow({**cells, **dict(zip(targets, said, strict=False))})
+    return PredictedRow(item, dict(zip(targets, said, strict=False)))

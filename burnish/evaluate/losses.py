@@ -104,7 +104,8 @@ class CrossEntropyLossFlat(_Loss):
             loss = F.cross_entropy(flat, target.movedim(self.axis, -1).reshape(flat.shape).to(flat.dtype), **options)
             return loss.reshape(output.movedim(self.axis, -1).shape[:-1]) if self.reduction == "none" else loss
         flat, actual = class_outputs(output, target, self.axis, type(self).__name__)
-        if self.reduction == "mean":  # torch's own is nan where nothing counts
+        seen = actual.device.type == "cpu" and actual.numel() > 0  # elsewhere looking at values would wait for the device
+        if self.reduction == "mean" and not (seen and self.ignore_index < int(actual.min())):  # torch's own is nan where nothing counts
             total = F.cross_entropy(flat, actual, ignore_index=self.ignore_index, **{**options, "reduction": "sum"})
             return mean_of_counted(total, counted(actual, self.ignore_index, weight, flat.dtype))
         loss = F.cross_entropy(flat, actual, ignore_index=self.ignore_index, **options)
