@@ -13,7 +13,6 @@ from torch import nn
 from burnish.collab import learner as collab
 from burnish.collab.dataloaders import CollabDataLoaders as OwnCollabDataLoaders
 from burnish.compat.blocks import in_place, learned, without_learning
-from burnish.evaluate.losses import CrossEntropyLossFlat
 from burnish.tabular import learner as tabular
 from burnish.tabular.dataloaders import TabularDataLoaders as OwnTabularDataLoaders
 from burnish.train.learner import Learner
@@ -90,16 +89,7 @@ def unet_learner(
     return dynamic_unet_learner(dls, arch, own, *args, **kwargs)
 
 
-_own_tabular_learner, collab_learner = _beside_data(tabular.tabular_learner), _beside_data(collab.collab_learner)
-
-
-@functools.wraps(tabular.tabular_learner)
-def tabular_learner(dls: Any, *args: Any, loss_func: Any = None, **kwargs: Any) -> Any:
-    """burnish's ``tabular_learner``; the loss of one category also takes targets ``(batch, 1)``, as batches have them here."""
-    targets = list(getattr(dls, "target_blocks", ()))
-    if loss_func is None and len(targets) == 1 and targets[0].kind == "category" and getattr(dls, "class_weights", None) is None:
-        loss_func = CrossEntropyLossFlat()
-    return _own_tabular_learner(dls, *args, loss_func=loss_func, **kwargs)
+tabular_learner, collab_learner = _beside_data(tabular.tabular_learner), _beside_data(collab.collab_learner)
 
 
 def _placed(cls: type, names: list[str]) -> type:

@@ -21,7 +21,15 @@ n_epoch = _other("n_epochs", "How many epochs the fit has.")
 iter = _other("batch_index", "The batch's number in this pass.")
 n_iter = _other("n_batches", "How many batches this pass has.")
 train_iter = _other("step", "The steps since the fit began.")
-pct_train = _other("progress", "How much of the fit is done, 0 to 1.")
+
+
+def _pct_train(self: Learner) -> float:
+    """How much of the fit is done, 0 to 1: after a batch with this batch."""
+    steps = self.n_epochs * len(self.dls.train) if self.step and len(self.dls) else 0
+    return max(self.progress, min(1.0, self.step / steps)) if steps else self.progress
+
+
+pct_train = property(_pct_train, doc=_pct_train.__doc__)
 x = property(lambda self: _one(self.xb), doc="The input of the batch, or a tuple of several.")
 y = property(lambda self: _one(self.yb), doc="The target of the batch, or a tuple of several.")
 loss_grad = property(lambda self: self.loss, lambda self, value: setattr(self, "loss", value), doc="The loss that is differentiated.")

@@ -11,6 +11,7 @@ from burnish.compat.standins import StandIn
 from burnish.errors import SettingError
 from burnish.evaluate import losses as own
 from burnish.evaluate import losses_masks as masks
+from burnish.train.learner import Learner
 
 __all__ = [
     "BCELossFlat", "BCEWithLogitsLossFlat", "BaseLoss", "CrossEntropyLossFlat", "DiceLoss", "FocalLossFlat", "L1LossFlat", "LabelSmoothingCrossEntropyFlat", "MSELossFlat",
@@ -88,6 +89,38 @@ def _weight(function: str, args: tuple[Any, ...], weight: Any) -> Any:
             f"{function}: {len(args)} arguments by position; it takes one, the weights of the classes. Give the others by name."
         )
     return args[0] if args else weight
+
+
+def _default_loss(self: Learner) -> Any:
+    """The loss that the data chooses; PyTorch's of classes and of several labels as the flattened ones of the same settings."""
+    loss = _chosen(self)
+    if type(loss) is nn.CrossEntropyLoss:
+        return own.CrossEntropyLossFlat(-1, loss.weight, loss.ignore_index, loss.reduction, loss.label_smoothing)
+    if type(loss) is nn.BCEWithLogitsLoss:
+        return own.BCEWithLogitsLossFlat(0.5, loss.weight, loss.reduction, loss.pos_weight)
+    return loss
+
+
+_chosen = Learner._default_loss
+
+
+def _func(self: Any) -> nn.Module:
+    """PyTorch's loss of the same settings."""
+    if isinstance(self, own.CrossEntropyLossFlat):
+        return nn.CrossEntropyLoss(
+            self.weight, ignore_index=self.ignore_index, reduction=self.reduction, label_smoothing=self.label_smoothing
+        )  # type: ignore[arg-type]
+    if isinstance(self, own.BCEWithLogitsLossFlat):
+        return nn.BCEWithLogitsLoss(self.weight, reduction=self.reduction, pos_weight=self.pos_weight)  # type: ignore[arg-type]
+    return (nn.MSELoss if isinstance(self, own.MSELossFlat) else nn.L1Loss)(reduction=self.reduction)
+
+
+# what burnish's losses, which look at the shapes themselves, are found to do
+func = property(_func, doc=_func.__doc__)
+always = property(lambda self: True, doc="Outputs and targets are flattened.")
+of_classes = property(lambda self: hasattr(self, "ignore_index"), doc="The flattened outputs are `(n, classes)`.")
+of_numbers = property(lambda self: not hasattr(self, "ignore_index"), doc="Targets become floats.")
+last_axis = -1
 
 
 class CrossEntropyLossFlat(own.CrossEntropyLossFlat, metaclass=StandIn):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from burnish.compat.optimizer_tools import set_hypers
 from burnish.compat.optimizers import (
     Optimizer,
     _decay,
@@ -83,7 +84,7 @@ def qhadam_step(
 def SGD(params: Iterable[Any], lr: float = 1e-3, mom: float = 0.0, wd: float = 0.0, decouple_wd: bool = True) -> torch.optim.Optimizer:
     """Stochastic gradient descent, without momentum unless it is given: then of steps, with decoupled weight decay; else PyTorch's, which is the same."""
     if mom == 0:
-        return optim.SGD(params, lr, 0.0, wd)
+        return _each_group(optim.SGD, params, lr=lr, mom=0.0, wd=wd)
     return Optimizer(params, [_decay(decouple_wd), average_grad, momentum_step], lr=lr, mom=mom, wd=wd)
 
 
@@ -97,9 +98,19 @@ def Adam(
     decouple_wd: bool = True,
 ) -> torch.optim.Optimizer:
     """PyTorch's, fused: AdamW, or with ``decouple_wd=False`` Adam with L2 regularisation."""
-    if decouple_wd:
-        return optim.AdamW(params, lr, mom, sqr_mom, eps, wd)
-    return torch.optim.Adam(params, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd)
+    return _each_group(optim.AdamW if decouple_wd else _with_l2, params, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+
+
+def _with_l2(params: Iterable[Any], lr: float, mom: float, sqr_mom: float, eps: float, wd: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(optim._as_groups(params), lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd)
+
+
+def _each_group(made_by: Any, params: Iterable[Any], **hypers: Any) -> torch.optim.Optimizer:
+    """An optimizer of which a hyper-parameter may be a list or a slice, of values for the groups."""
+    each = {k: v for k, v in hypers.items() if isinstance(v, (list, tuple, slice))}
+    made = made_by(params, **{k: v for k, v in hypers.items() if k not in each}, **dict.fromkeys(each, 0.0))
+    set_hypers(made, **each)
+    return made
 
 
 def RAdam(

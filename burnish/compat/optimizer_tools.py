@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from burnish.data.collections import L
+from burnish.errors import SettingError
 from burnish.train import optim
 
 _ELSEWHERE = {"weight_decay": "wd", "momentum": "mom"}
@@ -55,11 +56,77 @@ def all_params(self: torch.optim.Optimizer, n: Any = slice(None), with_grad: boo
 
 
 def set_hyper(self: torch.optim.Optimizer, k: str, v: Any) -> None:
-    """Sets one hyper-parameter, of all groups or (a list) of each."""
+    """Sets one hyper-parameter, of all groups or (a list, a slice) of each.
+
+    Raises:
+        SettingError: another number of values than of groups.
+    """
+    for i, group in enumerate(self.param_groups):  # of one that no learner has made
+        group.setdefault("layer_group", i)
+        group.setdefault("decays", True)
+    if isinstance(v, (slice, list, tuple)) and k != "betas":
+        v = optim.lr_per_group(v, len({group["layer_group"] for group in self.param_groups}))
     optim.set_hyper(self, k, v)
 
 
 def set_hypers(self: torch.optim.Optimizer, **kwargs: Any) -> None:
     """Sets several."""
     for k, v in kwargs.items():
-        optim.set_hyper(self, k, v)
+        set_hyper(self, k, v)
+
+
+class _State(dict[str, Any]):
+    """An optimizer's state as PyTorch has it, whose "hypers" are there when they are asked for."""
+
+    hypers: Any = None
+
+    def __missing__(self, key: str) -> Any:
+        if key == "hypers":
+            return self.hypers
+        raise KeyError(key)
+
+
+_state_dict = torch.optim.Optimizer.state_dict
+
+
+def state_dict(self: torch.optim.Optimizer) -> dict[str, Any]:
+    """PyTorch's, in which "hypers" is found too."""
+    found = _State(_state_dict(self))
+    found.hypers = _layer_groups(self)
+    return found
+
+
+def clear_state(self: torch.optim.Optimizer) -> None:
+    """Forgets the averages that were kept."""
+    self.state.clear()
+
+
+def freeze_to(self: torch.optim.Optimizer, n: int) -> None:
+    """Freezes the groups of parameters before `n`, negative from the end."""
+    lists = _param_lists(self)
+    first = n if n >= 0 else len(lists) + n
+    for i, params in enumerate(lists):
+        for p in params:
+            p.requires_grad_(i >= first)
+    self.frozen_idx = first  # type: ignore[attr-defined]
+
+
+def freeze(self: torch.optim.Optimizer) -> None:
+    """Freezes all groups but the last.
+
+    Raises:
+        SettingError: there is one group only.
+    """
+    if len(_param_lists(self)) < 2:
+        raise SettingError(
+            "opt.freeze() freezes all groups but the last, and this optimizer has one. Give it lists of parameters, one a group."
+        )
+    freeze_to(self, -1)
+
+
+def unfreeze(self: torch.optim.Optimizer) -> None:
+    """Has all groups train."""
+    freeze_to(self, 0)
+
+
+frozen_idx = 0  # the first group that trains as a whole: of an optimizer where none is frozen

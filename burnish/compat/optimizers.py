@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from burnish.compat.optimizer_tools import clear_state, hypers, param_lists, set_hypers
 from burnish.data.collections import L
 from burnish.errors import SettingError
+from burnish.train.optim import _as_groups
 
 __all__ = [
     "Lamb", "Larc", "OptimWrapper", "Optimizer", "RMSProp", "adam_step", "average_grad", "average_sqr_grad", "debias", "l2_reg", "lamb_step", "larc_layer_lr", "larc_step", "momentum_step", "rms_prop_step",
@@ -31,7 +33,12 @@ class Optimizer(torch.optim.Optimizer):
     def __init__(self, params: Any, cbs: Any, **defaults: Any) -> None:
         self.cbs = L(cbs)
         own = {k: v for step in self.cbs for k, v in getattr(getattr(step, "func", step), "defaults", {}).items()}
-        super().__init__(_groups(params), {"lr": 1e-3, **own, **defaults})
+        known = {"lr": 1e-3, **own, **defaults}
+        each = {k: v for k, v in known.items() if isinstance(v, (list, tuple, slice))}  # one for each group
+        super().__init__(_as_groups(params), {k: v for k, v in known.items() if k not in each})
+        set_hypers(self, **each)
+
+    hypers, param_lists, clear_state = hypers, param_lists, clear_state
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -52,21 +59,6 @@ class Optimizer(torch.optim.Optimizer):
                     found = step(p, **{**hypers, **state, "do_wd": hypers.get("decays", True)})
                     if isinstance(found, dict):  # the book's steps give the parameter back
                         state.update(found)
-
-    @property
-    def param_lists(self) -> L[Any]:
-        """The parameters of each group."""
-        return L([L(group["params"]) for group in self.param_groups], use_list=True)
-
-    def clear_state(self) -> None:
-        """Forgets what the steps have kept."""
-        self.state.clear()
-
-
-def _groups(params: Any) -> list[Any]:
-    """Groups as PyTorch has them, also of lists of lists."""
-    found = list(params)
-    return [{"params": list(group)} for group in found] if found and isinstance(found[0], (list, tuple)) else found
 
 
 def _with(**defaults: Any) -> Callable[[Any], Any]:

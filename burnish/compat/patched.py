@@ -26,7 +26,11 @@ PATCHES: list[Patch] = [
     Patch("pathlib:PurePath", "__repr__", "burnish.compat.paths:__repr__"),
     *_each("PIL.Image:Image", "pictures", "to_thumb resize_max to_bytes_format shape n_px aspect reshape flip_lr dihedral crop_pad"),
     *_each("torch:Tensor", "tensor_tools", "pca interp_1d"),
-    *_each("torch.optim:Optimizer", "optimizer_tools", "hypers set_hyper set_hypers param_lists all_params"),
+    *_each(
+        "torch.optim:Optimizer",
+        "optimizer_tools",
+        "hypers set_hyper set_hypers param_lists all_params state_dict clear_state freeze_to freeze unfreeze frozen_idx",
+    ),
     *_each(
         "burnish.train.learner:Learner",
         "learner_tools",
@@ -36,6 +40,19 @@ PATCHES: list[Patch] = [
     Patch("burnish.data.transforms:BatchTransform", "name", "burnish.compat.transform_adapters:name"),
     Patch("burnish.data.transforms:ItemTransform", "__call__", "burnish.compat.transform_adapters:call_item"),
     Patch("burnish.data.transforms:BatchTransform", "forward", "burnish.compat.transform_adapters:call_batch"),
+    Patch("burnish.train.learner:Learner", "_default_loss", "burnish.compat.losses:_default_loss"),
+    *[
+        Patch(f"burnish.evaluate.losses:{loss}", name, f"burnish.compat.losses:{source}")
+        for loss in ("CrossEntropyLossFlat", "FocalLossFlat", "BCEWithLogitsLossFlat", "MSELossFlat", "L1LossFlat")
+        for name, source in {
+            "flatten": "always",
+            "is_2d": "of_classes",
+            "floatify": "of_numbers",
+            "func": "func",
+            "axis": "last_axis",
+        }.items()
+        if (loss, name) != ("FocalLossFlat", "func") and (name != "axis" or not loss.startswith(("Cross", "Focal")))
+    ],
     Patch("burnish.train.learner:Learner", "export", "burnish.compat.factories:export"),
     Patch("burnish.train.learner:Learner", "show_results", "burnish.compat.showing:learner_show_results"),
     *_each("burnish.data.loader:DataLoader", "views", "one_batch after_item before_batch after_batch dataset items decode"),

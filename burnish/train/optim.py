@@ -98,7 +98,7 @@ def RAdam(
     params: Iterable[Any], lr: float = 1e-3, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5, wd: float = 0.0
 ) -> torch.optim.Optimizer:
     """``torch.optim.RAdam`` with decoupled weight decay (Liu et al. 2019, arXiv:1908.03265)."""
-    return torch.optim.RAdam(params, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd, decoupled_weight_decay=True)
+    return torch.optim.RAdam(_as_groups(params), lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd, decoupled_weight_decay=True)
 
 
 def SGD(params: Iterable[Any], lr: float = 1e-3, mom: float = 0.9, wd: float = 0.0, nesterov: bool = False) -> torch.optim.Optimizer:
@@ -108,9 +108,13 @@ def SGD(params: Iterable[Any], lr: float = 1e-3, mom: float = 0.9, wd: float = 0
 
 
 def _as_groups(params: Iterable[Any]) -> list[Any]:
-    """Parameters or groups of them as lists, for they are gone through more than once."""
+    """Parameters or groups of them (PyTorch's mappings, or lists of parameters) as lists, for they are gone through more than once."""
     return [
-        {**g, "params": [g["params"]] if isinstance(g["params"], Tensor) else list(g["params"])} if isinstance(g, dict) else g
+        g
+        if isinstance(g, Tensor)
+        else {**g, "params": [g["params"]] if isinstance(g["params"], Tensor) else list(g["params"])}
+        if isinstance(g, dict)
+        else {"params": list(g)}
         for g in params
     ]
 

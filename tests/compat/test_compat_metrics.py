@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -13,8 +14,10 @@ from torch.nn import functional as F
 
 from burnish.compat import losses, metric_kit, metrics, plain_metrics
 from burnish.compat.adapted import SaveModelCallback
+from burnish.compat.factories import TabularDataLoaders, tabular_learner
 from burnish.compat.layers import NoneReduce
-from burnish.compat.learner import Learner
+from burnish.compat.learner import Learner, load_learner
+from burnish.data.multicategory import MultiCategoryBlock
 from burnish.evaluate import losses as own_losses
 from burnish.evaluate.classification import F1Score
 from burnish.evaluate.functions import accuracy
@@ -73,6 +76,34 @@ def test_losses_are_burnishs_own_objects():
         losses.BCEWithLogitsLossFlat(pos_weight=WEIGHT, flatten=True)
     with pytest.raises(ValueError, match="BaseLoss takes these"):
         losses.CrossEntropyLossFlat(flatten=False)
+
+
+@pytest.mark.parametrize(
+    ("made", "kind", "shown"),
+    [
+        (lambda: losses.CrossEntropyLossFlat(axis=1, weight=WEIGHT), nn.CrossEntropyLoss, (1, True, False)),
+        (lambda: losses.BCEWithLogitsLossFlat(weight=WEIGHT), nn.BCEWithLogitsLoss, (-1, False, True)),
+        (losses.MSELossFlat, nn.MSELoss, (-1, False, True)),
+        (losses.L1LossFlat, nn.L1Loss, (-1, False, True)),
+    ],
+)
+def test_what_a_loss_is_made_of(made, kind, shown):
+    loss = made()
+    assert type(loss.func) is kind and (loss.axis, loss.is_2d, loss.floatify) == shown and loss.flatten
+    if getattr(loss, "weight", None) is not None:
+        assert torch.equal(loss.func.weight, WEIGHT)
+
+
+def test_the_loss_that_data_chooses_is_a_flattened_one(tmp_path):
+    table = pd.DataFrame({"x": range(40), "one": ["a", "b"] * 20, "some": ["a;b", "b"] * 20})
+    for y, expected in (("one", own_losses.CrossEntropyLossFlat), ("some", own_losses.BCEWithLogitsLossFlat)):
+        block = {} if y == "one" else {"y_block": MultiCategoryBlock(delim=";")}
+        dls = TabularDataLoaders.from_df(table, cont_names=["x"], y_names=y, valid_idx=list(range(8)), bs=8, **block)
+        learn = tabular_learner(dls, layers=[4], path=tmp_path)
+        assert type(learn.loss_func) is expected
+        learn.fit(1)
+        learn.export("m.pkl")
+        assert type(load_learner(tmp_path / "m.pkl").loss_func) is expected
 
 
 def test_a_base_to_build_on(tmp_path):
@@ -134,7 +165,6 @@ def test_metrics_of_labels_and_numbers():
 
 
 def test_a_model_with_one_of_these_losses_opens(tmp_path):
-    from burnish.compat.learner import load_learner
 
     learn = Learner(small_data(), small_model(), losses.DiceLoss(), path=tmp_path, default_cbs=False)
     learn.export("a.pkl")

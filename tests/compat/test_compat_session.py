@@ -146,3 +146,52 @@ def test_the_small_problem(tmp_path, capsys):
         and test_utils.try_import("no_such_module") is None
         and "not set" in test_utils.get_env("NO_SUCH_NAME")
     )
+
+
+# -- optimizers of groups that are made by hand ----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "make", [more.Adam, more.SGD, partial(more.Adam, decouple_wd=False), partial(more.SGD, mom=0.9), more.RAdam, more.QHAdam]
+)
+def test_groups_of_parameters_and_a_rate_of_each(make):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    opt = make([list(part.parameters()) for part in model], lr=[1e-3, 1e-2])
+    assert opt.hypers.attrgot("lr") == [1e-3, 1e-2] and opt.param_lists.map(len) == [2, 2]
+    opt.set_hyper("lr", slice(1e-4, 1e-2))
+    assert opt.hypers.attrgot("lr") == pytest.approx([1e-4, 1e-2])
+    opt.set_hypers(wd=0.3)
+    assert [h["wd"] for h in opt.state_dict()["hypers"]] == [0.3, 0.3]
+    with pytest.raises(KeyError):
+        opt.state_dict()["hyper"]
+    with pytest.raises(SettingError, match="3 values"):
+        opt.set_hyper("lr", [1.0, 2.0, 3.0])
+    opt.freeze()
+    assert opt.frozen_idx == 1 and [p.requires_grad for p in model.parameters()] == [False, False, True, True]
+    opt.unfreeze()
+    model(torch.ones(1, 2)).sum().backward()
+    opt.step()
+    again = make([list(part.parameters()) for part in model], lr=1.0)
+    again.load_state_dict(opt.state_dict())
+    assert again.hypers == opt.hypers and len(again.state) == len(opt.state)
+    opt.clear_state()
+    assert not opt.state
+    with pytest.raises(SettingError, match="this optimizer has one"):
+        make(model.parameters(), lr=0.1).freeze()
+
+
+def test_how_much_of_a_fit_is_done():
+    class Told(CollectDataCallback):
+        def before_fit(self):
+            self.shares = []
+
+        def before_batch(self):
+            self.shares.append(round(self.pct_train, 6))
+
+        def after_batch(self):
+            self.shares.append(round(self.pct_train, 6))
+
+    learn = Learner(small_data(), small_model(), nn.CrossEntropyLoss(), default_cbs=False)
+    learn.fit(2, cbs=(told := Told()))
+    n = len(learn.dls.train)
+    steps = [round(i / (2 * n), 6) for i in range(2 * n + 1)]
+    trained = [pair for i in range(n) for pair in (steps[i], steps[i + 1])]
+    assert told.shares[: 2 * n] == trained and learn.pct_train == 1.0 and set(told.shares) <= set(steps)

@@ -51,6 +51,13 @@ def test_fused_steps_are_plain_steps() -> None:
     torch.testing.assert_close(*found)
 
 
+@pytest.mark.parametrize("make", [AdamW, RAdam, SGD])
+def test_lists_of_parameters_are_groups(make) -> None:
+    first, last = nn.Linear(2, 3), nn.Linear(3, 1)
+    opt = make([list(first.parameters()), last.parameters()], lr=0.1)
+    assert [[id(p) for p in g["params"]] for g in opt.param_groups] == [[id(p) for p in part.parameters()] for part in (first, last)]
+
+
 def _pair() -> tuple[nn.Module, nn.Module, torch.optim.Optimizer, torch.optim.Optimizer]:
     """Two equal networks, with burnish's AdamW and PyTorch's."""
     torch.manual_seed(0)

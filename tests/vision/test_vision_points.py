@@ -215,7 +215,9 @@ def test_a_point_outside_its_picture_names_the_sample():
 @pytest.fixture(scope="module")
 def learn():
     learner = unet_learner(data(96), "tf_efficientnet_lite0", weights="offline", seed=0, device="cpu")
-    learner.fit_one_cycle(6, 1e-3)  # at three times the rate the statistics of 24 steps are a matter of luck, which isn't the same on every processor
+    learner.fit_one_cycle(
+        6, 1e-3
+    )  # at three times the rate the statistics of 24 steps are a matter of luck, which isn't the same on every processor
     return learner
 
 
