@@ -25,9 +25,9 @@ from burnish.train.results import Results
 
 # -- it learns ----------------------------------------------------------------------------------------------------------
 def test_it_learns_with_nothing_but_two_loaders_a_module_and_a_loss() -> None:
-    learn = Learner(tiny_dls(), nn.Linear(4, CLASSES), F.cross_entropy, accuracy)
+    learn = Learner(tiny_dls(400), nn.Linear(4, CLASSES), F.cross_entropy, accuracy)  # of 96 samples some weights learn too little
     with learn.no_logging():
-        results = learn.fit_one_cycle(16, 0.1)  # from whatever weights the module has: 8 epochs left 1 in 12 short
+        results = learn.fit_one_cycle(16, 0.1)  # from whatever weights the module has: the worst of 60 reached 0.975
     assert isinstance(results, Results)
     assert list(results.columns) == ["epoch", "train_loss", "valid_loss", "accuracy", "time"]
     assert results["accuracy"].iloc[-1] > 0.9
